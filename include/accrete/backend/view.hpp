@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/config.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+ACCRETE_BEGIN_NAMESPACE
+
+enum class Order : unsigned char { column_major, row_major };
+
+/// Non-owning rows x cols matrix in a backend's memory; all that a kernel knows of an operand.
+///
+/// `stride` is the leading dimension: the distance between columns (column_major) or rows
+/// (row_major). A transposed view is the same memory in the other order, so no kernel needs a
+/// transposition flag.
+template <class Scalar>
+struct View {
+  Scalar* data = nullptr;
+  Index rows = 0;
+  Index cols = 0;
+  Index stride = 0;
+  Order order = Order::column_major;
+
+  [[nodiscard]] constexpr Index size() const noexcept { return rows * cols; }
+  [[nodiscard]] constexpr bool empty() const noexcept { return rows == 0 || cols == 0; }
+  [[nodiscard]] constexpr bool is_column_major() const noexcept {
+    return order == Order::column_major;
+  }
+  /// All entries lie in one run of memory.
+  [[nodiscard]] constexpr bool is_contiguous() const noexcept {
+    return empty() || (is_column_major() ? stride == rows || cols == 1 : stride == cols || rows == 1);
+  }
+  [[nodiscard]] constexpr Index row_step() const noexcept { return is_column_major() ? 1 : stride; }
+  [[nodiscard]] constexpr Index col_step() const noexcept { return is_column_major() ? stride : 1; }
+  [[nodiscard]] constexpr Scalar& operator()(Index i, Index j) const noexcept {
+    return data[i * row_step() + j * col_step()];
+  }
+
+  [[nodiscard]] constexpr View transposed() const noexcept {
+    return {data, cols, rows, stride, is_column_major() ? Order::row_major : Order::column_major};
+  }
+  [[nodiscard]] constexpr View block(Index i, Index j, Index block_rows,
+                                     Index block_cols) const noexcept {
+    return {data + i * row_step() + j * col_step(), block_rows, block_cols, stride, order};
+  }
+  [[nodiscard]] constexpr View columns(Index first, Index count) const noexcept {
+    return block(0, first, rows, count);
+  }
+  [[nodiscard]] constexpr View left_columns(Index count) const noexcept { return columns(0, count); }
+
+  /// One past the last entry's address, for overlap checks.
+  [[nodiscard]] constexpr Scalar* end() const noexcept {
+    return empty() ? data : data + (rows - 1) * row_step() + (cols - 1) * col_step() + 1;
+  }
+
+  // NOLINTNEXTLINE(google-explicit-constructor): a view of non-const is a view of const
+  constexpr operator View<const Scalar>() const noexcept
+    requires(!std::is_const_v<Scalar>)
+  {
+    return {data, rows, cols, stride, order};
+  }
+};
+
+/// A dense column-major view of `rows * cols` scalars at `data`.
+template <class Scalar>
+[[nodiscard]] constexpr View<Scalar> dense_view(Scalar* data, Index rows, Index cols) noexcept {
+  return {data, rows, cols, rows, Order::column_major};
+}
+
+/// The two views share at least one byte of their extents (conservative for interleaved blocks).
+template <class A, class B>
+[[nodiscard]] bool overlaps(const View<A>& a, const View<B>& b) noexcept {
+  if (a.empty() || b.empty()) { return false; }
+  const auto first = [](const auto& v) { return reinterpret_cast<std::uintptr_t>(v.data); };
+  const auto last = [](const auto& v) { return reinterpret_cast<std::uintptr_t>(v.end()); };
+  return first(a) < last(b) && first(b) < last(a);
+}
+
+namespace detail {
+
+template <class Derived>
+inline constexpr bool has_unit_inner_stride = Derived::InnerStrideAtCompileTime == 1;
+
+template <class Scalar, class Derived>
+View<Scalar> view_of_direct(Scalar* data, const Derived& m) noexcept {
+  return {data, m.rows(), m.cols(), m.outerStride(),
+          Derived::IsRowMajor ? Order::row_major : Order::column_major};
+}
+
+} // namespace detail
+
+/// View of an Eigen object that lies in memory with unit inner stride (matrix, block of columns or
+/// rows, Map, Ref, transpose of one).
+template <class Derived>
+[[nodiscard]] auto view_of(const Eigen::DenseBase<Derived>& m) noexcept {
+  static_assert((Derived::Flags & Eigen::DirectAccessBit) != 0 &&
+                    detail::has_unit_inner_stride<Derived>,
+                "accrete: a view needs memory with unit inner stride; evaluate the expression or "
+                "use a column block");
+  return detail::view_of_direct<const typename Derived::Scalar>(m.derived().data(), m.derived());
+}
+
+template <class Derived>
+[[nodiscard]] auto view_of(Eigen::DenseBase<Derived>& m) noexcept {
+  static_assert((Derived::Flags & Eigen::DirectAccessBit) != 0 &&
+                    detail::has_unit_inner_stride<Derived>,
+                "accrete: a view needs memory with unit inner stride; evaluate the expression or "
+                "use a column block");
+  using Pointee = std::remove_pointer_t<decltype(m.derived().data())>;
+  return detail::view_of_direct<Pointee>(m.derived().data(), m.derived());
+}
+
+ACCRETE_END_NAMESPACE
