@@ -12,6 +12,12 @@ ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
+// g++ 12 takes the deliberately undefined operand of an AVX-512 intrinsic for a mistake (PR 105593).
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
 /// Optimizer kernels of the cpu backend: one pass over memory, which bounds their speed.
 struct CpuOptimizers {
   /// One AdamW step (Loshchilov and Hutter, ICLR 2019; torch.optim.AdamW's order of operations):
@@ -126,6 +132,10 @@ struct CpuOptimizers {
     }
   }
 };
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 
 } // namespace detail
 
