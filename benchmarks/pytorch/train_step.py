@@ -86,22 +86,26 @@ def timed(function):
 
 
 def measure(cases, steps, warm_up):
-    """What `timed` says of each case, all cases in turn."""
+    """What `timed` says of each case, all cases in turn; an interrupt ends it early."""
     for function in cases.values():
         for _ in range(warm_up):
             function()
     times = {name: [] for name in cases}
-    for _ in range(steps):
-        for name, function in cases.items():
-            times[name].append(timed(function))
-    return times
+    try:
+        for _ in range(steps):
+            for name, function in cases.items():
+                times[name].append(timed(function))
+    except KeyboardInterrupt:
+        print("interrupted: fewer steps than asked for", file=sys.stderr)
+    return {name: values for name, values in times.items() if values}
 
 
 def summary(name, times, gflop):
     wall, processor = zip(*times)
     median = statistics.median(wall)
-    return {"name": name, "milliseconds": 1e3 * median, "fastest_milliseconds": 1e3 * min(wall),
-            "slowest_milliseconds": 1e3 * max(wall), "gflops": gflop / median,
+    return {"name": name, "steps": len(times), "milliseconds": 1e3 * median,
+            "fastest_milliseconds": 1e3 * min(wall), "slowest_milliseconds": 1e3 * max(wall),
+            "gflops": gflop / median,
             "processor_milliseconds": 1e3 * statistics.median(processor),
             "cores_used": sum(processor) / sum(wall)}
 
@@ -157,16 +161,17 @@ def main():
     times = measure(cases | products, arguments.steps, arguments.warm_up)
     results = [summary(name, t, product_gflop if name in products else gflop)
                for name, t in times.items()]
-    print(f"{'':26} {'median ms':>10} {'min':>9} {'max':>9} {'GFLOP/s':>9} {'cpu ms':>9} {'cores':>6}")
+    print(f"{'':26} {'median ms':>10} {'min':>9} {'max':>9} {'GFLOP/s':>9} {'cpu ms':>9} "
+          f"{'cores':>6}")
     for r in results:
         print(f"{r['name']:26} {r['milliseconds']:10.2f} {r['fastest_milliseconds']:9.2f} "
-              f"{r['slowest_milliseconds']:9.2f} {r['gflops']:9.1f} {r['processor_milliseconds']:9.2f} "
-              f"{r['cores_used']:6.2f}")
+              f"{r['slowest_milliseconds']:9.2f} {r['gflops']:9.1f} "
+              f"{r['processor_milliseconds']:9.2f} {r['cores_used']:6.2f}")
     if arguments.json:
         document = {"torch": torch.__version__, "threads": arguments.threads,
                     "cpu": torch.backends.cpu.get_cpu_capability(),
                     "compile_mode": arguments.compile_mode, "freed_memory_kept": tuned_malloc,
-                    "steps": arguments.steps, "model": vars(config),
+                    "model": vars(config),
                     "parameters": model.parameter_count(), "gflop": gflop, "results": results}
         with open(arguments.json, "w", encoding="utf-8") as file:
             json.dump(document, file, indent=1)
