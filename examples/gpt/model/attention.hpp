@@ -91,13 +91,13 @@ class CausalAttention {
     const Index count = std::min(query_block, s.length - first);
     const Index keys = first + count;
     const View scores{p.scratch, keys, count, s.padded, accrete::Order::column_major};
-    multiply(Scalar(1), part(qkv, s, p, 1, 0, keys).transposed(),
-             part(qkv, s, p, 0, first, count), Scalar(0), scores);
+    multiply<Scalar>(1, part(qkv, s, p, 1, 0, keys).transposed(),
+             part(qkv, s, p, 0, first, count), 0, scores);
     for (Index q = 0; q < count; ++q) {
       log_sum_(p.head, p.token + first + q) =
           softmax(scores.data + q * s.padded, first + q + 1, keys, s.scale);
     }
-    multiply(Scalar(1), part(qkv, s, p, 2, 0, keys), ConstView(scores), Scalar(0),
+    multiply<Scalar>(1, part(qkv, s, p, 2, 0, keys), ConstView(scores), Scalar(0),
              accrete::view_of(y).block(p.head * s.head, p.token + first, s.head, count));
   }
 
@@ -128,8 +128,8 @@ class CausalAttention {
     const auto queries = part(qkv, s, p, 0, first, count);
     const auto key = part(qkv, s, p, 1, 0, keys);
     const auto out = accrete::view_of(dy).block(p.head * s.head, p.token + first, s.head, count);
-    multiply(Scalar(1), key.transposed(), queries, Scalar(0), probabilities);
-    multiply(Scalar(1), part(qkv, s, p, 2, 0, keys).transposed(), out, Scalar(0), gradients);
+    multiply<Scalar>(1, key.transposed(), queries, 0, probabilities);
+    multiply<Scalar>(1, part(qkv, s, p, 2, 0, keys).transposed(), out, 0, gradients);
     for (Index q = 0; q < count; ++q) {
       const Index token = p.token + first + q;
       const auto head = Eigen::seqN(p.head * s.head, s.head);
@@ -137,10 +137,10 @@ class CausalAttention {
       softmax_backward(probabilities.data + q * s.padded, gradients.data + q * s.padded,
                        first + q + 1, keys, s.scale, log_sum_(p.head, token), mean);
     }
-    multiply(Scalar(1), out, ConstView(probabilities).transposed(), beta,
+    multiply<Scalar>(1, out, ConstView(probabilities).transposed(), beta,
              part(dqkv, s, p, 2, 0, keys));
-    multiply(Scalar(1), key, ConstView(gradients), Scalar(0), part(dqkv, s, p, 0, first, count));
-    multiply(Scalar(1), queries, ConstView(gradients).transposed(), beta,
+    multiply<Scalar>(1, key, ConstView(gradients), Scalar(0), part(dqkv, s, p, 0, first, count));
+    multiply<Scalar>(1, queries, ConstView(gradients).transposed(), beta,
              part(dqkv, s, p, 1, 0, keys));
   }
 

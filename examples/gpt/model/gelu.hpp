@@ -24,9 +24,9 @@ inline void normal(const ConstRun<float>& x, Chunk<float>& density, Chunk<float>
   const Chunk<float> t = (1.0f + 0.35f * x.abs()).inverse();
   const Chunk<float> bell = (-0.5f * x.square()).exp();
   density = 0.3989422804f * bell;
-  const auto q =
-      ((((((((-0.02974243f * t + 0.14728141f) * t - 0.26101213f) * t + 0.16473221f) * t -
-           0.02700000f) * t + 0.1f) * t + 0.1f) * t + 0.1f) * t + 0.1f) * t;
+  const auto q = ((((((((-0.029679522f * t + 0.14654583f) * t - 0.26096123f) * t + 0.16505100f) * t -
+                     0.027046608f) * t + 0.10711458f) * t + 0.11944492f) * t + 0.13991230f) * t +
+                  0.13961871f) * t;
   const Chunk<float> lower = bell * q;
   distribution = (x < 0.0f).select(lower, 1.0f - lower);
 }

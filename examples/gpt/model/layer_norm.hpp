@@ -2,8 +2,10 @@
 #pragma once
 
 #include "parallel.hpp"
+#include "parameter.hpp"
 
 #include <cmath>
+#include <string>
 
 namespace gpt {
 
@@ -61,6 +63,15 @@ class LayerNorm {
     for (Index i = 0; i < pieces; ++i) {
       weight_gradient += partial_.col(i).head(width);
       if (has_bias()) { bias_gradient += partial_.col(i).tail(width); }
+    }
+  }
+
+  template <class Function>
+  void for_each_parameter(const std::string& name, const Function& function) {
+    using accrete::view_of;
+    function(Parameter<Scalar>{name + ".weight", view_of(weight), view_of(weight_gradient), false});
+    if (has_bias()) {
+      function(Parameter<Scalar>{name + ".bias", view_of(bias), view_of(bias_gradient), false});
     }
   }
 
