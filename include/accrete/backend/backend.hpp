@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/backend/view.hpp>
+#include <accrete/config.hpp>
+
+#include <Eigen/Core>
+
+ACCRETE_BEGIN_NAMESPACE
+
+namespace detail {
+
+/// Storage of the backends that work in host memory: Eigen's own types.
+struct HostStorage {
+  template <class Scalar>
+  using Matrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
+  template <class Scalar>
+  using MatrixView =
+      Eigen::Map<std::conditional_t<std::is_const_v<Scalar>,
+                                    const Matrix<std::remove_const_t<Scalar>>, Matrix<Scalar>>,
+                 Eigen::Unaligned, Eigen::OuterStride<>>;
+
+  template <class Scalar>
+  static MatrixView<Scalar> matrix_view(View<Scalar> v) {
+    return MatrixView<Scalar>(v.data, v.rows, v.cols, Eigen::OuterStride<>(v.stride));
+  }
+};
+
+} // namespace detail
+
+/// Optimised host backend: Eigen, a gemm provider, OpenMP.
+struct Cpu : detail::HostStorage {
+  static constexpr const char* name = "cpu";
+};
+
+/// Naive loops in the order written; the oracle of the tests.
+struct Reference : detail::HostStorage {
+  static constexpr const char* name = "reference";
+};
+
+/// What a backend keeps between calls: threads or streams, handles, workspace.
+template <class Backend>
+class Device;
+
+/// The table of kernels that a backend folder provides (docs/architecture.md lists it).
+template <class Backend>
+struct Kernels;
+
+/// The backend computes on ordinary host memory, so Eigen objects are its operands as they are.
+template <class Backend>
+inline constexpr bool is_host_backend = std::is_base_of_v<detail::HostStorage, Backend>;
+
+/// Dense column-major storage of a backend; Eigen's matrix on host backends.
+template <class Scalar, class Backend = Cpu>
+using Matrix = typename Backend::template Matrix<Scalar>;
+
+/// Non-owning column-major matrix of a backend; an Eigen::Map on host backends.
+template <class Scalar, class Backend = Cpu>
+using MatrixView = typename Backend::template MatrixView<Scalar>;
+
+ACCRETE_END_NAMESPACE

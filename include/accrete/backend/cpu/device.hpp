@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/backend/backend.hpp>
+#include <accrete/backend/workspace.hpp>
+#include <accrete/error.hpp>
+
+#include <algorithm>
+#include <string>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+ACCRETE_BEGIN_NAMESPACE
+
+/// Threads and workspace of the cpu backend. Belongs to one caller thread at a time.
+template <>
+class Device<Cpu> {
+ public:
+  [[nodiscard]] Workspace& workspace() noexcept { return workspace_; }
+
+  /// Threads that a kernel may use: what was set, otherwise OpenMP's own limit; one inside a
+  /// parallel region, where the caller has spread the work already.
+  [[nodiscard]] int threads() const noexcept {
+#ifdef _OPENMP
+    if (omp_in_parallel() != 0) {
+      return 1;
+    }
+    return threads_ > 0 ? threads_ : omp_get_max_threads();
+#else
+    return 1;
+#endif
+  }
+
+  /// Limits the kernels to `count` threads. @throws ArgumentError when count < 1.
+  void set_threads(int count) {
+    if (count < 1) {
+      throw ArgumentError("accrete: set_threads(" + std::to_string(count) +
+                          "): the number of threads must be at least 1");
+    }
+    threads_ = count;
+  }
+
+ private:
+  Workspace workspace_;
+  int threads_ = 0;
+};
+
+namespace detail {
+
+/// Splits [0, count) into one contiguous, `grain`-aligned range a thread and runs
+/// body(first, length) on each. The split depends on the numbers alone, so results repeat.
+template <class Body>
+void parallel_ranges(int threads, Index count, Index grain, const Body& body) {
+  const Index pieces = std::min<Index>(threads, (count + grain - 1) / grain);
+  if (pieces <= 1) {
+    if (count > 0) {
+      body(Index{0}, count);
+    }
+    return;
+  }
+#ifdef _OPENMP
+  const Index step = ((count + pieces - 1) / pieces + grain - 1) / grain * grain;
+#pragma omp parallel for num_threads(static_cast <int>(pieces)) schedule(static, 1)
+  for (Index piece = 0; piece < pieces; ++piece) {
+    const Index first = piece * step;
+    if (first < count) {
+      body(first, std::min(step, count - first));
+    }
+  }
+#endif
+}
+
+/// Bytes below which starting a team of threads costs more than it saves.
+inline constexpr Index parallel_bytes = Index{1} << 18;
+
+} // namespace detail
+
+ACCRETE_END_NAMESPACE

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/backend/cpu/device.hpp>
+
+#include <Eigen/Core>
+
+ACCRETE_BEGIN_NAMESPACE
+
+namespace detail {
+
+/// Eigen's blocked product kernel with packing buffers from the workspace: its own product
+/// expressions take them from the heap on every call.
+template <class Scalar>
+class GemmBlocking : public Eigen::internal::level3_blocking<Scalar, Scalar> {
+ public:
+  GemmBlocking(Index rows, Index cols, Index depth) {
+    this->m_kc = depth;
+    this->m_mc = rows;
+    this->m_nc = cols;
+    Eigen::internal::computeProductBlockingSizes<Scalar, Scalar, 1>(this->m_kc, this->m_mc,
+                                                                    this->m_nc, Index{1});
+    size_a_ = round_up(this->m_mc * this->m_kc);
+    size_b_ = round_up(this->m_kc * this->m_nc);
+  }
+
+  /// Scalars of packing space that one thread needs.
+  [[nodiscard]] Index space() const noexcept { return size_a_ + size_b_; }
+
+  void use(Scalar* memory) noexcept {
+    this->m_blockA = memory;
+    this->m_blockB = memory + size_a_;
+  }
+
+ private:
+  static Index round_up(Index count) noexcept {
+    constexpr Index step = static_cast<Index>(Workspace::alignment / sizeof(Scalar));
+    return (count + step - 1) / step * step;
+  }
+
+  Index size_a_;
+  Index size_b_;
+};
+
+/// c += alpha a b, c column-major.
+template <class Scalar>
+void eigen_gemm_serial(Scalar alpha, View<const Scalar> a, View<const Scalar> b, View<Scalar> c,
+                       GemmBlocking<Scalar>& blocking) {
+  const auto run = [&](auto order_a, auto order_b) {
+    Eigen::internal::general_matrix_matrix_product<
+        Index, Scalar, decltype(order_a)::value, false, Scalar, decltype(order_b)::value, false,
+        Eigen::ColMajor, 1>::run(c.rows, c.cols, a.cols, a.data, a.stride, b.data, b.stride, c.data,
+                                 1, c.stride, alpha, blocking, nullptr);
+  };
+  using Columns = std::integral_constant<int, Eigen::ColMajor>;
+  using Rows = std::integral_constant<int, Eigen::RowMajor>;
+  if (a.is_column_major()) {
+    b.is_column_major() ? run(Columns{}, Columns{}) : run(Columns{}, Rows{});
+  } else {
+    b.is_column_major() ? run(Rows{}, Columns{}) : run(Rows{}, Rows{});
+  }
+}
+
+/// c += alpha a b, c column-major; each thread computes its own columns (or rows) of c.
+template <class Scalar>
+void eigen_gemm(Device<Cpu>& device, Scalar alpha, View<const Scalar> a, View<const Scalar> b,
+                View<Scalar> c) {
+  constexpr double worth_a_thread = 4e5; // multiply-adds
+  const double work =
+      static_cast<double>(c.rows) * static_cast<double>(c.cols) * static_cast<double>(a.cols);
+  const int threads = static_cast<int>(
+      std::clamp(work / worth_a_thread, 1.0, static_cast<double>(device.threads())));
+  const bool by_columns = c.cols >= c.rows || c.cols >= 64 * threads;
+  constexpr Index grain = 16; // keeps the register tiles of all threads whole
+  const Index length = by_columns ? c.cols : c.rows;
+  const Index pieces = std::min<Index>(threads, (length + grain - 1) / grain);
+  const Index step = ((length + pieces - 1) / pieces + grain - 1) / grain * grain;
+
+  GemmBlocking<Scalar> blocking(by_columns ? c.rows : std::min(step, c.rows),
+                                by_columns ? std::min(step, c.cols) : c.cols, a.cols);
+  Workspace::Frame frame(device.workspace());
+  Scalar* memory = frame.allocate<Scalar>(blocking.space() * pieces);
+  parallel_ranges(static_cast<int>(pieces), length, grain, [&](Index first, Index count) {
+    GemmBlocking<Scalar> mine = blocking;
+    mine.use(memory + first / step * blocking.space());
+    if (by_columns) {
+      eigen_gemm_serial(alpha, a, b.columns(first, count), c.columns(first, count), mine);
+    } else {
+      eigen_gemm_serial(alpha, a.block(first, 0, count, a.cols), b,
+                        c.block(first, 0, count, c.cols), mine);
+    }
+  });
+}
+
+} // namespace detail
+
+ACCRETE_END_NAMESPACE

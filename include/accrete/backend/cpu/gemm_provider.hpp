@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/backend/cpu/device.hpp>
+#include <accrete/backend/cpu/gemm_eigen.hpp>
+
+#if defined(ACCRETE_USE_ONEDNN)
+#include <dnnl.h>
+#elif defined(ACCRETE_USE_BLAS)
+#include <cblas.h>
+#endif
+
+ACCRETE_BEGIN_NAMESPACE
+
+namespace detail {
+
+/// Where the products of the cpu backend come from; fixed when the program is compiled.
+template <class Scalar>
+struct GemmProvider {
+#if defined(ACCRETE_USE_ONEDNN)
+  static constexpr bool is_native = !std::is_same_v<Scalar, float>;
+  static constexpr const char* name = is_native ? "eigen" : "onednn";
+#elif defined(ACCRETE_USE_BLAS)
+  static constexpr bool is_native = false;
+  static constexpr const char* name = "blas";
+#else
+  static constexpr bool is_native = true;
+  static constexpr const char* name = "eigen";
+#endif
+};
+
+/// Lets a library that asks OpenMP for its thread count see this device's.
+class OpenmpThreads {
+ public:
+  explicit OpenmpThreads([[maybe_unused]] int threads) {
+#ifdef _OPENMP
+    if (omp_in_parallel() == 0 && threads != omp_get_max_threads()) {
+      before_ = omp_get_max_threads();
+      omp_set_num_threads(threads);
+    }
+#endif
+  }
+  OpenmpThreads(const OpenmpThreads&) = delete;
+  OpenmpThreads& operator=(const OpenmpThreads&) = delete;
+  ~OpenmpThreads() {
+#ifdef _OPENMP
+    if (before_ > 0) {
+      omp_set_num_threads(before_);
+    }
+#endif
+  }
+
+ private:
+  int before_ = 0;
+};
+
+/// c = alpha a b + beta c with c column-major, through an external library.
+template <class Scalar>
+void provider_gemm([[maybe_unused]] Device<Cpu>& device, [[maybe_unused]] Scalar alpha,
+                   [[maybe_unused]] View<const Scalar> a, [[maybe_unused]] View<const Scalar> b,
+                   [[maybe_unused]] Scalar beta, [[maybe_unused]] View<Scalar> c) {
+#if defined(ACCRETE_USE_ONEDNN)
+  if constexpr (!GemmProvider<Scalar>::is_native) {
+    const OpenmpThreads threads(device.threads());
+    // The C interface is row-major: there, our operands are transposed, and cᵀ = bᵀ aᵀ.
+    const auto flag = [](const View<const Scalar>& v) { return v.is_column_major() ? 'N' : 'T'; };
+    const dnnl_status_t status = dnnl_sgemm(flag(b), flag(a), c.cols, c.rows, a.cols, alpha, b.data,
+                                            b.stride, a.data, a.stride, beta, c.data, c.stride);
+    if (status != dnnl_success) {
+      throw Error("accrete: oneDNN refused the product " + shape_text(a.rows, a.cols) + " * " +
+                  shape_text(b.rows, b.cols) + " with status " + std::to_string(status));
+    }
+  }
+#elif defined(ACCRETE_USE_BLAS)
+  const auto flag = [](const View<const Scalar>& v) {
+    return v.is_column_major() ? CblasNoTrans : CblasTrans;
+  };
+  const auto narrow = [](Index value) { return static_cast<int>(value); };
+  const auto call = [&](auto gemm) {
+    gemm(CblasColMajor, flag(a), flag(b), narrow(c.rows), narrow(c.cols), narrow(a.cols), alpha,
+         a.data, narrow(a.stride), b.data, narrow(b.stride), beta, c.data, narrow(c.stride));
+  };
+  if constexpr (std::is_same_v<Scalar, float>) {
+    call(cblas_sgemm);
+  } else {
+    call(cblas_dgemm);
+  }
+#endif
+}
+
+} // namespace detail
+
+ACCRETE_END_NAMESPACE

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/backend/host_random.hpp>
+#include <accrete/backend/host_transfer.hpp>
+#include <accrete/backend/reference/products.hpp>
+#include <accrete/backend/workspace.hpp>
+
+ACCRETE_BEGIN_NAMESPACE
+
+template <>
+class Device<Reference> {
+ public:
+  [[nodiscard]] Workspace& workspace() noexcept { return workspace_; }
+  [[nodiscard]] int threads() const noexcept { return 1; }
+  /// The reference backend always runs on one thread.
+  void set_threads(int) noexcept {}
+
+ private:
+  Workspace workspace_;
+};
+
+template <>
+struct Kernels<Reference> : detail::ReferenceArithmetic, detail::HostRandom, detail::HostTransfer {
+  template <class Scalar>
+  static constexpr const char* product_provider = "loops";
+};
+
+ACCRETE_END_NAMESPACE

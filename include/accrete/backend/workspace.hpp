@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/config.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <new>
+#include <vector>
+
+ACCRETE_BEGIN_NAMESPACE
+
+/// Last-in first-out arena of host memory: temporaries without heap traffic once warm.
+///
+/// Memory is taken through a Frame and returns with it. Pointers stay valid while their frame
+/// lives. When the outermost frame closes, a fragmented arena is replaced by one block of the
+/// largest size seen, so that the next evaluation of the same shapes allocates nothing.
+/// Not thread-safe: one workspace belongs to one thread.
+class Workspace {
+ public:
+  static constexpr std::size_t alignment = 64;
+
+  class Frame {
+   public:
+    explicit Frame(Workspace& workspace)
+        : workspace_(workspace), block_(workspace.block_), offset_(workspace.offset_) {
+      ++workspace_.depth_;
+    }
+    Frame(const Frame&) = delete;
+    Frame& operator=(const Frame&) = delete;
+    ~Frame() { workspace_.release(block_, offset_); }
+
+    /// `count` uninitialised scalars, aligned to 64 bytes.
+    template <class Scalar>
+    [[nodiscard]] Scalar* allocate(Index count) {
+      return static_cast<Scalar*>(
+          workspace_.take(static_cast<std::size_t>(count) * sizeof(Scalar)));
+    }
+
+   private:
+    Workspace& workspace_;
+    std::size_t block_;
+    std::size_t offset_;
+  };
+
+  Workspace() = default;
+  Workspace(Workspace&&) noexcept = default;
+  Workspace& operator=(Workspace&&) noexcept = default;
+
+  /// Bytes held, in use or not.
+  [[nodiscard]] std::size_t capacity() const noexcept {
+    std::size_t bytes = 0;
+    for (const Block& block : blocks_) {
+      bytes += block.size;
+    }
+    return bytes;
+  }
+
+ private:
+  struct Free {
+    void operator()(std::byte* p) const noexcept {
+      ::operator delete (p, std::align_val_t{alignment});
+    }
+  };
+  struct Block {
+    std::unique_ptr<std::byte, Free> data;
+    std::size_t size;
+  };
+
+  void add_block(std::size_t bytes) {
+    blocks_.push_back({std::unique_ptr<std::byte, Free>(static_cast<std::byte*>(
+                           ::operator new (bytes, std::align_val_t{alignment}))),
+                       bytes});
+  }
+
+  void* take(std::size_t bytes) {
+    bytes = (bytes + alignment - 1) / alignment * alignment;
+    while (block_ < blocks_.size() && offset_ + bytes > blocks_[block_].size) {
+      ++block_;
+      offset_ = 0;
+    }
+    if (block_ == blocks_.size()) {
+      add_block(std::max(bytes, capacity()));
+    }
+    void* p = blocks_[block_].data.get() + offset_;
+    offset_ += bytes;
+    return p;
+  }
+
+  void release(std::size_t block, std::size_t offset) noexcept {
+    block_ = block;
+    offset_ = offset;
+    if (--depth_ == 0 && blocks_.size() > 1) {
+      merge_blocks();
+    }
+  }
+
+  void merge_blocks() noexcept {
+    const std::size_t bytes = capacity();
+    blocks_.clear();
+    block_ = 0;
+    try {
+      add_block(bytes);
+    } catch (const std::bad_alloc&) {
+      blocks_.clear(); // the next frame asks again and reports the failure to its caller
+    }
+  }
+
+  std::vector<Block> blocks_;
+  std::size_t block_ = 0;
+  std::size_t offset_ = 0;
+  int depth_ = 0;
+};
+
+ACCRETE_END_NAMESPACE
