@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+# Flags of our own tests, examples and benchmarks. None of them reaches a user's targets.
+
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE
+      Release
+      CACHE STRING "Build type" FORCE)
+endif()
+
+# ccache takes precompiled headers only with this sloppiness and with the compiler flags below.
+find_program(ACCRETE_CCACHE ccache)
+mark_as_advanced(ACCRETE_CCACHE)
+if(ACCRETE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+      "${CMAKE_COMMAND}" -E env CCACHE_SLOPPINESS=pch_defines,time_macros
+      "CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}" "${ACCRETE_CCACHE}")
+endif()
+
+add_library(accrete_executable INTERFACE)
+target_compile_options(
+  accrete_executable
+  INTERFACE -Wall
+            -Wextra
+            -Wpedantic
+            -Wshadow
+            -Wnon-virtual-dtor
+            $<$<BOOL:${ACCRETE_WERROR}>:-Werror>
+            $<$<BOOL:${ACCRETE_NATIVE}>:-march=native>
+            $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>
+            "$<$<CXX_COMPILER_ID:Clang>:SHELL:-Xclang -fno-pch-timestamp>")
+if(ACCRETE_SANITIZE)
+  target_compile_options(
+    accrete_executable INTERFACE -fsanitize=${ACCRETE_SANITIZE} -fno-sanitize-recover=all
+                                 -fno-omit-frame-pointer)
+  target_link_options(accrete_executable INTERFACE -fsanitize=${ACCRETE_SANITIZE})
+endif()
+
+# The fastest provider that this machine has, for examples, benchmarks and tests_cpu.
+if(TARGET accrete::onednn)
+  set(accrete_best accrete::onednn)
+else()
+  set(accrete_best accrete::accrete)
+endif()

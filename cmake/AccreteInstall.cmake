@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: MIT
+include(CMakePackageConfigHelpers)
+include(GNUInstallDirs)
+
+# Headers only, so everything goes where architecture-independent files go.
+set(accrete_config_dir "${CMAKE_INSTALL_DATADIR}/cmake/accrete")
+
+install(
+  TARGETS accrete
+  EXPORT accreteTargets
+  FILE_SET HEADERS)
+install(
+  EXPORT accreteTargets
+  NAMESPACE accrete::
+  DESTINATION "${accrete_config_dir}")
+
+configure_package_config_file(
+  "${CMAKE_CURRENT_LIST_DIR}/accreteConfig.cmake.in"
+  "${PROJECT_BINARY_DIR}/accreteConfig.cmake" INSTALL_DESTINATION "${accrete_config_dir}")
+# Before 1.0 a minor version may break its users.
+write_basic_package_version_file(
+  "${PROJECT_BINARY_DIR}/accreteConfigVersion.cmake"
+  COMPATIBILITY SameMinorVersion
+  ARCH_INDEPENDENT)
+install(FILES "${PROJECT_BINARY_DIR}/accreteConfig.cmake"
+              "${PROJECT_BINARY_DIR}/accreteConfigVersion.cmake"
+              "${CMAKE_CURRENT_LIST_DIR}/AccreteProviders.cmake"
+        DESTINATION "${accrete_config_dir}")
+
+configure_file("${CMAKE_CURRENT_LIST_DIR}/accrete.pc.in" "${PROJECT_BINARY_DIR}/accrete.pc" @ONLY)
+install(FILES "${PROJECT_BINARY_DIR}/accrete.pc" DESTINATION "${CMAKE_INSTALL_DATADIR}/pkgconfig")
+install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DOCDIR}")

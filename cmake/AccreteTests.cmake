@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: MIT
+
+# accrete_add_tests(NAME BACKEND tag LIBRARY target SOURCES files...)
+# One executable of all the files (relative to the current folder), and one ctest entry for each
+# folder of them.
+function(accrete_add_tests name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "BACKEND;LIBRARY" "SOURCES")
+  add_executable(${name} "${PROJECT_SOURCE_DIR}/tests/main.cpp" ${arg_SOURCES})
+  target_compile_definitions(${name} PRIVATE ACCRETE_TEST_BACKEND=accrete::${arg_BACKEND})
+  target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
+  target_link_libraries(${name} PRIVATE ${arg_LIBRARY} doctest::doctest accrete_executable)
+  list(LENGTH arg_SOURCES count)
+  if(count GREATER 2)
+    target_precompile_headers(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests/precompiled.hpp")
+  endif()
+
+  cmake_path(GET CMAKE_CURRENT_SOURCE_DIR FILENAME here)
+  set(entries)
+  foreach(source IN LISTS arg_SOURCES)
+    cmake_path(GET source PARENT_PATH folder)
+    if(folder STREQUAL "" OR folder STREQUAL "tests")
+      set(entry "${name}")
+    else()
+      set(entry "${name}/${folder}")
+    endif()
+    list(APPEND entries "${entry}")
+    string(APPEND "filter_${entry}" "*/${here}/${source},")
+  endforeach()
+  list(REMOVE_DUPLICATES entries)
+  foreach(entry IN LISTS entries)
+    add_test(NAME ${entry} COMMAND ${name} "--source-file=${filter_${entry}}")
+    set_tests_properties(${entry} PROPERTIES TIMEOUT 600)
+    if(NOT arg_BACKEND STREQUAL "Reference")
+      # They start threads themselves.
+      set_tests_properties(${entry} PROPERTIES PROCESSORS 2)
+    endif()
+  endforeach()
+endfunction()

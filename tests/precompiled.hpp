@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT
+// Compiled once per test binary; a test file includes what it uses all the same.
+#pragma once
+
+#if __has_include(<accrete/accrete.hpp>)
+#include <accrete/accrete.hpp>
+#endif
+
+#include <Eigen/Dense>
+#include <doctest/doctest.h>
