@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "parallel.hpp"
-#include "small_product.hpp"
+#include "model/parallel.hpp"
+#include "model/small_product.hpp"
 
 #include <cmath>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "parallel.hpp"
+#include "model/parallel.hpp"
 
 #include <span>
 

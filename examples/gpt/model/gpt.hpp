@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "cross_entropy.hpp"
-#include "embedding.hpp"
-#include "transformer_block.hpp"
+#include "model/cross_entropy.hpp"
+#include "model/embedding.hpp"
+#include "model/transformer_block.hpp"
 
 #include <span>
 #include <vector>

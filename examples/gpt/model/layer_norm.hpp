@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "parallel.hpp"
-#include "parameter.hpp"
+#include "model/parallel.hpp"
+#include "model/parameter.hpp"
 
 #include <cmath>
 #include <string>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
-#include "parameter.hpp"
-#include "config.hpp"
-#include "small_product.hpp"
+#include "model/parameter.hpp"
+#include "model/config.hpp"
+#include "model/small_product.hpp"
 namespace gpt {
 template <class Scalar>
 class Linear {

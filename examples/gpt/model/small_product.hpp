@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "types.hpp"
+#include "model/types.hpp"
 
 #include <accrete/backend/cpu/cpu.hpp>
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "attention.hpp"
-#include "config.hpp"
-#include "gelu.hpp"
-#include "layer_norm.hpp"
-#include "linear.hpp"
-#include "parameter.hpp"
+#include "model/attention.hpp"
+#include "model/config.hpp"
+#include "model/gelu.hpp"
+#include "model/layer_norm.hpp"
+#include "model/linear.hpp"
+#include "model/parameter.hpp"
 
 #include <cmath>
 #include <string>
