@@ -5,6 +5,8 @@
 #include "model/embedding.hpp"
 #include "model/transformer_block.hpp"
 
+#include <accrete/accrete.hpp>
+
 #include <span>
 #include <vector>
 
@@ -47,8 +49,7 @@ class Gpt {
       blocks_[i].forward(length, scratch_);
     }
     final_norm_.forward(blocks_.back().stream(), scratch_.branch, output_, normal_);
-    logits_.resize(config_.vocabulary, normal_.cols());
-    multiply<Scalar>(1, accrete::view_of(std::as_const(embedding_.tokens)).transposed(), accrete::view_of(normal_), 0, accrete::view_of(logits_));
+    accrete::noalias(logits_) = accrete::transpose(embedding_.tokens) * normal_;
     has_loss_ = !targets.empty();
     return has_loss_ ? cross_entropy_.forward(logits_, targets, logits_gradient_) : 0.0;
   }
@@ -58,9 +59,8 @@ class Gpt {
     if (!has_loss_) {
       throw accrete::ArgumentError("gpt: backward() needs a forward() with targets before it");
     }
-    multiply<Scalar>(1, accrete::view_of(normal_), accrete::view_of(logits_gradient_).transposed(), 1, accrete::view_of(embedding_.tokens_gradient));
-    scratch_.narrow.resize(normal_.rows(), normal_.cols());
-    multiply<Scalar>(1, accrete::view_of(std::as_const(embedding_.tokens)), accrete::view_of(logits_gradient_), 0, accrete::view_of(scratch_.narrow));
+    accrete::noalias(embedding_.tokens_gradient) += normal_ * accrete::transpose(logits_gradient_);
+    accrete::noalias(scratch_.narrow) = accrete::lazy(embedding_.tokens) * logits_gradient_;
     final_norm_.backward(output_, scratch_.narrow, gradient_, true);
     for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block) {
       block->backward(length_, gradient_, scratch_);
