@@ -134,7 +134,7 @@ concept Operand = LazyOperand<T> || EigenDense<T>;
 
 /// Named operands become views, temporaries are moved in, unevaluated Eigen expressions are
 /// evaluated once.
-template <class Backend = AnyHost, class T>
+template <class Backend = AnyHost, Operand T>
 auto lift(T&& operand) {
   using Object = std::remove_cvref_t<T>;
   if constexpr (ExpressionNode<T>) {

@@ -18,9 +18,8 @@ inline constexpr char type_tag = 0;
 template <class Node>
 using backend_of = settled_backend<typename Node::Backend>;
 
-template <class Node, class Operands>
-const Plan& plan_of(Context<backend_of<Node>>& context, const Node& node,
-                    const Operands& operands) {
+template <class Backend, class Node, class Operands>
+const Plan& plan_of(Context<Backend>& context, const Node& node, const Operands& operands) {
   std::array<Index, 2 * static_cast<std::size_t>(Node::leaf_count)> shapes;
   std::size_t next = 0;
   for (const auto& leaf : operands.leaves) {
@@ -91,8 +90,8 @@ void execute(Context<Backend>& context, const Plan& plan, const Operands& operan
 
 /// target = alpha * node + beta * target in the backend's memory. An overlap of the target with an
 /// operand is resolved through a temporary.
-template <class Node, class Scalar>
-void evaluate_into(Context<backend_of<Node>>& context, const Node& node, Scalar alpha, Scalar beta,
+template <class Backend, class Node, class Scalar>
+void evaluate_into(Context<Backend>& context, const Node& node, Scalar alpha, Scalar beta,
                    View<Scalar> target, bool may_overlap = true) {
   const auto operands = gather_operands(node);
   const Plan& plan = plan_of(context, node, operands);
@@ -109,8 +108,7 @@ void evaluate_into(Context<backend_of<Node>>& context, const Node& node, Scalar 
   const View<Scalar> value =
       dense_view(frame.template allocate<Scalar>(target.size()), target.rows, target.cols);
   execute(context, plan, operands, Scalar{1}, Scalar{0}, value);
-  Kernels<backend_of<Node>>::combine(context.device(), alpha, View<const Scalar>(value), beta,
-                                     target);
+  Kernels<Backend>::combine(context.device(), alpha, View<const Scalar>(value), beta, target);
 }
 
 /// Assignment to an Eigen object that Eigen has resized already where it could.
