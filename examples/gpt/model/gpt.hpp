@@ -93,6 +93,65 @@ class Gpt {
     final_norm_.for_each_parameter("ln_f", function);
   }
 
+  /// Calls function(Linear&) for every linear layer, in the order of the parameters.
+  template <class Function>
+  void for_each_linear(const Function& function) {
+    for (auto& block : blocks_) { block.for_each_linear(function); }
+  }
+  /// Calls function(name, FactoredWeight&) for every factored layer.
+  template <class Function>
+  void for_each_factored(const Function& function) {
+    for_each_linear([&](Linear<Scalar>& layer) {
+      layer.if_factored([&](auto& weight) { function(layer.name(), weight); });
+    });
+  }
+
+  [[nodiscard]] std::vector<LayerRank> ranks() {
+    std::vector<LayerRank> result;
+    for_each_factored([&](const std::string& name, auto& weight) {
+      result.push_back({name, weight.rank(), weight.factors().rank(), weight.factors().capacity(),
+                        weight.rows(), weight.cols()});
+    });
+    return result;
+  }
+
+  /// Gives the factored layers the ranks and columns of another model's ranks(), before its tensors
+  /// are loaded; new columns are zero. Throws accrete::ArgumentError for layers that do not exist.
+  void set_ranks(std::span<const LayerRank> ranks) {
+    std::size_t found = 0;
+    for_each_factored([&](const std::string& name, auto& weight) {
+      for (const LayerRank& layer : ranks) {
+        if (layer.name == name) {
+          weight.set_rank(layer.rank, layer.columns);
+          ++found;
+        }
+      }
+    });
+    if (found != ranks.size()) {
+      throw accrete::ArgumentError("gpt: " + std::to_string(ranks.size() - found) +
+                                   " of the ranks belong to layers that are not factored here");
+    }
+  }
+
+  /// Scalars in all tensors but the position embedding, as nanoGPT counts.
+  [[nodiscard]] Index parameter_count() {
+    Index count = 0;
+    for_each_parameter([&](const Parameter<Scalar>& p) {
+      if (p.name != "wpe.weight") { count += p.value.size(); }
+    });
+    return count;
+  }
+
+  /// FLOPs of forward and backward for one token of a sequence of `length`: 6 per trained weight, 4
+  /// per frozen one, and 12 layers * width * length for attention, causal or not, as is customary.
+  [[nodiscard]] double flops_per_token(Index length) {
+    const auto count = [](Index n) { return static_cast<double>(n); };
+    double flops = 6 * count(embedding_.tokens.size()) +
+                   12 * count(config_.layers * config_.width * length);
+    for_each_linear([&](const Linear<Scalar>& layer) { flops += layer.flops(); });
+    return flops + 6 * count((2 * config_.layers + 1) * config_.width * (config_.bias ? 2 : 1));
+  }
+
   [[nodiscard]] const GptConfig& config() const noexcept { return config_; }
 
  private:

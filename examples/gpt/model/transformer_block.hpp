@@ -29,10 +29,10 @@ class TransformerBlock {
   TransformerBlock(const GptConfig& config, const std::string& name, std::uint64_t seed)
       : name_(name), norm_1_(config.width, config.bias), norm_2_(config.width, config.bias),
         attention_(config.heads),
-        attention_in_(name + ".attn.c_attn", 3 * config.width, config.width, config.bias, 0.02, seed),
-        attention_out_(name + ".attn.c_proj", config.width, config.width, config.bias, residual_deviation(config), seed),
-        mlp_in_(name + ".mlp.c_fc", 4 * config.width, config.width, config.bias, 0.02, seed),
-        mlp_out_(name + ".mlp.c_proj", config.width, 4 * config.width, config.bias, residual_deviation(config), seed) {}
+        attention_in_(name + ".attn.c_attn", initial(config, seed, 3, 1, LayerSet::all, false), config.bias),
+        attention_out_(name + ".attn.c_proj", initial(config, seed, 1, 1, LayerSet::all, true), config.bias),
+        mlp_in_(name + ".mlp.c_fc", initial(config, seed, 4, 1, LayerSet::mlp, false), config.bias),
+        mlp_out_(name + ".mlp.c_proj", initial(config, seed, 1, 4, LayerSet::mlp, true), config.bias) {}
 
   /// Where the embedding writes the input of the first block.
   [[nodiscard]] Matrix<Scalar>& input() noexcept { return input_; }
@@ -71,6 +71,15 @@ class TransformerBlock {
     norm_1_.backward(input_, s.narrow, dx);
   }
 
+  /// In the order of the parameters.
+  template <class Function>
+  void for_each_linear(const Function& function) {
+    function(attention_in_);
+    function(attention_out_);
+    function(mlp_in_);
+    function(mlp_out_);
+  }
+
   template <class Function>
   void for_each_parameter(const Function& function) {
     norm_1_.for_each_parameter(name_ + ".ln_1", function);
@@ -82,8 +91,26 @@ class TransformerBlock {
   }
 
  private:
-  static double residual_deviation(const GptConfig& config) {
-    return 0.02 / std::sqrt(2.0 * static_cast<double>(config.layers));
+  /// A weight of (rows * width) x (cols * width) that is factored if its `set` is. `ends_branch`:
+  /// its output goes into the residual stream, whose variance then does not grow with the depth.
+  static InitialWeight initial(const GptConfig& config, std::uint64_t seed, Index rows, Index cols,
+                               LayerSet set, bool ends_branch) {
+    InitialWeight weight;
+    weight.rows = rows * config.width;
+    weight.cols = cols * config.width;
+    weight.seed = seed;
+    if (ends_branch) { weight.deviation /= std::sqrt(2.0 * static_cast<double>(config.layers)); }
+    if (set == LayerSet::mlp || config.factored_layers == LayerSet::all) {
+      weight.kind = config.weights;
+      const Index largest = std::min(weight.rows, weight.cols);
+      if (config.weights == WeightKind::low_rank) {
+        weight.rank = weight.columns = std::min(config.low_rank_rank(), largest);
+      } else {
+        weight.rank = std::min(config.inrank_rank(), largest);
+        weight.columns = std::min(weight.rank + config.inrank_buffer(), largest);
+      }
+    }
+    return weight;
   }
 
   std::string name_;
