@@ -27,6 +27,7 @@ install(FILES "${PROJECT_BINARY_DIR}/accreteConfig.cmake"
               "${CMAKE_CURRENT_LIST_DIR}/AccreteProviders.cmake"
         DESTINATION "${accrete_config_dir}")
 
+# It finds the headers from its own place, two folders below the prefix.
 configure_file("${CMAKE_CURRENT_LIST_DIR}/accrete.pc.in" "${PROJECT_BINARY_DIR}/accrete.pc" @ONLY)
 install(FILES "${PROJECT_BINARY_DIR}/accrete.pc" DESTINATION "${CMAKE_INSTALL_DATADIR}/pkgconfig")
 install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DOCDIR}")

@@ -31,7 +31,8 @@ struct View {
   }
   /// All entries lie in one run of memory.
   [[nodiscard]] constexpr bool is_contiguous() const noexcept {
-    return empty() || (is_column_major() ? stride == rows || cols == 1 : stride == cols || rows == 1);
+    return empty() ||
+           (is_column_major() ? stride == rows || cols == 1 : stride == cols || rows == 1);
   }
   [[nodiscard]] constexpr Index row_step() const noexcept { return is_column_major() ? 1 : stride; }
   [[nodiscard]] constexpr Index col_step() const noexcept { return is_column_major() ? stride : 1; }
@@ -49,7 +50,9 @@ struct View {
   [[nodiscard]] constexpr View columns(Index first, Index count) const noexcept {
     return block(0, first, rows, count);
   }
-  [[nodiscard]] constexpr View left_columns(Index count) const noexcept { return columns(0, count); }
+  [[nodiscard]] constexpr View left_columns(Index count) const noexcept {
+    return columns(0, count);
+  }
 
   /// One past the last entry's address, for overlap checks.
   [[nodiscard]] constexpr Scalar* end() const noexcept {
@@ -57,9 +60,7 @@ struct View {
   }
 
   // NOLINTNEXTLINE(google-explicit-constructor): a view of non-const is a view of const
-  constexpr operator View<const Scalar>() const noexcept
-    requires(!std::is_const_v<Scalar>)
-  {
+  constexpr operator View<const Scalar>() const noexcept requires(!std::is_const_v<Scalar>) {
     return {data, rows, cols, stride, order};
   }
 };
@@ -73,7 +74,9 @@ template <class Scalar>
 /// The two views share at least one byte of their extents (conservative for interleaved blocks).
 template <class A, class B>
 [[nodiscard]] bool overlaps(const View<A>& a, const View<B>& b) noexcept {
-  if (a.empty() || b.empty()) { return false; }
+  if (a.empty() || b.empty()) {
+    return false;
+  }
   const auto first = [](const auto& v) { return reinterpret_cast<std::uintptr_t>(v.data); };
   const auto last = [](const auto& v) { return reinterpret_cast<std::uintptr_t>(v.end()); };
   return first(a) < last(b) && first(b) < last(a);
@@ -81,34 +84,41 @@ template <class A, class B>
 
 namespace detail {
 
+/// The object lies in memory and a View can describe it: unit inner stride, or a vector.
 template <class Derived>
-inline constexpr bool has_unit_inner_stride = Derived::InnerStrideAtCompileTime == 1;
+inline constexpr bool is_viewable = (static_cast<int>(Derived::Flags) & Eigen::DirectAccessBit) !=
+                                        0 &&
+                                    (static_cast<int>(Derived::InnerStrideAtCompileTime) == 1 ||
+                                     static_cast<int>(Derived::IsVectorAtCompileTime) != 0);
 
 template <class Scalar, class Derived>
 View<Scalar> view_of_direct(Scalar* data, const Derived& m) noexcept {
-  return {data, m.rows(), m.cols(), m.outerStride(),
-          Derived::IsRowMajor ? Order::row_major : Order::column_major};
+  static_assert(is_viewable<Derived>,
+                "accrete: a view needs memory with unit inner stride; evaluate the expression or "
+                "use a column block");
+  if constexpr (Derived::RowsAtCompileTime == 1) {
+    return {data, 1, m.cols(), m.innerStride(), Order::column_major};
+  } else if constexpr (Derived::ColsAtCompileTime == 1) {
+    const bool dense = m.innerStride() == 1;
+    return {data, m.rows(), 1, dense ? m.rows() : m.innerStride(),
+            dense ? Order::column_major : Order::row_major};
+  } else {
+    return {data, m.rows(), m.cols(), m.outerStride(),
+            Derived::IsRowMajor ? Order::row_major : Order::column_major};
+  }
 }
 
 } // namespace detail
 
-/// View of an Eigen object that lies in memory with unit inner stride (matrix, block of columns or
-/// rows, Map, Ref, transpose of one).
+/// View of an Eigen object that lies in memory: matrix, vector, block of columns or rows, Map, Ref,
+/// transpose of one.
 template <class Derived>
 [[nodiscard]] auto view_of(const Eigen::DenseBase<Derived>& m) noexcept {
-  static_assert((Derived::Flags & Eigen::DirectAccessBit) != 0 &&
-                    detail::has_unit_inner_stride<Derived>,
-                "accrete: a view needs memory with unit inner stride; evaluate the expression or "
-                "use a column block");
   return detail::view_of_direct<const typename Derived::Scalar>(m.derived().data(), m.derived());
 }
 
 template <class Derived>
 [[nodiscard]] auto view_of(Eigen::DenseBase<Derived>& m) noexcept {
-  static_assert((Derived::Flags & Eigen::DirectAccessBit) != 0 &&
-                    detail::has_unit_inner_stride<Derived>,
-                "accrete: a view needs memory with unit inner stride; evaluate the expression or "
-                "use a column block");
   using Pointee = std::remove_pointer_t<decltype(m.derived().data())>;
   return detail::view_of_direct<Pointee>(m.derived().data(), m.derived());
 }

@@ -3,6 +3,8 @@
 
 #include <accrete/backend/host_random.hpp>
 #include <accrete/backend/host_transfer.hpp>
+#include <accrete/backend/reference/factorizations.hpp>
+#include <accrete/backend/reference/optimizer_kernels.hpp>
 #include <accrete/backend/reference/products.hpp>
 #include <accrete/backend/workspace.hpp>
 
@@ -21,7 +23,11 @@ class Device<Reference> {
 };
 
 template <>
-struct Kernels<Reference> : detail::ReferenceArithmetic, detail::HostRandom, detail::HostTransfer {
+struct Kernels<Reference> : detail::ReferenceArithmetic,
+                            detail::ReferenceFactorizations,
+                            detail::ReferenceOptimizers,
+                            detail::HostRandom,
+                            detail::HostTransfer {
   template <class Scalar>
   static constexpr const char* product_provider = "loops";
 };

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/backend/backend.hpp>
+#include <accrete/backend/optimizer_step.hpp>
+
+#include <cmath>
+
+ACCRETE_BEGIN_NAMESPACE
+
+namespace detail {
+
+/// Optimizer kernels of the reference backend, entry by entry.
+struct ReferenceOptimizers {
+  /// As CpuOptimizers::adamw_update.
+  template <class Scalar>
+  static void adamw_update(Device<Reference>&, View<Scalar> parameter,
+                           std::type_identity_t<View<const Scalar>> gradient, View<Scalar> first,
+                           View<Scalar> second, const AdamWStep<Scalar>& step,
+                           std::type_identity_t<std::span<const AdamWColumn<Scalar>>> columns) {
+    check_adamw<Scalar>(parameter, gradient, first, second, columns);
+    for (Index j = 0; j < parameter.cols; ++j) {
+      const AdamWColumn<Scalar> column = columns[columns.size() == 1 ? 0 : std::size_t(j)];
+      for (Index i = 0; i < parameter.rows; ++i) {
+        const Scalar g = gradient(i, j) * step.gradient_scale;
+        Scalar& m = first(i, j);
+        Scalar& v = second(i, j);
+        m += (Scalar{1} - step.beta1) * (g - m);
+        v += (Scalar{1} - step.beta2) * (g * g - v);
+        const Scalar root = std::sqrt(v) * column.root_correction;
+        parameter(i, j) =
+            parameter(i, j) * step.decay - column.step_size * (m / (root + step.epsilon));
+      }
+    }
+  }
+};
+
+} // namespace detail
+
+ACCRETE_END_NAMESPACE

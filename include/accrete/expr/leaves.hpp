@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/expr/expression.hpp>
+
+#include <memory>
+#include <utility>
+
+ACCRETE_BEGIN_NAMESPACE
+
+namespace detail {
+
+/// A named Eigen matrix: read again at evaluation, so a resize in between is noticed.
+template <class Object>
+class ReferencedObject {
+ public:
+  using Scalar = typename Object::Scalar;
+  static constexpr int rows_at_compile_time = Object::RowsAtCompileTime;
+  static constexpr int cols_at_compile_time = Object::ColsAtCompileTime;
+
+  explicit ReferencedObject(const Object& object)
+      : object_(&object), rows_(object.rows()), cols_(object.cols()) {}
+  [[nodiscard]] Index rows() const noexcept { return rows_; }
+  [[nodiscard]] Index cols() const noexcept { return cols_; }
+  [[nodiscard]] View<const Scalar> view() const {
+    if (object_->rows() != rows_ || object_->cols() != cols_) {
+      throw ShapeError("accrete: an operand was " + shape_text(rows_, cols_) +
+                       " when the expression was built and is " +
+                       shape_text(object_->rows(), object_->cols()) +
+                       " now; when it is also the destination, assign expression.eval()");
+    }
+    return view_of(*object_);
+  }
+
+ private:
+  const Object* object_;
+  Index rows_;
+  Index cols_;
+};
+
+/// A temporary that was moved in; copies of the node share it.
+template <class Object>
+class OwnedObject {
+ public:
+  using Scalar = typename Object::Scalar;
+  static constexpr int rows_at_compile_time = Object::RowsAtCompileTime;
+  static constexpr int cols_at_compile_time = Object::ColsAtCompileTime;
+
+  explicit OwnedObject(Object&& object)
+      : object_(std::make_shared<const Object>(std::move(object))) {}
+  [[nodiscard]] Index rows() const noexcept { return object_->rows(); }
+  [[nodiscard]] Index cols() const noexcept { return object_->cols(); }
+  [[nodiscard]] View<const Scalar> view() const noexcept { return view_of(*object_); }
+
+ private:
+  std::shared_ptr<const Object> object_;
+};
+
+/// Memory described by a view: block, Map, Ref, the factors of a LowRankMatrix.
+template <class ViewScalar, int Rows, int Cols>
+class ViewedMemory {
+ public:
+  using Scalar = ViewScalar;
+  static constexpr int rows_at_compile_time = Rows;
+  static constexpr int cols_at_compile_time = Cols;
+
+  explicit ViewedMemory(View<const Scalar> view) : view_(view) {}
+  [[nodiscard]] Index rows() const noexcept { return view_.rows; }
+  [[nodiscard]] Index cols() const noexcept { return view_.cols; }
+  [[nodiscard]] View<const Scalar> view() const noexcept { return view_; }
+
+ private:
+  View<const Scalar> view_;
+};
+
+/// Factors that a moved-in LowRankMatrix owned; only the leading columns are in use.
+template <class Storage>
+class OwnedColumns {
+ public:
+  using Scalar = typename Storage::Scalar;
+  static constexpr int rows_at_compile_time = Eigen::Dynamic;
+  static constexpr int cols_at_compile_time = Eigen::Dynamic;
+
+  OwnedColumns(Storage&& storage, Index cols)
+      : storage_(std::make_shared<const Storage>(std::move(storage))), cols_(cols) {}
+  [[nodiscard]] Index rows() const noexcept { return storage_->rows(); }
+  [[nodiscard]] Index cols() const noexcept { return cols_; }
+  [[nodiscard]] View<const Scalar> view() const noexcept {
+    return view_of(*storage_).left_columns(cols_);
+  }
+
+ private:
+  std::shared_ptr<const Storage> storage_;
+  Index cols_;
+};
+
+} // namespace detail
+
+/// Leaf: a dense matrix, viewed or owned.
+template <class Holder, class LeafBackend = detail::AnyHost>
+class Dense : public Expression<Dense<Holder, LeafBackend>> {
+ public:
+  using Scalar = typename Holder::Scalar;
+  using Backend = LeafBackend;
+  static constexpr int leaf_count = 1;
+  static constexpr int coefficient_count = 0;
+
+  explicit Dense(Holder holder) : holder_(std::move(holder)) {}
+  [[nodiscard]] Index rows() const noexcept { return holder_.rows(); }
+  [[nodiscard]] Index cols() const noexcept { return holder_.cols(); }
+  [[nodiscard]] View<const Scalar> view() const { return holder_.view(); }
+
+ private:
+  Holder holder_;
+};
+
+namespace detail {
+
+template <class T>
+concept EigenDense =
+    std::is_base_of_v<Eigen::DenseBase<std::remove_cvref_t<T>>, std::remove_cvref_t<T>>;
+
+/// LowRankMatrix, CumulativeUpdate: not nodes, but expandable into some.
+template <class T>
+concept Expandable = requires(T&& object) {
+  { std::forward<T>(object).expression() } -> ExpressionNode;
+};
+
+template <class T>
+concept LazyOperand = ExpressionNode<T> || Expandable<T>;
+
+template <class T>
+concept Operand = LazyOperand<T> || EigenDense<T>;
+
+/// Named operands become views, temporaries are moved in, unevaluated Eigen expressions are
+/// evaluated once.
+template <class Backend = AnyHost, Operand T>
+auto lift(T&& operand) {
+  using Object = std::remove_cvref_t<T>;
+  if constexpr (ExpressionNode<T>) {
+    return Object(std::forward<T>(operand));
+  } else if constexpr (Expandable<T>) {
+    return std::forward<T>(operand).expression();
+  } else {
+    using Plain = typename Object::PlainObject;
+    static_assert(std::is_floating_point_v<typename Object::Scalar>,
+                  "accrete: the scalar of an operand must be float or double; convert it with "
+                  ".cast<float>() or .cast<double>()");
+    if constexpr (std::is_same_v<Object, Plain>) {
+      if constexpr (std::is_lvalue_reference_v<T>) {
+        return Dense<ReferencedObject<Object>, Backend>(ReferencedObject<Object>(operand));
+      } else {
+        return Dense<OwnedObject<Object>, Backend>(
+            OwnedObject<Object>(Object(std::forward<T>(operand))));
+      }
+    } else if constexpr (is_viewable<Object>) {
+      using Memory = ViewedMemory<typename Object::Scalar, Object::RowsAtCompileTime,
+                                  Object::ColsAtCompileTime>;
+      return Dense<Memory, Backend>(Memory(view_of(std::as_const(operand))));
+    } else {
+      return Dense<OwnedObject<Plain>, Backend>(OwnedObject<Plain>(Plain(operand)));
+    }
+  }
+}
+
+template <class T, class Backend = AnyHost>
+using lifted = decltype(lift<Backend>(std::declval<T>()));
+
+} // namespace detail
+
+ACCRETE_END_NAMESPACE
+
+namespace Eigen::internal {
+template <class Holder, class Backend>
+struct traits<accrete::Dense<Holder, Backend>>
+    : accrete::detail::NodeTraits<typename Holder::Scalar, Holder::rows_at_compile_time,
+                                  Holder::cols_at_compile_time> {};
+} // namespace Eigen::internal

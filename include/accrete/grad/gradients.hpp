@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/matrix/cumulative_update.hpp>
+
+#include <type_traits>
+#include <utility>
+
+ACCRETE_BEGIN_NAMESPACE
+
+namespace detail {
+
+/// The scalar <A, B> = sum of A(i, j) B(i, j) of two lazy matrices, computed on conversion.
+template <class A, class B>
+class InnerProduct {
+ public:
+  using Scalar = typename A::Scalar;
+
+  InnerProduct(A a, B b) : a_(std::move(a)), b_(std::move(b)) {}
+
+  [[nodiscard]] Scalar value() const {
+    using Backend = settled_backend<common_backend<typename A::Backend, typename B::Backend>>;
+    auto& context = Context<Backend>::current();
+    Workspace::Frame frame(context.device().workspace());
+    const auto evaluated = [&](const auto& node) {
+      View<Scalar> view = dense_view(frame.template allocate<Scalar>(node.rows() * node.cols()),
+                                     node.rows(), node.cols());
+      evaluate_into(context, node, Scalar{1}, Scalar{0}, view, false);
+      return View<const Scalar>(view);
+    };
+    const View<const Scalar> a = evaluated(a_);
+    const View<const Scalar> b = evaluated(b_);
+    return static_cast<Scalar>(Kernels<Backend>::dot(context.device(), a, b));
+  }
+  // NOLINTNEXTLINE(google-explicit-constructor): reads as the scalar it is
+  operator Scalar() const { return value(); }
+
+ private:
+  A a_;
+  B b_;
+};
+
+/// A weight node taken apart: base (or none), factors and scale.
+struct NoBase {};
+template <class BaseNode, class U, class V>
+struct WeightParts {
+  BaseNode base;
+  U u;
+  V v;
+  typename U::Scalar scale;
+};
+
+template <class U, class V>
+auto weight_parts(const Outer<U, V>& node) {
+  return WeightParts<NoBase, U, V>{{}, node.u(), node.v(), 1};
+}
+template <class U, class V>
+auto weight_parts(const Scaled<Outer<U, V>>& node) {
+  return WeightParts<NoBase, U, V>{{}, node.operand().u(), node.operand().v(), node.coefficient()};
+}
+template <class Left, class Right>
+auto weight_parts(const Sum<Left, Right>& node) {
+  static_assert(is_low_rank<Left> != is_low_rank<Right>,
+                "accrete: gradients() of a sum takes one dense base and one low-rank update, as "
+                "in (W0 + s * outer(U, V)) * X");
+  const auto join = [](const auto& base, auto parts) {
+    using Parts = decltype(parts);
+    using BaseNode = std::remove_cvref_t<decltype(base)>;
+    return WeightParts<BaseNode, decltype(Parts::u), decltype(Parts::v)>{base, parts.u, parts.v,
+                                                                         parts.scale};
+  };
+  if constexpr (is_low_rank<Right>) {
+    return join(node.left(), weight_parts(node.right()));
+  } else {
+    return join(node.right(), weight_parts(node.left()));
+  }
+}
+
+template <class T>
+concept FactoredWeight = requires(const T& node) {
+  weight_parts(node);
+};
+
+} // namespace detail
+
+/// Lazy gradients of Y = (base + s U Vᵀ) X for the upstream gradient dY: expressions that are
+/// computed when assigned, and accumulated with `+=`. dW = dY Xᵀ is never formed for U and V.
+template <class UGradient, class VGradient, class XGradient, class BaseGradient, class Scale>
+struct CumulativeGradients {
+  UGradient U;       ///< s dY (Xᵀ V), m x r
+  VGradient V;       ///< s X (dYᵀ U), n x r
+  XGradient X;       ///< Wᵀ dY, n x p
+  BaseGradient base; ///< dY Xᵀ, m x n
+  Scale scale;       ///< <Uᵀ dY, Vᵀ X>, converts to the scalar
+};
+
+/// The same for Y = s U Vᵀ X.
+template <class UGradient, class VGradient, class XGradient, class Scale>
+struct LowRankGradients {
+  UGradient U;
+  VGradient V;
+  XGradient X;
+  Scale scale;
+};
+
+/// The same for Y = W X with a dense W.
+template <class XGradient, class BaseGradient>
+struct DenseGradients {
+  XGradient X;
+  BaseGradient base;
+};
+
+namespace detail {
+
+template <class Parts, class X, class Y, class Z, class D>
+auto factored_gradients(const Parts& parts, const X& x, const Y& y, const Z& z, const D& d) {
+  const auto s = parts.scale;
+  auto du = s * (y * transposed(z));
+  auto dv = s * (x * transposed(d));
+  auto update_dx = s * (parts.v * d);
+  auto scale = InnerProduct<D, Z>(d, z);
+  if constexpr (std::is_same_v<std::remove_cvref_t<decltype(parts.base)>, NoBase>) {
+    return LowRankGradients<decltype(du), decltype(dv), decltype(update_dx), decltype(scale)>{
+        du, dv, update_dx, scale};
+  } else {
+    auto dx = transposed(parts.base) * y + update_dx;
+    auto base = y * transposed(x);
+    return CumulativeGradients<decltype(du), decltype(dv), decltype(dx), decltype(base),
+                               decltype(scale)>{du, dv, dx, base, scale};
+  }
+}
+
+template <class Upstream, class Left, class Right>
+auto lift_upstream(const Product<Left, Right>& forward, Upstream&& upstream) {
+  auto y = lift(std::forward<Upstream>(upstream));
+  if (y.rows() != forward.rows() || y.cols() != forward.cols()) {
+    throw_shape_error("gradients", forward.rows(), forward.cols(), y.rows(), y.cols(),
+                      "dY must have the shape of the expression");
+  }
+  return y;
+}
+
+inline void check_kept(const char* name, Index rows, Index cols, Index rank, Index samples) {
+  if (rows != rank || cols != samples) {
+    throw ShapeError(std::string("accrete: gradients: the kept product ") + name + " is " +
+                     shape_text(rows, cols) + " and must be " + shape_text(rank, samples) +
+                     " (rank x samples)");
+  }
+}
+
+} // namespace detail
+
+/// Gradients of `weight * X` for the upstream gradient dY (m x p), where weight is one of
+/// `W0 + s * outer(U, V)`, a CumulativeUpdate, `s * outer(U, V)`, a LowRankMatrix, or
+/// `lazy(W)`. All are lazy; see CumulativeGradients.
+/// @throws ShapeError when dY has not the shape of the expression.
+template <class Weight, class X, detail::Operand Upstream>
+[[nodiscard]] auto gradients(const Product<Weight, X>& forward, Upstream&& upstream) {
+  const auto y = detail::lift_upstream(forward, std::forward<Upstream>(upstream));
+  if constexpr (detail::FactoredWeight<Weight>) {
+    const auto parts = detail::weight_parts(forward.left());
+    return detail::factored_gradients(parts, forward.right(), y,
+                                      detail::transposed(parts.v) * forward.right(),
+                                      detail::transposed(parts.u) * y);
+  } else {
+    static_assert(Weight::leaf_count == 1,
+                  "accrete: gradients() takes weight * X with a weight of the form W0 + s * "
+                  "outer(U, V), s * outer(U, V) or lazy(W); differentiate X * W as its transpose");
+    auto dx = detail::transposed(forward.left()) * y;
+    auto base = y * detail::transposed(forward.right());
+    return DenseGradients<decltype(dx), decltype(base)>{dx, base};
+  }
+}
+
+/// The same with Z = Vᵀ X (r x p) kept from the forward pass, see CumulativeUpdate::project.
+template <class Weight, class X, detail::Operand Upstream, detail::Operand Input>
+[[nodiscard]] auto gradients(const Product<Weight, X>& forward, Upstream&& upstream,
+                             Input&& input) {
+  const auto y = detail::lift_upstream(forward, std::forward<Upstream>(upstream));
+  const auto parts = detail::weight_parts(forward.left());
+  const auto z = detail::lift(std::forward<Input>(input));
+  detail::check_kept("Z", z.rows(), z.cols(), parts.u.cols(), y.cols());
+  return detail::factored_gradients(parts, forward.right(), y, z, detail::transposed(parts.u) * y);
+}
+
+/// The same with D = Uᵀ dY (r x p) computed once for V, X and the scale, see
+/// CumulativeUpdate::project_back.
+template <class Weight, class X, detail::Operand Upstream, detail::Operand Input,
+          detail::Operand Output>
+[[nodiscard]] auto gradients(const Product<Weight, X>& forward, Upstream&& upstream, Input&& input,
+                             Output&& output) {
+  const auto y = detail::lift_upstream(forward, std::forward<Upstream>(upstream));
+  const auto parts = detail::weight_parts(forward.left());
+  const auto z = detail::lift(std::forward<Input>(input));
+  const auto d = detail::lift(std::forward<Output>(output));
+  detail::check_kept("Z", z.rows(), z.cols(), parts.u.cols(), y.cols());
+  detail::check_kept("D", d.rows(), d.cols(), parts.u.cols(), y.cols());
+  return detail::factored_gradients(parts, forward.right(), y, z, d);
+}
+
+ACCRETE_END_NAMESPACE

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/matrix/factors.hpp>
+#include <accrete/matrix/truncation_report.hpp>
+
+#include <algorithm>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+ACCRETE_BEGIN_NAMESPACE
+
+namespace detail {
+
+/// Defined in factor/truncation.hpp: recompresses U Vᵀ in place, into the leading columns.
+template <class Backend, class Scalar>
+TruncationReport<Scalar> truncate_factors(Context<Backend>& context, View<Scalar> u, View<Scalar> v,
+                                          const TruncationOptions& options);
+
+template <class Scalar, class Backend>
+using FactorLeaf = Dense<ViewedMemory<Scalar, Eigen::Dynamic, Eigen::Dynamic>, Backend>;
+
+template <class Scalar, class Backend>
+FactorLeaf<Scalar, Backend> factor_leaf(View<const Scalar> view) {
+  return FactorLeaf<Scalar, Backend>(ViewedMemory<Scalar, Eigen::Dynamic, Eigen::Dynamic>(view));
+}
+
+} // namespace detail
+
+/// The matrix U Vᵀ, U m x r and V n x r, that owns its factors.
+///
+/// The capacity may exceed the rank r: growth within it moves no column. In expressions it is a
+/// low-rank leaf: sums, products, scales and transposes of it stay factored and can be assigned
+/// back; `truncate` recompresses. Memory: (m + n) * capacity scalars.
+template <class MatrixScalar, class MatrixBackend = Cpu>
+class LowRankMatrix {
+ public:
+  using Scalar = MatrixScalar;
+  using Backend = MatrixBackend;
+  using Storage = Matrix<Scalar, Backend>;
+
+  LowRankMatrix() : LowRankMatrix(0, 0) {}
+
+  /// The zero matrix of rank 0 with room for `capacity` columns.
+  /// @throws ShapeError for negative sizes.
+  LowRankMatrix(Index rows, Index cols, Index capacity = 0) {
+    if (rows < 0 || cols < 0 || capacity < 0) {
+      throw ShapeError("accrete: LowRankMatrix of " + detail::shape_text(rows, cols) +
+                       " with capacity " + std::to_string(capacity) +
+                       ": sizes must not be negative");
+    }
+    u_ = Storage(rows, capacity);
+    v_ = Storage(cols, capacity);
+  }
+
+  /// Takes over the factors: u is m x r, v is n x r.
+  /// @throws ShapeError when they have different numbers of columns.
+  LowRankMatrix(Storage u, Storage v) : u_(std::move(u)), v_(std::move(v)), rank_(u_.cols()) {
+    if (u_.cols() != v_.cols()) {
+      detail::throw_shape_error("LowRankMatrix", u_.rows(), u_.cols(), v_.rows(), v_.cols(),
+                                "U and V must have the same number of columns, the rank");
+    }
+  }
+
+  /// The factors of a low-rank expression; ranks of sums add up.
+  template <ExpressionNode Node>
+  LowRankMatrix(const Node& expression) { // NOLINT(google-explicit-constructor)
+    *this = expression;
+  }
+
+  /// Keeps the capacity where it suffices. Operands may be factors of this very matrix.
+  template <ExpressionNode Node>
+  LowRankMatrix& operator=(const Node& expression) {
+    check_low_rank<Node>();
+    const Index rank = detail::rank_of(expression);
+    Storage u(expression.rows(), std::max(rank, capacity()));
+    Storage v(expression.cols(), std::max(rank, capacity()));
+    detail::write_factors(context(), expression, view_of(u).left_columns(rank),
+                          view_of(v).left_columns(rank));
+    u_ = std::move(u);
+    v_ = std::move(v);
+    rank_ = rank;
+    return *this;
+  }
+
+  /// Appends the factors of the expression: the rank grows by the expression's.
+  /// @throws ShapeError when the shapes differ.
+  template <detail::LazyOperand Operand>
+  LowRankMatrix& operator+=(const Operand& operand) {
+    const auto expression = detail::lift(operand);
+    check_low_rank<decltype(expression)>();
+    if (expression.rows() != rows() || expression.cols() != cols()) {
+      detail::throw_shape_error("sum", rows(), cols(), expression.rows(), expression.cols(),
+                                "both operands must have the same shape");
+    }
+    const Index added = detail::rank_of(expression);
+    if (rank_ + added > capacity()) {
+      return *this = this->expression() + expression;
+    }
+    detail::write_factors(context(), expression, all_u().columns(rank_, added),
+                          all_v().columns(rank_, added));
+    rank_ += added;
+    return *this;
+  }
+  template <detail::LazyOperand Operand>
+  LowRankMatrix& operator-=(const Operand& operand) {
+    return *this += -operand;
+  }
+
+  [[nodiscard]] Index rows() const noexcept { return u_.rows(); }
+  [[nodiscard]] Index cols() const noexcept { return v_.rows(); }
+  [[nodiscard]] Index rank() const noexcept { return rank_; }
+  [[nodiscard]] Index capacity() const noexcept { return u_.cols(); }
+
+  /// The factors in use, m x r and n x r. Valid until the capacity changes.
+  [[nodiscard]] auto U() noexcept { return Backend::matrix_view(u_view()); }
+  [[nodiscard]] auto V() noexcept { return Backend::matrix_view(v_view()); }
+  [[nodiscard]] auto U() const noexcept { return Backend::matrix_view(u_view()); }
+  [[nodiscard]] auto V() const noexcept { return Backend::matrix_view(v_view()); }
+
+  /// The same as strided views, for kernels.
+  [[nodiscard]] View<Scalar> u_view() noexcept { return all_u().left_columns(rank_); }
+  [[nodiscard]] View<Scalar> v_view() noexcept { return all_v().left_columns(rank_); }
+  [[nodiscard]] View<const Scalar> u_view() const noexcept {
+    return view_of(u_).left_columns(rank_);
+  }
+  [[nodiscard]] View<const Scalar> v_view() const noexcept {
+    return view_of(v_).left_columns(rank_);
+  }
+
+  /// Makes room for `columns` columns in each factor; never shrinks.
+  void reserve(Index columns) {
+    if (columns <= capacity()) {
+      return;
+    }
+    Storage u(rows(), columns);
+    Storage v(cols(), columns);
+    auto& device = context().device();
+    Kernels<Backend>::combine(device, Scalar{1}, std::as_const(*this).u_view(), Scalar{0},
+                              view_of(u).left_columns(rank_));
+    Kernels<Backend>::combine(device, Scalar{1}, std::as_const(*this).v_view(), Scalar{0},
+                              view_of(v).left_columns(rank_));
+    u_ = std::move(u);
+    v_ = std::move(v);
+  }
+
+  /// Adds the columns of u (m x k) and v (n x k). Moves nothing within the capacity, doubles the
+  /// capacity otherwise. @throws ShapeError when the shapes do not fit.
+  template <detail::Operand U, detail::Operand V>
+  void append(const U& u, const V& v) {
+    const auto added = outer<Backend>(u, v);
+    if (rank_ + added.rank() > capacity()) {
+      // The old storage stays alive meanwhile: u and v may be columns of this matrix.
+      LowRankMatrix larger(rows(), cols(), std::max(2 * capacity(), rank_ + added.rank()));
+      larger += expression();
+      larger += added;
+      *this = std::move(larger);
+    } else {
+      *this += added;
+    }
+  }
+
+  /// Uses the first `rank` columns of the storage: drops columns, or takes spare ones into use
+  /// with the values that they hold. @throws RankError beyond the capacity.
+  void set_rank(Index rank) {
+    if (rank < 0 || rank > capacity()) {
+      throw RankError("accrete: rank " + std::to_string(rank) + " is outside the capacity of " +
+                      std::to_string(capacity()) + " columns; reserve() more first");
+    }
+    rank_ = rank;
+  }
+
+  /// Replaces U Vᵀ by its best approximation under the options, with balanced factors
+  /// U sqrt(S), V sqrt(S). QR of both factors and an SVD of the r x r core: O((m + n) r²).
+  /// Defined in factor/truncation.hpp. @throws NumericError for NaN or infinity.
+  TruncationReport<Scalar> truncate(const TruncationOptions& options) {
+    auto report = detail::truncate_factors<Backend>(context(), u_view(), v_view(), options);
+    rank_ = report.rank_after;
+    return report;
+  }
+
+  /// The lazy transpose V Uᵀ.
+  [[nodiscard]] auto transpose() const& { return expression().transpose(); }
+
+  /// The low-rank leaf that stands for this matrix in expressions.
+  [[nodiscard]] auto expression() const& {
+    using Leaf = detail::FactorLeaf<Scalar, Backend>;
+    return Outer<Leaf, Leaf>(detail::factor_leaf<Scalar, Backend>(u_view()),
+                             detail::factor_leaf<Scalar, Backend>(v_view()));
+  }
+  [[nodiscard]] auto expression() && {
+    using Holder = detail::OwnedColumns<Storage>;
+    using Leaf = Dense<Holder, Backend>;
+    return Outer<Leaf, Leaf>(Leaf(Holder(std::move(u_), rank_)),
+                             Leaf(Holder(std::move(v_), rank_)));
+  }
+
+ private:
+  template <class Node>
+  static constexpr void check_low_rank() {
+    static_assert(is_low_rank<Node>,
+                  "accrete: a dense expression cannot be assigned to a LowRankMatrix; write "
+                  "truncate(expr, {.max_rank = ...}) to approximate it");
+  }
+  static Context<Backend>& context() { return Context<Backend>::current(); }
+  [[nodiscard]] View<Scalar> all_u() noexcept { return view_of(u_); }
+  [[nodiscard]] View<Scalar> all_v() noexcept { return view_of(v_); }
+
+  Storage u_;
+  Storage v_;
+  Index rank_ = 0;
+};
+
+ACCRETE_END_NAMESPACE

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/expr/operators.hpp>
+#include <accrete/plan/context.hpp>
+#include <accrete/plan/planner.hpp>
+
+#include <array>
+#include <utility>
+
+ACCRETE_BEGIN_NAMESPACE
+
+namespace detail {
+
+template <class T>
+inline constexpr char type_tag = 0;
+
+template <class Node>
+using backend_of = settled_backend<typename Node::Backend>;
+
+template <class Backend, class Node, class Operands>
+const Plan& plan_of(Context<Backend>& context, const Node& node, const Operands& operands) {
+  std::array<Index, 2 * static_cast<std::size_t>(Node::leaf_count)> shapes;
+  std::size_t next = 0;
+  for (const auto& leaf : operands.leaves) {
+    shapes[next++] = leaf.rows;
+    shapes[next++] = leaf.cols;
+  }
+  const void* type = &type_tag<Node>;
+  if (const Plan* known = context.plans().find(type, shapes)) {
+    return *known;
+  }
+  Planner planner(context.cost_model(), static_cast<int>(sizeof(typename Node::Scalar)));
+  return context.plans().insert(type, shapes, planner.plan(canonical_form(node)));
+}
+
+/// target = alpha * (value of the plan) + beta * target. Allocates nothing once the workspace has
+/// grown to the plan's size. The target must not overlap an operand.
+template <class Backend, class Operands, class Scalar>
+void execute(Context<Backend>& context, const Plan& plan, const Operands& operands, Scalar alpha,
+             Scalar beta, View<Scalar> target) {
+  using Table = Kernels<Backend>;
+  Device<Backend>& device = context.device();
+  Workspace::Frame frame(device.workspace());
+  Scalar* memory = plan.workspace_scalars > 0
+                       ? frame.template allocate<Scalar>(plan.workspace_scalars)
+                       : nullptr;
+
+  const auto temporary = [&](int index) {
+    const PlanTemporary& t = plan.temporaries[static_cast<std::size_t>(index)];
+    return dense_view(memory + t.offset, t.rows, t.cols);
+  };
+  const auto source = [&](const PlanOperand& operand) -> View<const Scalar> {
+    return operand.kind == PlanOperand::Kind::leaf
+               ? operands.leaves[static_cast<std::size_t>(operand.index)]
+               : View<const Scalar>(temporary(operand.index));
+  };
+
+  for (const PlanStep& step : plan.steps) {
+    const bool final = step.result.kind == PlanOperand::Kind::destination;
+    const View<Scalar> result = final ? target : temporary(step.result.index);
+    Scalar a = final ? alpha : Scalar{1};
+    for (const int slot : step.coefficients) {
+      a *= operands.coefficients[static_cast<std::size_t>(slot)];
+    }
+    const Scalar b = step.accumulate ? Scalar{1} : (final ? beta : Scalar{0});
+    switch (step.kernel) {
+    case Kernel::gemm:
+      Table::gemm(device, a, source(step.left), source(step.right), b, result);
+      break;
+    case Kernel::gemv:
+      if (step.n == 1) {
+        Table::gemv(device, a, source(step.left), source(step.right), b, result);
+      } else {
+        Table::gemv(device, a, source(step.right).transposed(), source(step.left).transposed(), b,
+                    result.transposed());
+      }
+      break;
+    case Kernel::combine:
+      Table::combine(device, a, source(step.left), b, result);
+      break;
+    case Kernel::fill:
+      if (b == Scalar{0}) {
+        Table::fill(device, Scalar{0}, result);
+      }
+      break;
+    }
+  }
+}
+
+/// target = alpha * node + beta * target in the backend's memory. An overlap of the target with an
+/// operand is resolved through a temporary.
+template <class Backend, class Node, class Scalar>
+void evaluate_into(Context<Backend>& context, const Node& node, Scalar alpha, Scalar beta,
+                   View<Scalar> target, bool may_overlap = true) {
+  const auto operands = gather_operands(node);
+  const Plan& plan = plan_of(context, node, operands);
+  bool overlap = false;
+  if (may_overlap) {
+    for (const auto& leaf : operands.leaves) {
+      overlap = overlap || overlaps(leaf, target);
+    }
+  }
+  if (!overlap) {
+    return execute(context, plan, operands, alpha, beta, target);
+  }
+  Workspace::Frame frame(context.device().workspace());
+  const View<Scalar> value =
+      dense_view(frame.template allocate<Scalar>(target.size()), target.rows, target.cols);
+  execute(context, plan, operands, Scalar{1}, Scalar{0}, value);
+  Kernels<Backend>::combine(context.device(), alpha, View<const Scalar>(value), beta, target);
+}
+
+/// Assignment to an Eigen object that Eigen has resized already where it could.
+template <class Node, class Target, class Scalar>
+void assign_to_eigen(const Node& node, Target& target, Scalar alpha, Scalar beta,
+                     bool may_overlap) {
+  static_assert(std::is_same_v<Scalar, typename Target::Scalar>,
+                "accrete: the destination has another scalar type than the expression; convert "
+                "the operands with .cast<Scalar>()");
+  if (target.rows() != node.rows() || target.cols() != node.cols()) {
+    throw_shape_error("assignment", target.rows(), target.cols(), node.rows(), node.cols(),
+                      "the destination must have the shape of the expression");
+  }
+  auto& context = Context<backend_of<Node>>::current();
+  if constexpr (is_viewable<Target>) {
+    evaluate_into(context, node, alpha, beta, view_of(target), may_overlap);
+  } else {
+    Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic> value(node.rows(), node.cols());
+    evaluate_into(context, node, alpha, Scalar{0}, view_of(value), false);
+    if (beta == Scalar{0}) {
+      target = value;
+    } else {
+      target += value;
+    }
+  }
+}
+
+// Found by Expression's evalTo, addTo and subTo through argument-dependent lookup.
+template <class Node, class Target, class Scalar>
+void assign_expression(const Node& node, Target& target, Scalar alpha, Scalar beta) {
+  assign_to_eigen(node, target, alpha, beta, true);
+}
+
+/// Destination that the caller promises not to overlap any operand.
+template <class Target>
+class NoAlias {
+ public:
+  explicit NoAlias(Target& target) : target_(target) {}
+
+  template <ExpressionNode Node>
+  Target& operator=(const Node& node) {
+    if constexpr (requires { target_.resize(node.rows(), node.cols()); }) {
+      if (target_.rows() != node.rows() || target_.cols() != node.cols()) {
+        target_.resize(node.rows(), node.cols());
+      }
+    }
+    return assign(node, 1, 0);
+  }
+  template <ExpressionNode Node>
+  Target& operator+=(const Node& node) {
+    return assign(node, 1, 1);
+  }
+  template <ExpressionNode Node>
+  Target& operator-=(const Node& node) {
+    return assign(node, -1, 1);
+  }
+
+ private:
+  template <class Node>
+  Target& assign(const Node& node, int alpha, int beta) {
+    using Scalar = typename Node::Scalar;
+    assign_to_eigen(node, target_, static_cast<Scalar>(alpha), static_cast<Scalar>(beta), false);
+    return target_;
+  }
+
+  Target& target_;
+};
+
+} // namespace detail
+
+using detail::assign_expression;
+
+/// `noalias(Y) = expression` promises that Y overlaps no operand, and skips the check.
+template <class Derived>
+[[nodiscard]] detail::NoAlias<Derived> noalias(Eigen::DenseBase<Derived>& target) {
+  return detail::NoAlias<Derived>(target.derived());
+}
+template <class Derived>
+[[nodiscard]] detail::NoAlias<Derived> noalias(Eigen::DenseBase<Derived>&& target) {
+  return detail::NoAlias<Derived>(target.derived());
+}
+
+/// The plan of an expression in the given or the current context; made once for its shapes. The
+/// reference is valid until the context's cost model changes or 4096 further plans are made.
+template <ExpressionNode Node>
+[[nodiscard]] const Plan& plan(Context<detail::backend_of<Node>>& context, const Node& expression) {
+  return detail::plan_of(context, expression, detail::gather_operands(expression));
+}
+template <ExpressionNode Node>
+[[nodiscard]] const Plan& plan(const Node& expression) {
+  return plan(Context<detail::backend_of<Node>>::current(), expression);
+}
+
+ACCRETE_END_NAMESPACE
