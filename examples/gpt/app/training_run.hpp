@@ -24,13 +24,18 @@ template <class Scalar>
 class TrainingRun {
  public:
   explicit TrainingRun(const RunOptions& options)
-      : options_(options), store_(options.checkpoint), text_(load_text(options_)),
-        model_(options_.model, options_.seed), trainer_(model_, optimizer_config(options_)) {
+      : options_(options),
+        store_(options.checkpoint),
+        text_(load_text(options_)),
+        model_(options_.model, options_.seed),
+        trainer_(model_, optimizer_config(options_)) {
     batch_.resize(options_.batch, options_.model.context);
-    if (options_.resume) { restore(); }
+    if (options_.resume) {
+      restore();
+    }
     refuse_to_replace();
-    metrics_ = MetricsFile(options_.metrics, options_.resume ? std::optional(state_.step)
-                                                             : std::nullopt);
+    metrics_ =
+        MetricsFile(options_.metrics, options_.resume ? std::optional(state_.step) : std::nullopt);
   }
 
   /// @return the exit status
@@ -39,8 +44,12 @@ class TrainingRun {
     print_settings();
     const InterruptGuard guard;
     start_ = Clock::now() - to_clock(state_.seconds);
-    if (state_.step == 0) { evaluate_start(); }
-    while (state_.step < options_.steps && !InterruptGuard::requested()) { advance(); }
+    if (state_.step == 0) {
+      evaluate_start();
+    }
+    while (state_.step < options_.steps && !InterruptGuard::requested()) {
+      advance();
+    }
     display_.finish();
     return state_.step < options_.steps ? stop_early() : finish();
   }
@@ -62,7 +71,9 @@ class TrainingRun {
 
   static OptimizerConfig optimizer_config(const RunOptions& options) {
     OptimizerConfig config = options.optimizer;
-    if (config.decay_steps == 0) { config.decay_steps = options.steps; }
+    if (config.decay_steps == 0) {
+      config.decay_steps = options.steps;
+    }
     return config;
   }
 
@@ -87,7 +98,9 @@ class TrainingRun {
   }
 
   void refuse_to_replace() const {
-    if (options_.checkpoint.empty() || options_.resume || options_.overwrite) { return; }
+    if (options_.checkpoint.empty() || options_.resume || options_.overwrite) {
+      return;
+    }
     if (const auto folder = store_.latest()) {
       throw FileError("train: '" + store_.root().string() + "' holds the checkpoint '" +
                       folder->filename().string() +
@@ -104,8 +117,8 @@ class TrainingRun {
     });
     SettingsTable table;
     table.add_run(options_, text_, state_.step);
-    table.add("parameters", grouped(static_cast<double>(model_.parameter_count())) +
-                                " (without the positions)");
+    table.add("parameters",
+              grouped(static_cast<double>(model_.parameter_count())) + " (without the positions)");
     table.add("memory", memory_text(parameter_bytes) + " parameters, " +
                             memory_text(2 * parameter_bytes) + " optimizer");
     table.add("compute", text_of("%.2f MFLOP a character, gemm peak %.0f GFLOP/s with %d threads",
@@ -113,9 +126,7 @@ class TrainingRun {
     table.print();
   }
 
-  [[nodiscard]] double flops_per_token() {
-    return model_.flops_per_token(options_.model.context);
-  }
+  [[nodiscard]] double flops_per_token() { return model_.flops_per_token(options_.model.context); }
 
   void advance() {
     draw();
@@ -130,10 +141,14 @@ class TrainingRun {
     Evaluation evaluation;
     const bool last = state_.step == options_.steps;
     show_step(result);
-    if (last || is_due(options_.eval_interval)) { evaluation = evaluate(); }
+    if (last || is_due(options_.eval_interval)) {
+      evaluation = evaluate();
+    }
     last_record_ = record(result, step_seconds, evaluation);
     metrics_.write(last_record_);
-    if (last || is_due(options_.checkpoint_interval)) { save(); }
+    if (last || is_due(options_.checkpoint_interval)) {
+      save();
+    }
   }
 
   [[nodiscard]] bool is_due(long interval) const {
@@ -141,13 +156,17 @@ class TrainingRun {
   }
 
   void draw() {
-    if (options_.overfit_one_batch) { random_.seek(0); }
+    if (options_.overfit_one_batch) {
+      random_.seek(0);
+    }
     draw_batch(batch_, text_.train(), random_);
     state_.batch_position = random_.position();
   }
 
   void require_finite(const StepResult& result) const {
-    if (std::isfinite(result.loss) && std::isfinite(result.grad_norm)) { return; }
+    if (std::isfinite(result.loss) && std::isfinite(result.grad_norm)) {
+      return;
+    }
     throw accrete::NumericError(
         text_of("train: the loss is %g and the gradient's norm %g in step %ld; ", result.loss,
                 result.grad_norm, state_.step) +
@@ -163,7 +182,9 @@ class TrainingRun {
   }
 
   void show_step(const StepResult& result) {
-    if (display_.is_live()) { return display_.update(step_line(result)); }
+    if (display_.is_live()) {
+      return display_.update(step_line(result));
+    }
     if (state_.step % options_.log_interval == 0 || state_.step == 1) {
       display_.print(step_line(result));
     }
@@ -231,7 +252,9 @@ class TrainingRun {
   }
 
   void save() {
-    if (options_.checkpoint.empty()) { return; }
+    if (options_.checkpoint.empty()) {
+      return;
+    }
     state_.options = options_;
     state_.vocabulary = text_.vocabulary().bytes();
     state_.text_checksum = text_.text_checksum();
@@ -248,7 +271,9 @@ class TrainingRun {
   int stop_early() {
     std::string message = text_of("stopped after step %ld", state_.step);
     if (!options_.checkpoint.empty()) {
-      if (saved_step_ != state_.step && state_.step > 0) { save(); }
+      if (saved_step_ != state_.step && state_.step > 0) {
+        save();
+      }
       message += "; continue with: gpt train --checkpoint " + options_.checkpoint + " --resume";
     }
     display_.print(message);
@@ -269,8 +294,8 @@ class TrainingRun {
     json["weights"] = std::string(word_of(options_.model.weights));
     json["best_val_loss"] = number_or_null(state_.best_val_loss);
     if (training_seconds_ > 0) {
-      json["step_ms"] = training_seconds_ * 1e3 * static_cast<double>(batch_.tokens.size()) /
-                        training_tokens_;
+      json["step_ms"] =
+          training_seconds_ * 1e3 * static_cast<double>(batch_.tokens.size()) / training_tokens_;
       json["tokens_per_s"] = training_tokens_ / training_seconds_;
       json["gflops"] = training_flops_ / training_seconds_ * 1e-9;
     }

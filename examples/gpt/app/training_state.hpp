@@ -53,9 +53,8 @@ struct TrainingState {
     json["step"] = step;
     json["options"] = to_json(options);
     json["data"] = {{"checksum", text_checksum}, {"vocabulary", bytes_of(vocabulary)}};
-    json["random"] = {{"generator", "splitmix64"},
-                      {"seed", options.seed},
-                      {"batch_position", batch_position}};
+    json["random"] = {
+        {"generator", "splitmix64"}, {"seed", options.seed}, {"batch_position", batch_position}};
     json["ranks"] = ranks;
     json["counters"] = counters;
     json["seconds"] = seconds;
@@ -69,7 +68,9 @@ struct TrainingState {
   /// A text whose bytes may be no UTF-8, as numbers.
   static std::vector<int> bytes_of(const std::string& text) {
     std::vector<int> bytes;
-    for (const char c : text) { bytes.push_back(static_cast<unsigned char>(c)); }
+    for (const char c : text) {
+      bytes.push_back(static_cast<unsigned char>(c));
+    }
     return bytes;
   }
 
