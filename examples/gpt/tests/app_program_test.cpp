@@ -324,7 +324,7 @@ TEST_CASE("program: damaged, foreign and unfitting checkpoints are refused by na
                      gpt::fs::copy_options::overwrite_existing);
   check_fails(eval, 1, "tensor 'wte.weight' has shape");
   gpt::fs::resize_file(model, gpt::fs::file_size(model) - 10);
-  check_fails(eval, 1, "it was cut off");
+  check_fails(eval, 1, "was cut off");
   gpt::test::write_text(model, "This is not a model, but it is long enough to have a header.");
   check_fails(eval, 1, "no safetensors file");
   gpt::test::write_text(f.folder / "run/step-00000002/state.json", "{\"format\": \"other\"}");
