@@ -43,7 +43,9 @@ void check_svd(const View<const Scalar>& a, const View<Scalar>& u, const View<Sc
                const View<Scalar>& v) {
   const Index count = std::min(a.rows, a.cols);
   check_output("svd", "values", values.rows, values.cols, count, 1);
-  if (u.data == nullptr && v.data == nullptr) { return; }
+  if (u.data == nullptr && v.data == nullptr) {
+    return;
+  }
   check_output("svd", "u", u.rows, u.cols, a.rows, count);
   check_output("svd", "v", v.rows, v.cols, a.cols, count);
 }
@@ -64,7 +66,9 @@ void check_symmetric_eigen(const View<const Scalar>& a, const View<Scalar>& valu
 /// near the largest number is brought only as close as the factor itself stays normal.
 template <class Scalar>
 [[nodiscard]] Scalar unit_scale(Scalar largest) {
-  if (!(largest > Scalar{0})) { return Scalar{1}; }
+  if (!(largest > Scalar{0})) {
+    return Scalar{1};
+  }
   constexpr int limit = std::numeric_limits<Scalar>::max_exponent - 2;
   return std::ldexp(Scalar{1}, std::clamp(-std::ilogb(largest), -limit, limit));
 }

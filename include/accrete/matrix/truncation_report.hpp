@@ -25,9 +25,9 @@ struct TruncationOptions {
   /// Throws ArgumentError when a field is outside its domain.
   void validate() const {
     if (max_rank < 0 || min_rank < 0 || min_rank > max_rank) {
-      throw ArgumentError("truncate: needs 0 <= min_rank <= max_rank, got min_rank = " +
-                          std::to_string(min_rank) + ", max_rank = " + std::to_string(max_rank) +
-                          "; raise max_rank or lower min_rank");
+      throw ArgumentError(
+          "truncate: needs 0 <= min_rank <= max_rank, got min_rank = " + std::to_string(min_rank) +
+          ", max_rank = " + std::to_string(max_rank) + "; raise max_rank or lower min_rank");
     }
     if (!(tolerance >= 0 && tolerance <= 1)) {
       throw ArgumentError("truncate: tolerance = " + std::to_string(tolerance) +
@@ -51,26 +51,30 @@ struct TruncationReport {
 
 namespace detail {
 
-/// How many of the descending `values` are kept under `options`. Values at or below
-/// `rounding * values.front()` count as zero. The discarded energy is summed from the small end,
-/// where it would vanish in a sum from the large end.
 struct RankChoice {
   Index rank = 0;
   Index numerical_rank = 0;
   double discarded_energy = 0;
 };
 
+/// How many of the descending `values` are kept under `options`. Values at or below
+/// `rounding * values.front()` count as zero. The discarded energy is summed from the small end:
+/// as the difference of two large sums it would be rounding noise.
 inline RankChoice choose_rank(const std::vector<double>& values, const TruncationOptions& options,
                               double rounding) {
   const auto count = static_cast<Index>(values.size());
   const double largest = count > 0 ? values.front() : 0.0;
-  if (!(largest > 0)) { return {std::min({options.min_rank, options.max_rank, count}), 0, 0.0}; }
+  if (!(largest > 0)) {
+    return {std::min({options.min_rank, options.max_rank, count}), 0, 0.0};
+  }
   const auto energy = [&](Index i) {
     const double ratio = values[static_cast<std::size_t>(i)] / largest;
     return ratio * ratio;
   };
   double total = 0;
-  for (Index i = count; i-- > 0;) { total += energy(i); }
+  for (Index i = count; i-- > 0;) {
+    total += energy(i);
+  }
 
   RankChoice choice;
   choice.numerical_rank = count;
@@ -83,7 +87,9 @@ inline RankChoice choose_rank(const std::vector<double>& values, const Truncatio
     const double next = discarded + energy(choice.rank - 1);
     const bool wanted = choice.rank > options.max_rank;
     const bool free = choice.rank > choice.numerical_rank || next <= allowed;
-    if (choice.rank <= options.min_rank || !(wanted || free)) { break; }
+    if (choice.rank <= options.min_rank || !(wanted || free)) {
+      break;
+    }
     discarded = next;
   }
   choice.discarded_energy = discarded / total;

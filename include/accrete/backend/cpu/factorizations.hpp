@@ -34,7 +34,9 @@ struct CpuFactorizations {
   template <class Scalar>
   static void thin_qr(Device<Cpu>&, View<Scalar> a_to_q, View<Scalar> r) {
     check_thin_qr(a_to_q, r);
-    if (a_to_q.cols == 0) { return; }
+    if (a_to_q.cols == 0) {
+      return;
+    }
     Dense<Scalar> scaled;
     const Scalar scale = load_scaled<Scalar>("thin_qr", a_to_q, scaled);
     const Eigen::HouseholderQR<Eigen::Ref<Dense<Scalar>>> qr(scaled);
@@ -53,7 +55,9 @@ struct CpuFactorizations {
   static void svd(Device<Cpu>&, std::type_identity_t<View<const Scalar>> a, View<Scalar> u,
                   View<Scalar> values, View<Scalar> v) {
     check_svd<Scalar>(a, u, values, v);
-    if (a.empty()) { return; }
+    if (a.empty()) {
+      return;
+    }
     Dense<Scalar> scaled;
     const Scalar scale = load_scaled<Scalar>("svd", a, scaled);
     if (u.data == nullptr) {
@@ -73,11 +77,15 @@ struct CpuFactorizations {
   static void symmetric_eigen(Device<Cpu>&, std::type_identity_t<View<const Scalar>> a,
                               View<Scalar> values, View<Scalar> vectors) {
     check_symmetric_eigen<Scalar>(a, values, vectors);
-    if (a.empty()) { return; }
+    if (a.empty()) {
+      return;
+    }
     Dense<Scalar> scaled;
     const Scalar scale = load_scaled<Scalar>("symmetric_eigen", a, scaled);
     const Eigen::SelfAdjointEigenSolver<Dense<Scalar>> result(scaled);
-    if (result.info() != Eigen::Success) { throw_no_convergence("symmetric_eigen", a.rows, a.cols); }
+    if (result.info() != Eigen::Success) {
+      throw_no_convergence("symmetric_eigen", a.rows, a.cols);
+    }
     map(values) = result.eigenvalues().reverse() / scale;
     map(vectors) = result.eigenvectors().rowwise().reverse();
   }
@@ -99,9 +107,13 @@ struct CpuFactorizations {
   template <class Scalar>
   static Scalar load_scaled(const char* operation, View<const Scalar> a, Dense<Scalar>& scaled) {
     scaled = map(a);
-    if (!scaled.allFinite()) { throw_not_finite(operation, a.rows, a.cols); }
+    if (!scaled.allFinite()) {
+      throw_not_finite(operation, a.rows, a.cols);
+    }
     const Scalar scale = unit_scale(scaled.cwiseAbs().maxCoeff());
-    if (scale != Scalar{1}) { scaled *= scale; }
+    if (scale != Scalar{1}) {
+      scaled *= scale;
+    }
     return scale;
   }
 
@@ -130,7 +142,9 @@ struct CpuFactorizations {
 
   template <bool with_vectors, class Solver, class Scalar>
   static bool unpack(const Solver& solver, Svd<Scalar>& result) {
-    if (solver.info() != Eigen::Success || !solver.singularValues().allFinite()) { return false; }
+    if (solver.info() != Eigen::Success || !solver.singularValues().allFinite()) {
+      return false;
+    }
     result.values = solver.singularValues();
     if constexpr (with_vectors) {
       result.u = solver.matrixU();

@@ -12,7 +12,8 @@ ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
-// g++ 12 takes the deliberately undefined operand of an AVX-512 intrinsic for a mistake (PR 105593).
+// g++ 12 takes the deliberately undefined operand of an AVX-512 intrinsic for a mistake (PR
+// 105593).
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
@@ -35,7 +36,9 @@ struct CpuOptimizers {
                            View<Scalar> second, const AdamWStep<Scalar>& step,
                            std::type_identity_t<std::span<const AdamWColumn<Scalar>>> columns) {
     check_adamw<Scalar>(parameter, gradient, first, second, columns);
-    if (parameter.empty()) { return; }
+    if (parameter.empty()) {
+      return;
+    }
     const auto bytes = parameter.size() * static_cast<Index>(4 * sizeof(Scalar));
     const int threads = bytes < parallel_bytes ? 1 : device.threads();
     const auto is_flat = [](const auto& v) { return v.is_column_major() && v.is_contiguous(); };
@@ -73,9 +76,8 @@ struct CpuOptimizers {
 
   /// `width` entries: a compile-time size, so that it becomes straight vector code.
   template <class Scalar>
-  static void update_block(Scalar* parameter, const Scalar* gradient, Scalar* first,
-                           Scalar* second, const AdamWStep<Scalar>& step,
-                           const AdamWColumn<Scalar>& column) {
+  static void update_block(Scalar* parameter, const Scalar* gradient, Scalar* first, Scalar* second,
+                           const AdamWStep<Scalar>& step, const AdamWColumn<Scalar>& column) {
     using Block = Eigen::Array<Scalar, width<Scalar>, 1>;
     const Block g = Eigen::Map<const Block>(gradient) * step.gradient_scale;
     Eigen::Map<Block> p(parameter);
@@ -98,7 +100,9 @@ struct CpuOptimizers {
       update_block(run.parameter + i, run.gradient + i, run.first + i, run.second + i, step,
                    column);
     }
-    if (i == run.count) { return; }
+    if (i == run.count) {
+      return;
+    }
     const Index rest = run.count - i;
     Scalar p[width<Scalar>] = {};
     Scalar g[width<Scalar>] = {};
@@ -115,15 +119,15 @@ struct CpuOptimizers {
   }
 
   template <class Scalar>
-  static void update_column(View<Scalar> parameter, View<const Scalar> gradient,
-                            View<Scalar> first, View<Scalar> second,
-                            const AdamWStep<Scalar>& step, const AdamWColumn<Scalar>& column) {
+  static void update_column(View<Scalar> parameter, View<const Scalar> gradient, View<Scalar> first,
+                            View<Scalar> second, const AdamWStep<Scalar>& step,
+                            const AdamWColumn<Scalar>& column) {
     const bool in_runs = parameter.row_step() == 1 && gradient.row_step() == 1 &&
                          first.row_step() == 1 && second.row_step() == 1;
     if (in_runs) {
-      update_run(Run<Scalar>{parameter.data, gradient.data, first.data, second.data,
-                             parameter.rows},
-                 step, column);
+      update_run(
+          Run<Scalar>{parameter.data, gradient.data, first.data, second.data, parameter.rows}, step,
+          column);
       return;
     }
     for (Index i = 0; i < parameter.rows; ++i) {

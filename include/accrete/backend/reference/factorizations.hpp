@@ -29,7 +29,9 @@ struct ReferenceFactorizations {
       q(j, j) = Scalar{1};
       beta[static_cast<std::size_t>(j)] = make_reflector(a, j);
     }
-    for (Index j = k; j-- > 0;) { reflect(a, j, beta[static_cast<std::size_t>(j)], q, j); }
+    for (Index j = k; j-- > 0;) {
+      reflect(a, j, beta[static_cast<std::size_t>(j)], q, j);
+    }
     for (Index j = 0; j < k; ++j) {
       for (Index i = 0; i < k; ++i) {
         r(i, j) = i < j ? a(i, j) / a.scale : i == j ? a.diagonal[std::size_t(j)] / a.scale : 0;
@@ -43,17 +45,22 @@ struct ReferenceFactorizations {
   static void svd(Device<Reference>& device, std::type_identity_t<View<const Scalar>> a,
                   View<Scalar> u, View<Scalar> values, View<Scalar> v) {
     check_svd<Scalar>(a, u, values, v);
-    if (a.rows < a.cols) { return svd<Scalar>(device, a.transposed(), v, values, u); }
+    if (a.rows < a.cols) {
+      return svd<Scalar>(device, a.transposed(), v, values, u);
+    }
     const Index n = a.cols;
     Dense<Scalar> work(a, "svd");
     Dense<Scalar> right(n, n);
-    for (Index j = 0; j < n; ++j) { right(j, j) = Scalar{1}; }
+    for (Index j = 0; j < n; ++j) {
+      right(j, j) = Scalar{1};
+    }
     std::vector<double> norms = orthogonalise_columns(work, right);
 
     std::vector<Index> order(static_cast<std::size_t>(n));
     std::iota(order.begin(), order.end(), Index{0});
-    std::stable_sort(order.begin(), order.end(),
-                     [&](Index i, Index j) { return norms[std::size_t(i)] > norms[std::size_t(j)]; });
+    std::stable_sort(order.begin(), order.end(), [&](Index i, Index j) {
+      return norms[std::size_t(i)] > norms[std::size_t(j)];
+    });
     const double largest = n > 0 ? norms[static_cast<std::size_t>(order[0])] : 0.0;
     const double negligible = largest * std::numeric_limits<Scalar>::epsilon();
     Dense<Scalar> left(work.rows, n);
@@ -69,10 +76,14 @@ struct ReferenceFactorizations {
         complete_column(left, j);
       }
       if (v.data != nullptr) {
-        for (Index i = 0; i < n; ++i) { v(i, j) = right(i, source); }
+        for (Index i = 0; i < n; ++i) {
+          v(i, j) = right(i, source);
+        }
       }
     }
-    if (u.data != nullptr) { left.store(u); }
+    if (u.data != nullptr) {
+      left.store(u);
+    }
   }
 
   /// As CpuFactorizations::symmetric_eigen.
@@ -85,7 +96,9 @@ struct ReferenceFactorizations {
     Dense<Scalar> basis(n, n);
     for (Index j = 0; j < n; ++j) {
       basis(j, j) = Scalar{1};
-      for (Index i = 0; i < j; ++i) { work(i, j) = work(j, i); }
+      for (Index i = 0; i < j; ++i) {
+        work(i, j) = work(j, i);
+      }
     }
     diagonalise(work, basis);
     std::vector<Index> order(static_cast<std::size_t>(n));
@@ -95,7 +108,9 @@ struct ReferenceFactorizations {
     for (Index j = 0; j < n; ++j) {
       const Index source = order[static_cast<std::size_t>(j)];
       values(j, 0) = work(source, source) / work.scale;
-      for (Index i = 0; i < n; ++i) { vectors(i, j) = basis(i, source); }
+      for (Index i = 0; i < n; ++i) {
+        vectors(i, j) = basis(i, source);
+      }
     }
   }
 
@@ -115,20 +130,26 @@ struct ReferenceFactorizations {
       Scalar largest{0};
       for (Index j = 0; j < cols; ++j) {
         for (Index i = 0; i < rows; ++i) {
-          if (!std::isfinite(a(i, j))) { throw_not_finite(operation, rows, cols); }
+          if (!std::isfinite(a(i, j))) {
+            throw_not_finite(operation, rows, cols);
+          }
           largest = std::max(largest, std::abs(a(i, j)));
         }
       }
       scale = unit_scale(largest);
       for (Index j = 0; j < cols; ++j) {
-        for (Index i = 0; i < rows; ++i) { (*this)(i, j) = a(i, j) * scale; }
+        for (Index i = 0; i < rows; ++i) {
+          (*this)(i, j) = a(i, j) * scale;
+        }
       }
       diagonal.resize(static_cast<std::size_t>(cols));
     }
     Scalar& operator()(Index i, Index j) { return data[static_cast<std::size_t>(i + j * rows)]; }
     void store(const View<Scalar>& target) {
       for (Index j = 0; j < cols; ++j) {
-        for (Index i = 0; i < rows; ++i) { target(i, j) = (*this)(i, j); }
+        for (Index i = 0; i < rows; ++i) {
+          target(i, j) = (*this)(i, j);
+        }
       }
     }
   };
@@ -137,7 +158,9 @@ struct ReferenceFactorizations {
   template <class Scalar>
   static double column_dot(Dense<Scalar>& a, Index j, Dense<Scalar>& b, Index k, Index first = 0) {
     double sum = 0.0;
-    for (Index i = first; i < a.rows; ++i) { sum += double{a(i, j)} * double{b(i, k)}; }
+    for (Index i = first; i < a.rows; ++i) {
+      sum += double{a(i, j)} * double{b(i, k)};
+    }
     return sum;
   }
 
@@ -160,7 +183,9 @@ struct ReferenceFactorizations {
   static void reflect(Dense<Scalar>& a, Index j, Scalar beta, Dense<Scalar>& b, Index j0) {
     for (Index k = j0; k < b.cols; ++k) {
       const auto factor = static_cast<Scalar>(beta * column_dot(a, j, b, k, j));
-      for (Index i = j; i < b.rows; ++i) { b(i, k) -= factor * a(i, j); }
+      for (Index i = j; i < b.rows; ++i) {
+        b(i, k) -= factor * a(i, j);
+      }
     }
   }
 
@@ -197,7 +222,9 @@ struct ReferenceFactorizations {
   static std::vector<double> orthogonalise_columns(Dense<Scalar>& a, Dense<Scalar>& right) {
     constexpr double epsilon = std::numeric_limits<Scalar>::epsilon();
     double total = 0;
-    for (Index j = 0; j < a.cols; ++j) { total += column_dot(a, j, a, j); }
+    for (Index j = 0; j < a.cols; ++j) {
+      total += column_dot(a, j, a, j);
+    }
     const double noise = epsilon * epsilon * total / 16;
     bool changed = true;
     for (int sweep = 0; changed && sweep < most_sweeps; ++sweep) {
@@ -207,8 +234,12 @@ struct ReferenceFactorizations {
           const double alpha = column_dot(a, i, a, i);
           const double beta = column_dot(a, j, a, j);
           const double gamma = column_dot(a, i, a, j);
-          if (std::min(alpha, beta) <= noise) { continue; }
-          if (std::abs(gamma) <= epsilon * std::sqrt(alpha * beta)) { continue; }
+          if (std::min(alpha, beta) <= noise) {
+            continue;
+          }
+          if (std::abs(gamma) <= epsilon * std::sqrt(alpha * beta)) {
+            continue;
+          }
           const Rotation rotation = jacobi_rotation(alpha, beta, gamma);
           rotate_columns(a, i, j, rotation.cosine, rotation.sine);
           rotate_columns(right, i, j, rotation.cosine, rotation.sine);
@@ -231,7 +262,9 @@ struct ReferenceFactorizations {
     double least = std::numeric_limits<double>::infinity();
     for (Index i = 0; i < q.rows; ++i) {
       double spanned = 0;
-      for (Index k = 0; k < j; ++k) { spanned += double{q(i, k)} * double{q(i, k)}; }
+      for (Index k = 0; k < j; ++k) {
+        spanned += double{q(i, k)} * double{q(i, k)};
+      }
       if (spanned < least) {
         least = spanned;
         pivot = i;
@@ -246,7 +279,9 @@ struct ReferenceFactorizations {
         }
       }
       const double norm = std::sqrt(column_dot(q, j, q, j));
-      for (Index i = 0; i < q.rows; ++i) { q(i, j) = static_cast<Scalar>(q(i, j) / norm); }
+      for (Index i = 0; i < q.rows; ++i) {
+        q(i, j) = static_cast<Scalar>(q(i, j) / norm);
+      }
     }
   }
 
@@ -255,14 +290,19 @@ struct ReferenceFactorizations {
   static void diagonalise(Dense<Scalar>& a, Dense<Scalar>& basis) {
     constexpr double epsilon = std::numeric_limits<Scalar>::epsilon();
     double total = 0;
-    for (Index j = 0; j < a.cols; ++j) { total += column_dot(a, j, a, j); }
-    const double noise = epsilon * std::sqrt(total) / static_cast<double>(std::max<Index>(a.cols, 1));
+    for (Index j = 0; j < a.cols; ++j) {
+      total += column_dot(a, j, a, j);
+    }
+    const double noise =
+        epsilon * std::sqrt(total) / static_cast<double>(std::max<Index>(a.cols, 1));
     bool changed = true;
     for (int sweep = 0; changed && sweep < most_sweeps; ++sweep) {
       changed = false;
       for (Index i = 0; i < a.cols; ++i) {
         for (Index j = i + 1; j < a.cols; ++j) {
-          if (std::abs(double{a(i, j)}) <= noise) { continue; }
+          if (std::abs(double{a(i, j)}) <= noise) {
+            continue;
+          }
           const Rotation rotation = jacobi_rotation(a(i, i), a(j, j), a(i, j));
           rotate_columns(a, i, j, rotation.cosine, rotation.sine);
           rotate_rows(a, i, j, rotation.cosine, rotation.sine);
