@@ -3,6 +3,7 @@
 
 #include "app/errors.hpp"
 #include "model/config.hpp"
+#include "model/optimizer_config.hpp"
 
 #include <array>
 #include <cstdint>

@@ -258,7 +258,7 @@ class TrainingRun {
     state_.options = options_;
     state_.vocabulary = text_.vocabulary().bytes();
     state_.text_checksum = text_.text_checksum();
-    state_.ranks = rank_map(model_.ranks());
+    state_.ranks = model_.ranks();
     state_.seconds = seconds();
     store_.save(state_.step, [&](const fs::path& folder) {
       save_model(folder, model_, state_);
