@@ -111,10 +111,8 @@ class TrainingRun {
 
   void print_settings() {
     peak_ = measured_gemm_peak<Scalar>();
-    double parameter_bytes = 0;
-    model_.for_each_parameter([&](const Parameter<Scalar>& parameter) {
-      parameter_bytes += static_cast<double>(parameter.value.size()) * sizeof(Scalar);
-    });
+    const double all = parameters(false, true);
+    const double trained = parameters(true, true);
     SettingsTable table;
     table.add_run(options_, text_, state_.step);
     table.add("parameters",
@@ -124,6 +122,20 @@ class TrainingRun {
     table.add("compute", text_of("%.2f MFLOP a character, gemm peak %.0f GFLOP/s with %d threads",
                                  flops_per_token() * 1e-6, peak_, thread_count()));
     table.print();
+  }
+
+  /// Scalars in the tensors, all or those trained; nanoGPT's count leaves the positions out.
+  [[nodiscard]] double parameters(bool trained_only, bool with_positions) {
+    Index count = 0;
+    model_.for_each_parameter([&](const Parameter<Scalar>& parameter) {
+      if (trained_only && !parameter.is_trained()) {
+        return;
+      }
+      if (with_positions || parameter.name != "wpe.weight") {
+        count += parameter.value.size();
+      }
+    });
+    return static_cast<double>(count);
   }
 
   [[nodiscard]] double flops_per_token() { return model_.flops_per_token(options_.model.context); }
@@ -222,10 +234,13 @@ class TrainingRun {
     evaluation.val_loss =
         whole_loss(model_, text_.validation(), options_.model.context, options_.batch);
     state_.best_val_loss = std::min(state_.best_val_loss, evaluation.val_loss);
-    display_.print(text_of("step %ld/%ld  validation %.4f (whole part)  estimates: train %.4f, "
-                           "validation %.4f",
-                           state_.step, options_.steps, evaluation.val_loss,
-                           evaluation.train_estimate, evaluation.val_estimate));
+    std::string line = text_of("step %ld/%ld  validation %.4f over the whole part", state_.step,
+                               options_.steps, evaluation.val_loss);
+    if (options_.eval_iters > 0) {
+      line += text_of("; estimates: train %.4f, validation %.4f", evaluation.train_estimate,
+                      evaluation.val_estimate);
+    }
+    display_.print(line);
     return evaluation;
   }
 
@@ -243,6 +258,7 @@ class TrainingRun {
     json["tokens_per_s"] = speed;
     json["gflops"] = speed * flops_per_token() * 1e-9;
     json["params"] = model_.parameter_count();
+    json["trained_params"] = static_cast<Index>(parameters(true, false));
     json["ranks"] = rank_map(model_.ranks());
     if (std::isfinite(evaluation.train_estimate)) {
       json["train_loss_estimate"] = evaluation.train_estimate;

@@ -210,7 +210,7 @@ TEST_CASE("program: the metrics file has one record a step and a final one") {
   for (std::size_t i = 0; i < records.size(); ++i) {
     const Json& record = records[i];
     for (const char* key : {"step", "train_loss", "val_loss", "lr", "grad_norm", "step_ms",
-                            "tokens_per_s", "gflops", "params", "ranks"}) {
+                            "tokens_per_s", "gflops", "params", "trained_params", "ranks"}) {
       CHECK_MESSAGE(record.contains(key), key);
     }
     CHECK(record["step"] == std::min<std::size_t>(i, 6));
