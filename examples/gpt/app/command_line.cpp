@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <limits>
@@ -21,12 +22,18 @@ namespace {
 
 const char* title_of(OptionGroup group) {
   switch (group) {
-  case OptionGroup::run: return "Run";
-  case OptionGroup::model: return "Model";
-  case OptionGroup::weights: return "Weights";
-  case OptionGroup::optimizer: return "Optimizer";
-  case OptionGroup::evaluation: return "Evaluation";
-  case OptionGroup::output: break;
+  case OptionGroup::run:
+    return "Run";
+  case OptionGroup::model:
+    return "Model";
+  case OptionGroup::weights:
+    return "Weights";
+  case OptionGroup::optimizer:
+    return "Optimizer";
+  case OptionGroup::evaluation:
+    return "Evaluation";
+  case OptionGroup::output:
+    break;
   }
   return "Output";
 }
@@ -40,23 +47,26 @@ std::string number_text(double value) {
 /// Smallest and largest value of a number; those not listed must not be negative.
 std::pair<double, double> range_of(const std::string& name) {
   static const std::map<std::string, std::pair<double, double>> ranges{
-      {"--n-layer", {1, 1000}},    {"--n-head", {1, 1000}},      {"--width", {1, 1 << 20}},
-      {"--context", {1, 1 << 20}}, {"--batch", {1, 1 << 20}},    {"--steps", {1, 1e12}},
-      {"--log-interval", {1, 1e12}}, {"--explained", {0, 1}},    {"--threads", {0, 4096}},
-      {"--beta1", {0, 0.9999999}}, {"--beta2", {0, 0.9999999}},  {"--top-k", {0, 256}},
+      {"--n-layer", {1, 1000}},      {"--n-head", {1, 1000}},     {"--width", {1, 1 << 20}},
+      {"--context", {1, 1 << 20}},   {"--batch", {1, 1 << 20}},   {"--steps", {1, 1e12}},
+      {"--log-interval", {1, 1e12}}, {"--explained", {0, 1}},     {"--threads", {0, 4096}},
+      {"--beta1", {0, 0.9999999}},   {"--beta2", {0, 0.9999999}}, {"--top-k", {0, 256}},
   };
   const auto found = ranges.find(name);
-  return found != ranges.end() ? found->second
-                               : std::pair{0.0, std::numeric_limits<double>::max()};
+  return found != ranges.end() ? found->second : std::pair{0.0, std::numeric_limits<double>::max()};
 }
 
 void add_range(CLI::Option& option, const std::string& name) {
   option.check([range = range_of(name)](const std::string& text) {
     double value = 0;
     const bool number = CLI::detail::lexical_cast(text, value);
-    if (number && value >= range.first && value <= range.second) { return std::string(); }
+    if (number && value >= range.first && value <= range.second) {
+      return std::string();
+    }
     std::string message = "'" + text + "' must be a number of at least " + number_text(range.first);
-    if (range.second < 1e15) { message += " and at most " + number_text(range.second); }
+    if (range.second < 1e15) {
+      message += " and at most " + number_text(range.second);
+    }
     return message;
   });
 }
@@ -77,7 +87,9 @@ CLI::Option& add_option(CLI::App& app, const std::string& name, Value& value,
   } else {
     CLI::Option* option = app.add_option(name, value, help);
     add_range(*option, name);
-    if constexpr (std::is_integral_v<Value>) { return *option->capture_default_str(); }
+    if constexpr (std::is_integral_v<Value>) {
+      return *option->capture_default_str();
+    }
     return *option->default_str(number_text(static_cast<double>(value)));
   }
 }
@@ -87,8 +99,12 @@ std::optional<std::string> value_of(const std::string& name,
                                     const std::vector<std::string>& arguments) {
   std::optional<std::string> value;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
-    if (arguments[i] == name && i + 1 < arguments.size()) { value = arguments[i + 1]; }
-    if (arguments[i].rfind(name + "=", 0) == 0) { value = arguments[i].substr(name.size() + 1); }
+    if (arguments[i] == name && i + 1 < arguments.size()) {
+      value = arguments[i + 1];
+    }
+    if (arguments[i].rfind(name + "=", 0) == 0) {
+      value = arguments[i].substr(name.size() + 1);
+    }
   }
   return value;
 }
@@ -151,9 +167,8 @@ CLI::App* add_sample(CLI::App& app, SampleOptions& options) {
 CLI::App* add_check(CLI::App& app, CheckOptions& options) {
   CLI::App* command = app.add_subcommand(
       "check-gradients", "Compare every gradient with finite differences, in double");
-  RunOptions run;
-  run.model = options.model;
   add_option(*command, "--tolerance", options.tolerance, "largest relative error that passes");
+  add_option(*command, "--entries", options.entries, "entries compared a tensor; 0: all");
   add_option(*command, "--batch", options.batch, "sequences in the batch");
   add_option(*command, "--seed", options.seed, "seed of weights and tokens");
   auto& m = options.model;
@@ -189,8 +204,7 @@ void check_run_options(const RunOptions& options, const RunOptions& start) {
                                  std::to_string(options.model.heads));
   }
   if (options.backend == Backend::cuda) {
-    throw accrete::ArgumentError(
-        "train: this build has no CUDA backend; use --backend cpu");
+    throw accrete::ArgumentError("train: this build has no CUDA backend; use --backend cpu");
   }
   const std::string differing = options.resume ? differing_options(start, options) : "";
   if (!differing.empty()) {
@@ -208,21 +222,31 @@ int parse_and_run(int argc, const char* const* argv) {
   CheckOptions check = small_model();
 
   CLI::App app("Trains a small GPT whose weights are W0 + U V^T", "gpt");
-  app.require_subcommand(1);
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   const CLI::App* train_command = add_train(app, run);
   const CLI::App* eval_command = add_eval(app, eval);
   const CLI::App* sample_command = add_sample(app, sampling);
   add_check(app, check);
   try {
     app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) { return app.exit(error) == 0 ? 0 : 2; }
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (app.get_subcommands().empty()) {
+    std::fprintf(stderr, "%s", app.help().c_str());
+    return 2;
+  }
 
   if (train_command->parsed()) {
     check_run_options(run, start);
     return train(run);
   }
-  if (eval_command->parsed()) { return evaluate(eval); }
-  if (sample_command->parsed()) { return sample(sampling); }
+  if (eval_command->parsed()) {
+    return evaluate(eval);
+  }
+  if (sample_command->parsed()) {
+    return sample(sampling);
+  }
   return check_gradients(check);
 }
 
@@ -235,7 +259,9 @@ int run_program(int argc, const char* const* argv) {
     return parse_and_run(argc, argv);
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "gpt: error: not enough memory; use a smaller --batch or model\n");
-  } catch (const std::exception& error) { std::fprintf(stderr, "gpt: error: %s\n", error.what()); }
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "gpt: error: %s\n", error.what());
+  }
   return 1;
 }
 

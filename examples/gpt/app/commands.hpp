@@ -28,6 +28,7 @@ struct SampleOptions {
 struct CheckOptions {
   GptConfig model;
   Index batch = 2;
+  Index entries = 64; ///< Compared in each tensor, drawn at random; 0: all.
   std::uint64_t seed = 1337;
   double tolerance = 1e-7;
 };

@@ -29,7 +29,9 @@ double whole_loss(Model& model, Tokens text, std::int64_t context, std::int64_t 
   for (std::int64_t w = 0; w < windows; w += batch_size) {
     add(w * context, std::min(batch_size, windows - w), context);
   }
-  if (const std::int64_t rest = predicted % context; rest > 0) { add(windows * context, 1, rest); }
+  if (const std::int64_t rest = predicted % context; rest > 0) {
+    add(windows * context, 1, rest);
+  }
   return sum / static_cast<double>(predicted);
 }
 

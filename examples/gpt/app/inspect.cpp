@@ -5,6 +5,7 @@
 #include "app/sampling.hpp"
 #include "app/terminal.hpp"
 #include "app/threads.hpp"
+#include "model/gradient_check.hpp"
 
 #include <cmath>
 #include <cstdio>
@@ -72,6 +73,39 @@ int sample(const SampleOptions& options) {
     std::putchar('\n');
     return 0;
   });
+}
+
+int check_gradients(const CheckOptions& options) {
+  Gpt<double> model(options.model, options.seed);
+  RandomStream random(options.seed, 0);
+  Batch batch;
+  batch.resize(options.batch, options.model.context);
+  const auto vocabulary = static_cast<std::uint64_t>(options.model.vocabulary);
+  for (int& token : batch.tokens) {
+    token = static_cast<int>(random.below(vocabulary));
+  }
+  for (int& token : batch.targets) {
+    token = static_cast<int>(random.below(vocabulary));
+  }
+
+  GradientCheckOptions check;
+  check.entries = options.entries;
+  check.seed = options.seed;
+  const auto errors =
+      check_gradients(model, batch.tokens, batch.targets, batch.count, batch.length, check);
+
+  double worst = 0;
+  std::printf("%-28s %8s  %s\n", "tensor", "entries", "relative error");
+  for (const GradientError& error : errors) {
+    // A NaN must count as the worst error of all.
+    worst = error.relative <= worst ? worst : error.relative;
+    std::printf("%-28s %8ld  %.2e\n", error.name.c_str(), static_cast<long>(error.entries),
+                error.relative);
+  }
+  const bool passed = worst <= options.tolerance;
+  std::printf("%s: largest relative error %.2e, tolerance %.2e\n", passed ? "passed" : "FAILED",
+              worst, options.tolerance);
+  return passed ? 0 : 1;
 }
 
 } // namespace gpt

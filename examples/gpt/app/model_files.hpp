@@ -11,6 +11,15 @@
 
 namespace gpt {
 
+namespace detail {
+
+/// Scales and shifts have one dimension; a matrix may have a single column as well.
+inline bool is_vector(const std::string& name) {
+  return name.ends_with(".bias") || name.find("ln_") != std::string::npos;
+}
+
+} // namespace detail
+
 /// Writes model.safetensors: the parameters under GPT-2's names, options and vocabulary as
 /// metadata. @throws FileError
 template <class Scalar>
@@ -18,24 +27,24 @@ void save_model(const fs::path& folder, Gpt<Scalar>& model, const TrainingState&
   safetensors::Writer writer;
   writer.set_metadata("format", "pt");
   writer.set_metadata("config", to_json(state.options).dump());
-  writer.set_metadata("ranks", nlohmann::json(state.ranks).dump());
+  writer.set_metadata("ranks", state.rank_json().dump());
   writer.set_metadata("vocabulary",
                       nlohmann::json(TrainingState::bytes_of(state.vocabulary)).dump());
   model.for_each_parameter([&](const Parameter<Scalar>& parameter) {
     const accrete::View<const Scalar> value = parameter.value;
-    if (parameter.decay) {
-      writer.add<Scalar>(parameter.name, value);
-    } else {
+    if (detail::is_vector(parameter.name)) {
       writer.add<Scalar>(parameter.name, {value.size()}, value);
+    } else {
+      writer.add<Scalar>(parameter.name, value);
     }
   });
   writer.write(folder / model_file);
 }
 
-/// Fills a model of the right shape. @throws FileError
+/// Gives the model the checkpoint's ranks and tensors. @throws FileError, accrete::ArgumentError
 template <class Scalar>
 void load_model(const fs::path& folder, Gpt<Scalar>& model, const TrainingState& state) {
-  (void)state;
+  model.set_ranks(state.ranks);
   const safetensors::Reader reader(folder / model_file);
   model.for_each_parameter([&](const Parameter<Scalar>& parameter) {
     reader.read<Scalar>(parameter.name, parameter.value);

@@ -14,7 +14,9 @@ namespace gpt {
 [[nodiscard]] inline nlohmann::ordered_json to_json(const RunOptions& options) {
   nlohmann::ordered_json json = nlohmann::ordered_json::object();
   visit_options(options, [&](const OptionInfo& info, const auto& value) {
-    if (!info.stored) { return; }
+    if (!info.stored) {
+      return;
+    }
     if constexpr (std::is_enum_v<std::decay_t<decltype(value)>>) {
       json[info.key()] = std::string(word_of(value));
     } else {
@@ -30,7 +32,9 @@ namespace gpt {
   RunOptions options;
   visit_options(options, [&](const OptionInfo& info, auto& value) {
     using Value = std::decay_t<decltype(value)>;
-    if (!info.stored) { return; }
+    if (!info.stored) {
+      return;
+    }
     if constexpr (std::is_enum_v<Value>) {
       value = enum_of<Value>(json.at(info.key()).template get<std::string>());
     } else {

@@ -22,9 +22,9 @@ double measured_gemm_peak() {
   double best = 1e300;
   for (int trial = 0; trial < 3 || Clock::now() - start < std::chrono::milliseconds(300); ++trial) {
     const auto before = Clock::now();
-    accrete::Kernels<accrete::Cpu>::gemm<Scalar>(device, Scalar(1), accrete::dense_view(a.data(), n, n),
-                                                 accrete::dense_view(b.data(), n, n), Scalar(0),
-                                                 accrete::dense_view(c.data(), n, n));
+    accrete::Kernels<accrete::Cpu>::gemm<Scalar>(
+        device, Scalar(1), accrete::dense_view(a.data(), n, n), accrete::dense_view(b.data(), n, n),
+        Scalar(0), accrete::dense_view(c.data(), n, n));
     best = std::min(best, std::chrono::duration<double>(Clock::now() - before).count());
   }
   return 2.0 * n * n * n / best * 1e-9;

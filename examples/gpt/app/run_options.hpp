@@ -3,6 +3,7 @@
 
 #include "app/errors.hpp"
 #include "model/config.hpp"
+#include "model/optimizer_config.hpp"
 
 #include <array>
 #include <cstdint>
@@ -63,7 +64,9 @@ template <class Enum>
 [[nodiscard]] Enum enum_of(std::string_view word) {
   const auto& words = enum_words<Enum>;
   for (std::size_t i = 0; i < words.size(); ++i) {
-    if (words[i] == word) { return static_cast<Enum>(i); }
+    if (words[i] == word) {
+      return static_cast<Enum>(i);
+    }
   }
   throw accrete::ArgumentError("'" + std::string(word) + "' is not one of the known values");
 }
@@ -76,7 +79,9 @@ inline constexpr std::array<std::string_view, 2> preset_names{"shakespeare-cpu",
   RunOptions options;
   options.preset = name;
   options.optimizer.decay_steps = 0;
-  if (name == "shakespeare-cpu") { return options; }
+  if (name == "shakespeare-cpu") {
+    return options;
+  }
   if (name != "shakespeare") {
     throw accrete::ArgumentError("--preset " + name +
                                  ": there is no such preset; use shakespeare-cpu or shakespeare");
@@ -201,9 +206,9 @@ void visit_output_options(Options& o, const Visitor& visit) {
         o.checkpoint_interval);
   visit(OptionInfo{"--resume", g, "continue from the checkpoint, with its options", false, false},
         o.resume);
-  visit(OptionInfo{"--overwrite", g, "start anew in a folder that holds a checkpoint", false,
-                   false},
-        o.overwrite);
+  visit(
+      OptionInfo{"--overwrite", g, "start anew in a folder that holds a checkpoint", false, false},
+      o.overwrite);
 }
 
 } // namespace detail

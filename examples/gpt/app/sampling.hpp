@@ -21,7 +21,9 @@ namespace gpt {
     ranked.emplace_back(-logits[i], static_cast<int>(i));
   }
   std::sort(ranked.begin(), ranked.end());
-  if (temperature <= 0) { return ranked.front().second; }
+  if (temperature <= 0) {
+    return ranked.front().second;
+  }
   if (top_k > 0 && static_cast<std::size_t>(top_k) < ranked.size()) {
     ranked.resize(static_cast<std::size_t>(top_k));
   }
@@ -34,7 +36,9 @@ namespace gpt {
   double left = uniform * sum;
   for (const auto& [weight, token] : ranked) {
     left -= weight;
-    if (left < 0) { return token; }
+    if (left < 0) {
+      return token;
+    }
   }
   return ranked.back().second;
 }

@@ -17,13 +17,17 @@ namespace gpt {
 /// Rank of each factored layer by name; empty where no layer is factored.
 [[nodiscard]] inline std::map<std::string, Index> rank_map(const std::vector<LayerRank>& ranks) {
   std::map<std::string, Index> map;
-  for (const LayerRank& layer : ranks) { map[layer.name] = layer.rank; }
+  for (const LayerRank& layer : ranks) {
+    map[layer.name] = layer.rank;
+  }
   return map;
 }
 
 /// "  rank 8/10.5/12": least, mean and greatest; nothing where no layer is factored.
 [[nodiscard]] inline std::string rank_text(const std::vector<LayerRank>& ranks) {
-  if (ranks.empty()) { return ""; }
+  if (ranks.empty()) {
+    return "";
+  }
   Index least = ranks.front().rank;
   Index most = least;
   double sum = 0;
@@ -56,20 +60,22 @@ class SettingsTable {
                          model.bias ? "with biases" : "no biases",
                          std::string(word_of(options.dtype)).c_str()));
     add("weights", weights_text(model));
-    add("training", text_of("%ld steps of %ld sequences, seed %llu%s", options.steps,
-                            static_cast<long>(options.batch),
-                            static_cast<unsigned long long>(options.seed),
-                            step > 0 ? text_of(", resumed after step %ld", step).c_str() : ""));
-    add("optimizer", text_of("AdamW, rate %g to %g after %ld warm-up steps, betas %g %g, weight "
-                             "decay %g, clip %g",
-                             optimizer.learning_rate, optimizer.min_learning_rate, optimizer.warmup,
-                             optimizer.beta1, optimizer.beta2, optimizer.weight_decay,
-                             optimizer.clip));
+    add("training",
+        text_of("%ld steps of %ld sequences, seed %llu%s", options.steps,
+                static_cast<long>(options.batch), static_cast<unsigned long long>(options.seed),
+                step > 0 ? text_of(", resumed after step %ld", step).c_str() : ""));
+    add("optimizer",
+        text_of("AdamW, rate %g to %g after %ld warm-up steps, betas %g %g, weight "
+                "decay %g, clip %g",
+                optimizer.learning_rate, optimizer.min_learning_rate, optimizer.warmup,
+                optimizer.beta1, optimizer.beta2, optimizer.weight_decay, optimizer.clip));
   }
 
   void print() const {
     std::size_t width = 0;
-    for (const auto& [name, text] : rows_) { width = std::max(width, name.size()); }
+    for (const auto& [name, text] : rows_) {
+      width = std::max(width, name.size());
+    }
     for (const auto& [name, text] : rows_) {
       std::printf("%-*s  %s\n", static_cast<int>(width), name.c_str(), text.c_str());
     }
@@ -79,7 +85,9 @@ class SettingsTable {
  private:
   static std::string weights_text(const GptConfig& model) {
     std::string text(word_of(model.weights));
-    if (model.weights == WeightKind::full) { return text; }
+    if (model.weights == WeightKind::full) {
+      return text;
+    }
     text += model.factored_layers == LayerSet::all ? ", all linear layers" : ", MLP layers";
     return text;
   }

@@ -33,8 +33,12 @@ template <class... Arguments>
 /// Seconds as "42s", "3m05s" or "2h07m".
 [[nodiscard]] inline std::string duration_text(double seconds) {
   const auto whole = static_cast<long>(std::llround(std::max(0.0, seconds)));
-  if (whole < 60) { return text_of("%lds", whole); }
-  if (whole < 3600) { return text_of("%ldm%02lds", whole / 60, whole % 60); }
+  if (whole < 60) {
+    return text_of("%lds", whole);
+  }
+  if (whole < 3600) {
+    return text_of("%ldm%02lds", whole / 60, whole % 60);
+  }
   return text_of("%ldh%02ldm", whole / 3600, whole / 60 % 60);
 }
 
@@ -63,7 +67,9 @@ class ProgressDisplay {
 
   /// Replaces the live line.
   void update(const std::string& line) {
-    if (!live_) { return; }
+    if (!live_) {
+      return;
+    }
     std::printf("\r%.*s\033[K", width(), line.c_str());
     std::fflush(stdout);
     shown_ = true;
@@ -71,7 +77,9 @@ class ProgressDisplay {
 
   /// A line that stays.
   void print(const std::string& line) {
-    if (shown_) { std::printf("\r\033[K"); }
+    if (shown_) {
+      std::printf("\r\033[K");
+    }
     std::printf("%s\n", line.c_str());
     std::fflush(stdout);
     shown_ = false;
@@ -79,7 +87,9 @@ class ProgressDisplay {
 
   /// Ends the live line, so that other output starts on a line of its own.
   void finish() {
-    if (shown_) { std::printf("\n"); }
+    if (shown_) {
+      std::printf("\n");
+    }
     std::fflush(stdout);
     shown_ = false;
   }

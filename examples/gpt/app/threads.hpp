@@ -13,7 +13,9 @@ namespace gpt {
 
 /// Limits OpenMP, Eigen and the library to `count` threads; 0 leaves one a core.
 inline void set_threads(int count) {
-  if (count < 1) { return; }
+  if (count < 1) {
+    return;
+  }
 #ifdef _OPENMP
   omp_set_num_threads(count);
 #endif

@@ -24,13 +24,18 @@ template <class Scalar>
 class TrainingRun {
  public:
   explicit TrainingRun(const RunOptions& options)
-      : options_(options), store_(options.checkpoint), text_(load_text(options_)),
-        model_(options_.model, options_.seed), trainer_(model_, optimizer_config(options_)) {
+      : options_(options),
+        store_(options.checkpoint),
+        text_(load_text(options_)),
+        model_(options_.model, options_.seed),
+        trainer_(model_, optimizer_config(options_)) {
     batch_.resize(options_.batch, options_.model.context);
-    if (options_.resume) { restore(); }
+    if (options_.resume) {
+      restore();
+    }
     refuse_to_replace();
-    metrics_ = MetricsFile(options_.metrics, options_.resume ? std::optional(state_.step)
-                                                             : std::nullopt);
+    metrics_ =
+        MetricsFile(options_.metrics, options_.resume ? std::optional(state_.step) : std::nullopt);
   }
 
   /// @return the exit status
@@ -39,8 +44,12 @@ class TrainingRun {
     print_settings();
     const InterruptGuard guard;
     start_ = Clock::now() - to_clock(state_.seconds);
-    if (state_.step == 0) { evaluate_start(); }
-    while (state_.step < options_.steps && !InterruptGuard::requested()) { advance(); }
+    if (state_.step == 0) {
+      evaluate_start();
+    }
+    while (state_.step < options_.steps && !InterruptGuard::requested()) {
+      advance();
+    }
     display_.finish();
     return state_.step < options_.steps ? stop_early() : finish();
   }
@@ -62,7 +71,9 @@ class TrainingRun {
 
   static OptimizerConfig optimizer_config(const RunOptions& options) {
     OptimizerConfig config = options.optimizer;
-    if (config.decay_steps == 0) { config.decay_steps = options.steps; }
+    if (config.decay_steps == 0) {
+      config.decay_steps = options.steps;
+    }
     return config;
   }
 
@@ -87,7 +98,9 @@ class TrainingRun {
   }
 
   void refuse_to_replace() const {
-    if (options_.checkpoint.empty() || options_.resume || options_.overwrite) { return; }
+    if (options_.checkpoint.empty() || options_.resume || options_.overwrite) {
+      return;
+    }
     if (const auto folder = store_.latest()) {
       throw FileError("train: '" + store_.root().string() + "' holds the checkpoint '" +
                       folder->filename().string() +
@@ -98,14 +111,12 @@ class TrainingRun {
 
   void print_settings() {
     peak_ = measured_gemm_peak<Scalar>();
-    double parameter_bytes = 0;
-    model_.for_each_parameter([&](const Parameter<Scalar>& parameter) {
-      parameter_bytes += static_cast<double>(parameter.value.size()) * sizeof(Scalar);
-    });
+    const double all = parameters(false, true);
+    const double trained = parameters(true, true);
     SettingsTable table;
     table.add_run(options_, text_, state_.step);
-    table.add("parameters", grouped(static_cast<double>(model_.parameter_count())) +
-                                " (without the positions)");
+    table.add("parameters",
+              grouped(static_cast<double>(model_.parameter_count())) + " (without the positions)");
     table.add("memory", memory_text(parameter_bytes) + " parameters, " +
                             memory_text(2 * parameter_bytes) + " optimizer");
     table.add("compute", text_of("%.2f MFLOP a character, gemm peak %.0f GFLOP/s with %d threads",
@@ -113,9 +124,21 @@ class TrainingRun {
     table.print();
   }
 
-  [[nodiscard]] double flops_per_token() {
-    return model_.flops_per_token(options_.model.context);
+  /// Scalars in the tensors, all or those trained; nanoGPT's count leaves the positions out.
+  [[nodiscard]] double parameters(bool trained_only, bool with_positions) {
+    Index count = 0;
+    model_.for_each_parameter([&](const Parameter<Scalar>& parameter) {
+      if (trained_only && !parameter.is_trained()) {
+        return;
+      }
+      if (with_positions || parameter.name != "wpe.weight") {
+        count += parameter.value.size();
+      }
+    });
+    return static_cast<double>(count);
   }
+
+  [[nodiscard]] double flops_per_token() { return model_.flops_per_token(options_.model.context); }
 
   void advance() {
     draw();
@@ -130,10 +153,14 @@ class TrainingRun {
     Evaluation evaluation;
     const bool last = state_.step == options_.steps;
     show_step(result);
-    if (last || is_due(options_.eval_interval)) { evaluation = evaluate(); }
+    if (last || is_due(options_.eval_interval)) {
+      evaluation = evaluate();
+    }
     last_record_ = record(result, step_seconds, evaluation);
     metrics_.write(last_record_);
-    if (last || is_due(options_.checkpoint_interval)) { save(); }
+    if (last || is_due(options_.checkpoint_interval)) {
+      save();
+    }
   }
 
   [[nodiscard]] bool is_due(long interval) const {
@@ -141,13 +168,17 @@ class TrainingRun {
   }
 
   void draw() {
-    if (options_.overfit_one_batch) { random_.seek(0); }
+    if (options_.overfit_one_batch) {
+      random_.seek(0);
+    }
     draw_batch(batch_, text_.train(), random_);
     state_.batch_position = random_.position();
   }
 
   void require_finite(const StepResult& result) const {
-    if (std::isfinite(result.loss) && std::isfinite(result.grad_norm)) { return; }
+    if (std::isfinite(result.loss) && std::isfinite(result.grad_norm)) {
+      return;
+    }
     throw accrete::NumericError(
         text_of("train: the loss is %g and the gradient's norm %g in step %ld; ", result.loss,
                 result.grad_norm, state_.step) +
@@ -163,7 +194,9 @@ class TrainingRun {
   }
 
   void show_step(const StepResult& result) {
-    if (display_.is_live()) { return display_.update(step_line(result)); }
+    if (display_.is_live()) {
+      return display_.update(step_line(result));
+    }
     if (state_.step % options_.log_interval == 0 || state_.step == 1) {
       display_.print(step_line(result));
     }
@@ -201,10 +234,13 @@ class TrainingRun {
     evaluation.val_loss =
         whole_loss(model_, text_.validation(), options_.model.context, options_.batch);
     state_.best_val_loss = std::min(state_.best_val_loss, evaluation.val_loss);
-    display_.print(text_of("step %ld/%ld  validation %.4f (whole part)  estimates: train %.4f, "
-                           "validation %.4f",
-                           state_.step, options_.steps, evaluation.val_loss,
-                           evaluation.train_estimate, evaluation.val_estimate));
+    std::string line = text_of("step %ld/%ld  validation %.4f over the whole part", state_.step,
+                               options_.steps, evaluation.val_loss);
+    if (options_.eval_iters > 0) {
+      line += text_of("; estimates: train %.4f, validation %.4f", evaluation.train_estimate,
+                      evaluation.val_estimate);
+    }
+    display_.print(line);
     return evaluation;
   }
 
@@ -222,6 +258,7 @@ class TrainingRun {
     json["tokens_per_s"] = speed;
     json["gflops"] = speed * flops_per_token() * 1e-9;
     json["params"] = model_.parameter_count();
+    json["trained_params"] = static_cast<Index>(parameters(true, false));
     json["ranks"] = rank_map(model_.ranks());
     if (std::isfinite(evaluation.train_estimate)) {
       json["train_loss_estimate"] = evaluation.train_estimate;
@@ -231,11 +268,13 @@ class TrainingRun {
   }
 
   void save() {
-    if (options_.checkpoint.empty()) { return; }
+    if (options_.checkpoint.empty()) {
+      return;
+    }
     state_.options = options_;
     state_.vocabulary = text_.vocabulary().bytes();
     state_.text_checksum = text_.text_checksum();
-    state_.ranks = rank_map(model_.ranks());
+    state_.ranks = model_.ranks();
     state_.seconds = seconds();
     store_.save(state_.step, [&](const fs::path& folder) {
       save_model(folder, model_, state_);
@@ -248,7 +287,9 @@ class TrainingRun {
   int stop_early() {
     std::string message = text_of("stopped after step %ld", state_.step);
     if (!options_.checkpoint.empty()) {
-      if (saved_step_ != state_.step && state_.step > 0) { save(); }
+      if (saved_step_ != state_.step && state_.step > 0) {
+        save();
+      }
       message += "; continue with: gpt train --checkpoint " + options_.checkpoint + " --resume";
     }
     display_.print(message);
@@ -269,8 +310,8 @@ class TrainingRun {
     json["weights"] = std::string(word_of(options_.model.weights));
     json["best_val_loss"] = number_or_null(state_.best_val_loss);
     if (training_seconds_ > 0) {
-      json["step_ms"] = training_seconds_ * 1e3 * static_cast<double>(batch_.tokens.size()) /
-                        training_tokens_;
+      json["step_ms"] =
+          training_seconds_ * 1e3 * static_cast<double>(batch_.tokens.size()) / training_tokens_;
       json["tokens_per_s"] = training_tokens_ / training_seconds_;
       json["gflops"] = training_flops_ / training_seconds_ * 1e-9;
     }

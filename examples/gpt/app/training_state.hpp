@@ -4,6 +4,7 @@
 #include "app/checkpoint_store.hpp"
 #include "app/options_json.hpp"
 #include "app/text_data.hpp"
+#include "model/gpt.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -11,6 +12,7 @@
 #include <limits>
 #include <map>
 #include <string>
+#include <vector>
 
 namespace gpt {
 
@@ -20,8 +22,8 @@ struct TrainingState {
   std::string vocabulary;
   std::string text_checksum;
   long step = 0;
-  std::uint64_t batch_position = 0; ///< Of the random stream of the training batches.
-  std::map<std::string, Index> ranks;
+  std::uint64_t batch_position = 0;             ///< Of the random stream of the training batches.
+  std::vector<LayerRank> ranks;                 ///< Of the factored layers.
   std::map<std::string, std::int64_t> counters; ///< Integers of the trainer and its rank policies.
   double seconds = 0;
   double best_val_loss = std::numeric_limits<double>::infinity();
@@ -53,10 +55,9 @@ struct TrainingState {
     json["step"] = step;
     json["options"] = to_json(options);
     json["data"] = {{"checksum", text_checksum}, {"vocabulary", bytes_of(vocabulary)}};
-    json["random"] = {{"generator", "splitmix64"},
-                      {"seed", options.seed},
-                      {"batch_position", batch_position}};
-    json["ranks"] = ranks;
+    json["random"] = {
+        {"generator", "splitmix64"}, {"seed", options.seed}, {"batch_position", batch_position}};
+    json["ranks"] = rank_json();
     json["counters"] = counters;
     json["seconds"] = seconds;
     json["best_val_loss"] = nullptr;
@@ -66,10 +67,21 @@ struct TrainingState {
     return json;
   }
 
+  /// Layer name to rank and columns (rank and buffer).
+  [[nodiscard]] nlohmann::ordered_json rank_json() const {
+    nlohmann::ordered_json json = nlohmann::ordered_json::object();
+    for (const LayerRank& layer : ranks) {
+      json[layer.name] = {{"rank", layer.rank}, {"columns", layer.columns}};
+    }
+    return json;
+  }
+
   /// A text whose bytes may be no UTF-8, as numbers.
   static std::vector<int> bytes_of(const std::string& text) {
     std::vector<int> bytes;
-    for (const char c : text) { bytes.push_back(static_cast<unsigned char>(c)); }
+    for (const char c : text) {
+      bytes.push_back(static_cast<unsigned char>(c));
+    }
     return bytes;
   }
 
@@ -90,7 +102,11 @@ struct TrainingState {
     }
     state.options.model.vocabulary = static_cast<Index>(state.vocabulary.size());
     state.batch_position = json.at("random").at("batch_position").get<std::uint64_t>();
-    state.ranks = json.at("ranks").get<std::map<std::string, Index>>();
+    for (const auto& [name, layer] : json.at("ranks").items()) {
+      state.ranks.push_back({.name = name,
+                             .rank = layer.at("rank").get<Index>(),
+                             .columns = layer.at("columns").get<Index>()});
+    }
     state.counters = json.at("counters").get<std::map<std::string, std::int64_t>>();
     state.seconds = json.at("seconds").get<double>();
     if (!json.at("best_val_loss").is_null()) {
