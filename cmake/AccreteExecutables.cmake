@@ -24,6 +24,8 @@ target_compile_options(
             -Wpedantic
             -Wshadow
             -Wnon-virtual-dtor
+            # g++ 12 warns about its own AVX-512 header.
+            $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>
             $<$<BOOL:${ACCRETE_WERROR}>:-Werror>
             $<$<BOOL:${ACCRETE_NATIVE}>:-march=native>
             $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>
@@ -34,6 +36,12 @@ if(ACCRETE_SANITIZE)
                                  -fno-omit-frame-pointer)
   target_link_options(accrete_executable INTERFACE -fsanitize=${ACCRETE_SANITIZE})
 endif()
+
+# Eigen's heavy templates, instantiated once for all executables.
+add_library(accrete_eigen STATIC "${CMAKE_CURRENT_LIST_DIR}/instantiations/eigen_float.cpp"
+                                 "${CMAKE_CURRENT_LIST_DIR}/instantiations/eigen_double.cpp")
+target_include_directories(accrete_eigen PUBLIC "${CMAKE_CURRENT_LIST_DIR}/instantiations")
+target_link_libraries(accrete_eigen PUBLIC accrete::accrete accrete_executable)
 
 # The fastest provider that this machine has, for examples, benchmarks and tests_cpu.
 if(TARGET accrete::onednn)

@@ -5,10 +5,10 @@
 # folder of them.
 function(accrete_add_tests name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "BACKEND;LIBRARY" "SOURCES")
-  add_executable(${name} "${PROJECT_SOURCE_DIR}/tests/main.cpp" ${arg_SOURCES})
+  add_executable(${name} ${arg_SOURCES} $<TARGET_OBJECTS:accrete_test_main>)
   target_compile_definitions(${name} PRIVATE ACCRETE_TEST_BACKEND=accrete::${arg_BACKEND})
   target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
-  target_link_libraries(${name} PRIVATE ${arg_LIBRARY} doctest::doctest accrete_executable)
+  target_link_libraries(${name} PRIVATE ${arg_LIBRARY} doctest::doctest accrete_eigen)
   list(LENGTH arg_SOURCES count)
   if(count GREATER 2)
     target_precompile_headers(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests/precompiled.hpp")

@@ -6,5 +6,5 @@
 #include <accrete/accrete.hpp>
 #endif
 
-#include <Eigen/Dense>
 #include <doctest/doctest.h>
+#include <eigen_instantiations.hpp>

@@ -41,7 +41,10 @@ class ArgumentError : public Error {
 namespace detail {
 
 inline std::string shape_text(Index rows, Index cols) {
-  return std::to_string(rows) + " x " + std::to_string(cols);
+  std::string text = std::to_string(rows);
+  text += " x ";
+  text += std::to_string(cols);
+  return text;
 }
 
 } // namespace detail

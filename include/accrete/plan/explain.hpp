@@ -4,6 +4,7 @@
 #include <accrete/plan/evaluate.hpp>
 
 #include <ostream>
+#include <sstream>
 #include <string>
 
 ACCRETE_BEGIN_NAMESPACE
@@ -17,8 +18,10 @@ struct Explanation {
   int threads = 1;
 
   [[nodiscard]] std::string text() const {
-    return backend + " (" + provider + ", " + std::to_string(threads) +
-           (threads == 1 ? " thread), " : " threads), ") + scalar + ": " + plan.text();
+    std::ostringstream out;
+    out << backend << " (" << provider << ", " << threads
+        << (threads == 1 ? " thread), " : " threads), ") << scalar << ": " << plan.text();
+    return out.str();
   }
 };
 

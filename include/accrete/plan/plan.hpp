@@ -4,7 +4,9 @@
 #include <accrete/error.hpp>
 #include <accrete/plan/cost_model.hpp>
 
-#include <cstdio>
+#include <iomanip>
+#include <ostream>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -95,81 +97,81 @@ struct Plan {
 namespace detail {
 
 inline std::string operand_name(const PlanOperand& operand) {
+  std::ostringstream name;
   switch (operand.kind) {
   case PlanOperand::Kind::leaf:
-    return operand.index < 26 ? std::string(1, static_cast<char>('A' + operand.index))
-                              : "A" + std::to_string(operand.index);
+    name << static_cast<char>('A' + operand.index % 26);
+    if (operand.index >= 26) {
+      name << operand.index / 26;
+    }
+    break;
   case PlanOperand::Kind::temporary:
-    return "t" + std::to_string(operand.index + 1);
+    name << 't' << operand.index + 1;
+    break;
   case PlanOperand::Kind::destination:
-    return "result";
+    name << "result";
+    break;
   case PlanOperand::Kind::none:
+    name << '0';
     break;
   }
-  return "0";
+  return name.str();
 }
 
 inline std::string step_formula(const PlanStep& step) {
-  std::string text = operand_name(step.result) + (step.accumulate ? " += " : " = ");
+  std::ostringstream text;
+  text << operand_name(step.result) << (step.accumulate ? " += " : " = ");
   for (const int slot : step.coefficients) {
-    text += "c" + std::to_string(slot + 1) + " ";
+    text << 'c' << slot + 1 << ' ';
   }
-  text += operand_name(step.left);
+  text << operand_name(step.left);
   if (step.right.kind != PlanOperand::Kind::none) {
-    text += " * " + operand_name(step.right);
+    text << " * " << operand_name(step.right);
   }
-  return text;
+  return text.str();
 }
 
-inline std::string padded(std::string text, std::size_t width) {
-  if (text.size() < width) {
-    text.append(width - text.size(), ' ');
-  }
-  return text;
-}
-
-inline std::string fixed(double value, int width, int decimals) {
-  char buffer[64];
-  std::snprintf(buffer, sizeof buffer, "%*.*f", width, decimals, value);
-  return buffer;
+inline void write_costs(std::ostream& out, double flops, double bytes, double seconds) {
+  out << std::right << std::fixed << std::setw(10) << std::setprecision(3) << flops * 1e-6
+      << std::setw(10) << std::setprecision(1) << bytes / 1024.0 << std::setw(10) << seconds * 1e6
+      << '\n';
 }
 
 } // namespace detail
 
 inline std::string Plan::text() const {
-  std::string out = "result " + detail::shape_text(rows, cols);
+  using Operand = PlanOperand::Kind;
+  std::ostringstream out;
+  out << "result " << rows << " x " << cols;
   for (std::size_t i = 0; i < leaf_shapes.size(); ++i) {
-    const PlanOperand leaf{PlanOperand::Kind::leaf, static_cast<int>(i)};
-    out += (i == 0 ? ", operands " : ", ") + detail::operand_name(leaf) + " " +
-           detail::shape_text(leaf_shapes[i].first, leaf_shapes[i].second);
+    out << (i == 0 ? ", operands " : ", ")
+        << detail::operand_name({Operand::leaf, static_cast<int>(i)}) << ' ' << leaf_shapes[i].first
+        << " x " << leaf_shapes[i].second;
   }
-  out += "\n  " + detail::padded("step", 22) + detail::padded("kernel", 9) +
-         detail::padded("m x n x k", 20) + "     MFLOP       KiB        us\n";
+  out << "\n  " << std::left << std::setw(22) << "step" << std::setw(9) << "kernel" << std::setw(20)
+      << "m x n x k"
+      << "     MFLOP       KiB        us\n";
   for (const PlanStep& step : steps) {
     const KernelCall call = step.call(scalar_bytes);
-    std::string size = detail::shape_text(step.m, step.n);
-    if (step.right.kind != PlanOperand::Kind::none) {
-      size += " x " + std::to_string(step.k);
+    std::ostringstream size;
+    size << step.m << " x " << step.n;
+    if (step.right.kind != Operand::none) {
+      size << " x " << step.k;
     }
-    out += "  " + detail::padded(detail::step_formula(step), 22) +
-           detail::padded(kernel_name(step.kernel), 9) + detail::padded(size, 20) +
-           detail::fixed(call.flops() * 1e-6, 10, 3) + detail::fixed(call.bytes() / 1024.0, 10, 1) +
-           detail::fixed(step.predicted_seconds * 1e6, 10, 1) + "\n";
+    out << "  " << std::left << std::setw(22) << detail::step_formula(step) << std::setw(9)
+        << kernel_name(step.kernel) << std::setw(20) << size.str();
+    detail::write_costs(out, call.flops(), call.bytes(), step.predicted_seconds);
   }
+  std::ostringstream summary;
   Index temporary_scalars = 0;
   for (const PlanTemporary& t : temporaries) {
     temporary_scalars += t.rows * t.cols;
   }
-  out +=
-      "  " + detail::padded("total", 22) +
-      detail::padded(
-          std::to_string(temporaries.size()) + " temporaries, " +
-              detail::fixed(static_cast<double>(temporary_scalars) * scalar_bytes / 1024.0, 0, 1) +
-              " KiB",
-          29) +
-      detail::fixed(flops() * 1e-6, 10, 3) + detail::fixed(bytes() / 1024.0, 10, 1) +
-      detail::fixed(predicted_seconds() * 1e6, 10, 1) + "\n";
-  return out;
+  summary << temporaries.size() << " temporaries, " << std::fixed << std::setprecision(1)
+          << static_cast<double>(temporary_scalars) * scalar_bytes / 1024.0 << " KiB";
+  out << "  " << std::left << std::setw(22) << "total" << std::setw(29) << summary.str();
+  detail::write_costs(out, flops(), bytes(), predicted_seconds());
+  return out.str();
 }
 
 ACCRETE_END_NAMESPACE

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: MIT
+#include "app/checkpoint_store.hpp"
+#include "app/commands.hpp"
+#include "app/options_json.hpp"
+#include "app/training_state.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <limits>
+#include <map>
+#include <new>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace gpt {
+namespace {
+
+const char* title_of(OptionGroup group) {
+  switch (group) {
+  case OptionGroup::run:
+    return "Run";
+  case OptionGroup::model:
+    return "Model";
+  case OptionGroup::weights:
+    return "Weights";
+  case OptionGroup::optimizer:
+    return "Optimizer";
+  case OptionGroup::evaluation:
+    return "Evaluation";
+  case OptionGroup::output:
+    break;
+  }
+  return "Output";
+}
+
+std::string number_text(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.6g", value);
+  return text;
+}
+
+/// Smallest and largest value of a number; those not listed must not be negative.
+std::pair<double, double> range_of(const std::string& name) {
+  static const std::map<std::string, std::pair<double, double>> ranges{
+      {"--n-layer", {1, 1000}},      {"--n-head", {1, 1000}},     {"--width", {1, 1 << 20}},
+      {"--context", {1, 1 << 20}},   {"--batch", {1, 1 << 20}},   {"--steps", {1, 1e12}},
+      {"--log-interval", {1, 1e12}}, {"--explained", {0, 1}},     {"--threads", {0, 4096}},
+      {"--beta1", {0, 0.9999999}},   {"--beta2", {0, 0.9999999}}, {"--top-k", {0, 256}},
+  };
+  const auto found = ranges.find(name);
+  return found != ranges.end() ? found->second : std::pair{0.0, std::numeric_limits<double>::max()};
+}
+
+void add_range(CLI::Option& option, const std::string& name) {
+  option.check([range = range_of(name)](const std::string& text) {
+    double value = 0;
+    const bool number = CLI::detail::lexical_cast(text, value);
+    if (number && value >= range.first && value <= range.second) {
+      return std::string();
+    }
+    std::string message = "'" + text + "' must be a number of at least " + number_text(range.first);
+    if (range.second < 1e15) {
+      message += " and at most " + number_text(range.second);
+    }
+    return message;
+  });
+}
+
+template <class Value>
+CLI::Option& add_option(CLI::App& app, const std::string& name, Value& value,
+                        const std::string& help) {
+  if constexpr (std::is_same_v<Value, bool>) {
+    return *app.add_flag(name, value, help);
+  } else if constexpr (std::is_enum_v<Value>) {
+    const auto& words = enum_words<Value>;
+    const auto set = [&value](const std::string& word) { value = enum_of<Value>(word); };
+    return *app.add_option_function<std::string>(name, set, help)
+                ->check(CLI::IsMember(std::vector<std::string>(words.begin(), words.end())))
+                ->default_str(std::string(word_of(value)));
+  } else if constexpr (std::is_same_v<Value, std::string>) {
+    return *app.add_option(name, value, help)->capture_default_str();
+  } else {
+    CLI::Option* option = app.add_option(name, value, help);
+    add_range(*option, name);
+    if constexpr (std::is_integral_v<Value>) {
+      return *option->capture_default_str();
+    }
+    return *option->default_str(number_text(static_cast<double>(value)));
+  }
+}
+
+/// `--threads 4` among the arguments before they are parsed as a whole.
+std::optional<std::string> value_of(const std::string& name,
+                                    const std::vector<std::string>& arguments) {
+  std::optional<std::string> value;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    if (arguments[i] == name && i + 1 < arguments.size()) {
+      value = arguments[i + 1];
+    }
+    if (arguments[i].rfind(name + "=", 0) == 0) {
+      value = arguments[i].substr(name.size() + 1);
+    }
+  }
+  return value;
+}
+
+bool contains(const std::string& name, const std::vector<std::string>& arguments) {
+  return std::find(arguments.begin(), arguments.end(), name) != arguments.end();
+}
+
+/// What the options start from: the checkpoint's values, or those of the preset.
+RunOptions starting_options(const std::vector<std::string>& arguments) {
+  const auto folder = value_of("--checkpoint", arguments);
+  if (contains("--resume", arguments) && folder) {
+    return TrainingState::load(CheckpointStore(*folder).require_latest()).options;
+  }
+  const std::string name = value_of("--preset", arguments).value_or(RunOptions().preset);
+  const bool known =
+      std::find(preset_names.begin(), preset_names.end(), name) != preset_names.end();
+  return preset(known ? name : RunOptions().preset);
+}
+
+void add_run_options(CLI::App& app, RunOptions& options) {
+  visit_options(options, [&](const OptionInfo& info, auto& value) {
+    add_option(app, info.name, value, info.help).group(title_of(info.group));
+  });
+  app.get_option("--preset")
+      ->check(CLI::IsMember(std::vector<std::string>(preset_names.begin(), preset_names.end())));
+  app.get_option("--resume")->needs(app.get_option("--checkpoint"));
+  app.get_option("--overwrite")->excludes(app.get_option("--resume"));
+}
+
+CLI::App* add_train(CLI::App& app, RunOptions& options) {
+  CLI::App* command = app.add_subcommand("train", "Train a character-level GPT on a text file");
+  command->footer("The presets are nanoGPT's; dropout is not supported.");
+  add_run_options(*command, options);
+  return command;
+}
+
+CLI::App* add_eval(CLI::App& app, EvalOptions& options) {
+  CLI::App* command =
+      app.add_subcommand("eval", "Loss of a checkpoint over the whole validation part of a text");
+  add_option(*command, "--checkpoint", options.checkpoint, "folder that train wrote").required();
+  add_option(*command, "--data", options.data, "text file; default: the one it was trained on");
+  add_option(*command, "--batch", options.batch, "sequences at once; 0: as in training");
+  add_option(*command, "--threads", options.threads, "threads; 0: one a core");
+  return command;
+}
+
+CLI::App* add_sample(CLI::App& app, SampleOptions& options) {
+  CLI::App* command = app.add_subcommand("sample", "Write text with a checkpoint");
+  add_option(*command, "--checkpoint", options.checkpoint, "folder that train wrote").required();
+  command->add_option("--prompt", options.prompt, "text to continue")->default_str("a line break");
+  add_option(*command, "--tokens", options.tokens, "characters to write");
+  add_option(*command, "--temperature", options.temperature, "0: always the likeliest character");
+  add_option(*command, "--top-k", options.top_k, "choose among the k likeliest only; 0: all");
+  add_option(*command, "--seed", options.seed, "seed of the choices");
+  add_option(*command, "--threads", options.threads, "threads; 0: one a core");
+  return command;
+}
+
+CLI::App* add_check(CLI::App& app, CheckOptions& options) {
+  CLI::App* command = app.add_subcommand(
+      "check-gradients", "Compare every gradient with finite differences, in double");
+  add_option(*command, "--tolerance", options.tolerance, "largest relative error that passes");
+  add_option(*command, "--entries", options.entries, "entries compared a tensor; 0: all");
+  add_option(*command, "--batch", options.batch, "sequences in the batch");
+  add_option(*command, "--seed", options.seed, "seed of weights and tokens");
+  auto& m = options.model;
+  add_option(*command, "--n-layer", m.layers, "transformer blocks").group("Model");
+  add_option(*command, "--n-head", m.heads, "attention heads a block").group("Model");
+  add_option(*command, "--width", m.width, "embedding width").group("Model");
+  add_option(*command, "--context", m.context, "length of the sequences").group("Model");
+  add_option(*command, "--vocabulary", m.vocabulary, "number of characters").group("Model");
+  add_option(*command, "--bias", m.bias, "biases in linear layers and norms").group("Model");
+  add_option(*command, "--weights", m.weights, "parametrisation").group("Weights");
+  add_option(*command, "--layers", m.factored_layers, "layers factored").group("Weights");
+  add_option(*command, "--rank", m.rank, "rank of low-rank weights; 0: width / 4").group("Weights");
+  return command;
+}
+
+CheckOptions small_model() {
+  CheckOptions options;
+  options.model.layers = 2;
+  options.model.heads = 2;
+  options.model.width = 16;
+  options.model.context = 8;
+  options.model.vocabulary = 11;
+  return options;
+}
+
+void check_run_options(const RunOptions& options, const RunOptions& start) {
+  if (options.data.empty()) {
+    throw accrete::ArgumentError("train: there is no text to train on; add --data FILE");
+  }
+  if (options.model.width % options.model.heads != 0) {
+    throw accrete::ArgumentError("train: --width " + std::to_string(options.model.width) +
+                                 " is no multiple of --n-head " +
+                                 std::to_string(options.model.heads));
+  }
+  if (options.backend == Backend::cuda) {
+    throw accrete::ArgumentError("train: this build has no CUDA backend; use --backend cpu");
+  }
+  const std::string differing = options.resume ? differing_options(start, options) : "";
+  if (!differing.empty()) {
+    throw accrete::ArgumentError("train --resume: the checkpoint was made with other values of " +
+                                 differing + "; leave these options out, or start anew");
+  }
+}
+
+int parse_and_run(int argc, const char* const* argv) {
+  const std::vector<std::string> arguments(argv, argv + argc);
+  const RunOptions start = starting_options(arguments);
+  RunOptions run = start;
+  EvalOptions eval;
+  SampleOptions sampling;
+  CheckOptions check = small_model();
+
+  CLI::App app("Trains a small GPT whose weights are W0 + U V^T", "gpt");
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  const CLI::App* train_command = add_train(app, run);
+  const CLI::App* eval_command = add_eval(app, eval);
+  const CLI::App* sample_command = add_sample(app, sampling);
+  add_check(app, check);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (app.get_subcommands().empty()) {
+    std::fprintf(stderr, "%s", app.help().c_str());
+    return 2;
+  }
+
+  if (train_command->parsed()) {
+    check_run_options(run, start);
+    return train(run);
+  }
+  if (eval_command->parsed()) {
+    return evaluate(eval);
+  }
+  if (sample_command->parsed()) {
+    return sample(sampling);
+  }
+  return check_gradients(check);
+}
+
+} // namespace
+
+int run_program(int argc, const char* const* argv) {
+  // A file beyond the limit is then a failed write with its own message, as a full disk is.
+  std::signal(SIGXFSZ, SIG_IGN);
+  try {
+    return parse_and_run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "gpt: error: not enough memory; use a smaller --batch or model\n");
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "gpt: error: %s\n", error.what());
+  }
+  return 1;
+}
+
+} // namespace gpt

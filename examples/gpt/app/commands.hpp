@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "app/run_options.hpp"
+
+#include <cstdint>
+#include <string>
+
+namespace gpt {
+
+struct EvalOptions {
+  std::string checkpoint;
+  std::string data;
+  Index batch = 0;
+  int threads = 0;
+};
+
+struct SampleOptions {
+  std::string checkpoint;
+  std::string prompt = "\n";
+  long tokens = 500;
+  double temperature = 0.8;
+  int top_k = 200;
+  std::uint64_t seed = 1337;
+  int threads = 0;
+};
+
+struct CheckOptions {
+  GptConfig model;
+  Index batch = 2;
+  Index entries = 64; ///< Compared in each tensor, drawn at random; 0: all.
+  std::uint64_t seed = 1337;
+  double tolerance = 1e-7;
+};
+
+/// Each runs one command, prints to standard output and returns the exit status.
+int train(const RunOptions& options);
+int evaluate(const EvalOptions& options);
+int sample(const SampleOptions& options);
+int check_gradients(const CheckOptions& options);
+
+/// Parses the command line and runs the command. Errors are printed to standard error.
+int run_program(int argc, const char* const* argv);
+
+} // namespace gpt

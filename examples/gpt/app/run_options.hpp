@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "app/errors.hpp"
+#include "model/config.hpp"
+#include "model/optimizer_config.hpp"
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace gpt {
+
+enum class DataType : unsigned char { float32, float64 };
+enum class Backend : unsigned char { cpu, cuda };
+
+/// Everything that decides a training run.
+struct RunOptions {
+  std::string data;
+  std::string preset = "shakespeare-cpu";
+  GptConfig model;
+  OptimizerConfig optimizer;
+  Index batch = 12;
+  long steps = 2000;
+  std::uint64_t seed = 1337;
+  DataType dtype = DataType::float32;
+  Backend backend = Backend::cpu;
+  int threads = 0;
+  long eval_interval = 250;
+  long eval_iters = 20;
+  bool overfit_one_batch = false;
+  std::string metrics;
+  long log_interval = 10;
+  std::string checkpoint;
+  long checkpoint_interval = 250;
+  bool resume = false;
+  bool overwrite = false;
+};
+
+/// The words of an option's values, in the order of the enumerators.
+template <class Enum>
+inline constexpr std::array<std::string_view, 0> enum_words{};
+template <>
+inline constexpr std::array<std::string_view, 4> enum_words<WeightKind>{
+    "full", "low-rank", "inrank", "inrank-efficient"};
+template <>
+inline constexpr std::array<std::string_view, 2> enum_words<LayerSet>{"mlp", "all"};
+template <>
+inline constexpr std::array<std::string_view, 2> enum_words<ExplainedReading>{"energy", "variance"};
+template <>
+inline constexpr std::array<std::string_view, 2> enum_words<DataType>{"float", "double"};
+template <>
+inline constexpr std::array<std::string_view, 2> enum_words<Backend>{"cpu", "cuda"};
+
+template <class Enum>
+[[nodiscard]] constexpr std::string_view word_of(Enum value) {
+  return enum_words<Enum>[static_cast<std::size_t>(value)];
+}
+
+/// @throws accrete::ArgumentError for a word that is none of the enumeration's
+template <class Enum>
+[[nodiscard]] Enum enum_of(std::string_view word) {
+  const auto& words = enum_words<Enum>;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (words[i] == word) {
+      return static_cast<Enum>(i);
+    }
+  }
+  throw accrete::ArgumentError("'" + std::string(word) + "' is not one of the known values");
+}
+
+inline constexpr std::array<std::string_view, 2> preset_names{"shakespeare-cpu", "shakespeare"};
+
+/// nanoGPT's two configurations for character-level Shakespeare, without dropout.
+/// @throws accrete::ArgumentError for an unknown name
+[[nodiscard]] inline RunOptions preset(const std::string& name) {
+  RunOptions options;
+  options.preset = name;
+  options.optimizer.decay_steps = 0;
+  if (name == "shakespeare-cpu") {
+    return options;
+  }
+  if (name != "shakespeare") {
+    throw accrete::ArgumentError("--preset " + name +
+                                 ": there is no such preset; use shakespeare-cpu or shakespeare");
+  }
+  options.model.layers = 6;
+  options.model.heads = 6;
+  options.model.width = 384;
+  options.model.context = 256;
+  options.batch = 64;
+  options.steps = 5000;
+  options.eval_iters = 200;
+  return options;
+}
+
+enum class OptionGroup : unsigned char { run, model, weights, optimizer, evaluation, output };
+
+/// One option: its name on the command line, without the dashes also its key in files.
+struct OptionInfo {
+  const char* name;
+  OptionGroup group;
+  const char* help;
+  bool fixed_on_resume; ///< Another value than the checkpoint's would not continue the same run.
+  bool stored;          ///< Written into checkpoints.
+
+  [[nodiscard]] std::string key() const { return std::string(name).substr(2); }
+};
+
+namespace detail {
+
+template <class Options, class Visitor>
+void visit_run_options(Options& o, const Visitor& visit) {
+  constexpr auto g = OptionGroup::run;
+  visit(OptionInfo{"--data", g, "text file to train on", true, true}, o.data);
+  visit(OptionInfo{"--preset", g, "values that the options below start from", false, true},
+        o.preset);
+  visit(OptionInfo{"--steps", g, "optimizer steps in all", false, true}, o.steps);
+  visit(OptionInfo{"--batch", g, "sequences in a batch", true, true}, o.batch);
+  visit(OptionInfo{"--seed", g, "seed of initial weights and batches", true, true}, o.seed);
+  visit(OptionInfo{"--dtype", g, "scalar type", true, true}, o.dtype);
+  visit(OptionInfo{"--threads", g, "threads; 0: one a core", false, false}, o.threads);
+  visit(OptionInfo{"--backend", g, "where to compute", false, false}, o.backend);
+  visit(OptionInfo{"--overfit-one-batch", g, "train on the first batch only, to test a model", true,
+                   true},
+        o.overfit_one_batch);
+}
+
+template <class Options, class Visitor>
+void visit_model_options(Options& o, const Visitor& visit) {
+  auto g = OptionGroup::model;
+  auto& m = o.model;
+  visit(OptionInfo{"--n-layer", g, "transformer blocks", true, true}, m.layers);
+  visit(OptionInfo{"--n-head", g, "attention heads a block", true, true}, m.heads);
+  visit(OptionInfo{"--width", g, "embedding width; a multiple of --n-head", true, true}, m.width);
+  visit(OptionInfo{"--context", g, "characters that the model sees", true, true}, m.context);
+  visit(OptionInfo{"--bias", g, "biases in linear layers and layer norms", true, true}, m.bias);
+  g = OptionGroup::weights;
+  visit(OptionInfo{"--weights", g, "parametrisation of the factored layers", true, true},
+        m.weights);
+  visit(OptionInfo{"--layers", g, "linear layers that are factored", true, true},
+        m.factored_layers);
+  visit(OptionInfo{"--rank", g, "rank of low-rank weights; 0: width / 4", true, true}, m.rank);
+  visit(OptionInfo{"--explained", g, "inrank: share of the update that the rank must explain", true,
+                   true},
+        m.threshold);
+  visit(OptionInfo{"--explained-ratio", g, "inrank: how that share is measured", true, true},
+        m.reading);
+  visit(OptionInfo{"--initial-rank", g, "inrank: rank at the start; 0: chosen from the width", true,
+                   true},
+        m.initial_rank);
+  visit(OptionInfo{"--buffer", g, "inrank: columns trained beyond the rank; 0: from the width",
+                   true, true},
+        m.buffer);
+  visit(OptionInfo{"--rank-warmup", g, "inrank: steps before the first check; 0: default", true,
+                   true},
+        m.warmup);
+  visit(OptionInfo{"--rank-interval", g, "inrank: steps between checks; 0: default", true, true},
+        m.interval);
+  visit(OptionInfo{"--search-steps", g, "inrank-efficient: steps of the rank search; 0: default",
+                   true, true},
+        m.search_steps);
+}
+
+template <class Options, class Visitor>
+void visit_optimizer_options(Options& o, const Visitor& visit) {
+  constexpr auto g = OptionGroup::optimizer;
+  auto& p = o.optimizer;
+  visit(OptionInfo{"--learning-rate", g, "learning rate after the warm-up", false, true},
+        p.learning_rate);
+  visit(OptionInfo{"--min-learning-rate", g, "learning rate at the end", false, true},
+        p.min_learning_rate);
+  visit(OptionInfo{"--warmup", g, "steps of linear warm-up", false, true}, p.warmup);
+  visit(OptionInfo{"--decay-steps", g, "step where the cosine decay ends; 0: --steps", false, true},
+        p.decay_steps);
+  visit(OptionInfo{"--beta1", g, "AdamW: decay of the first moment", false, true}, p.beta1);
+  visit(OptionInfo{"--beta2", g, "AdamW: decay of the second moment", false, true}, p.beta2);
+  visit(OptionInfo{"--epsilon", g, "AdamW: added to the root of the second moment", false, true},
+        p.epsilon);
+  visit(OptionInfo{"--weight-decay", g, "AdamW: decay of matrices", false, true}, p.weight_decay);
+  visit(OptionInfo{"--clip", g, "largest norm of the gradient; 0: no clipping", false, true},
+        p.clip);
+}
+
+template <class Options, class Visitor>
+void visit_output_options(Options& o, const Visitor& visit) {
+  auto g = OptionGroup::evaluation;
+  visit(OptionInfo{"--eval-interval", g, "steps between evaluations; 0: at the end only", false,
+                   true},
+        o.eval_interval);
+  visit(OptionInfo{"--eval-iters", g, "random batches of each part in nanoGPT's estimate", false,
+                   true},
+        o.eval_iters);
+  g = OptionGroup::output;
+  visit(OptionInfo{"--metrics", g, "write one JSON record a step and an evaluation here", false,
+                   true},
+        o.metrics);
+  visit(OptionInfo{"--log-interval", g, "steps between lines when the output is no terminal", false,
+                   true},
+        o.log_interval);
+  visit(OptionInfo{"--checkpoint", g, "folder for checkpoints", false, false}, o.checkpoint);
+  visit(OptionInfo{"--checkpoint-interval", g, "steps between checkpoints; 0: at the end only",
+                   false, true},
+        o.checkpoint_interval);
+  visit(OptionInfo{"--resume", g, "continue from the checkpoint, with its options", false, false},
+        o.resume);
+  visit(
+      OptionInfo{"--overwrite", g, "start anew in a folder that holds a checkpoint", false, false},
+      o.overwrite);
+}
+
+} // namespace detail
+
+/// Calls visit(info, value) for every option in the order of the help text.
+template <class Options, class Visitor>
+void visit_options(Options& options, const Visitor& visit) {
+  detail::visit_run_options(options, visit);
+  detail::visit_model_options(options, visit);
+  detail::visit_optimizer_options(options, visit);
+  detail::visit_output_options(options, visit);
+}
+
+} // namespace gpt

@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "app/evaluation.hpp"
+#include "app/metrics.hpp"
+#include "app/model_files.hpp"
+#include "app/peak.hpp"
+#include "app/settings_table.hpp"
+#include "app/terminal.hpp"
+#include "app/threads.hpp"
+#include "app/training_state.hpp"
+
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <string>
+
+namespace gpt {
+
+/// One run of `gpt train`: data, model, trainer, and what is shown and written of them.
+///
+/// A step is counted when it is done: record and checkpoint n hold the state after n updates.
+template <class Scalar>
+class TrainingRun {
+ public:
+  explicit TrainingRun(const RunOptions& options)
+      : options_(options),
+        store_(options.checkpoint),
+        text_(load_text(options_)),
+        model_(options_.model, options_.seed),
+        trainer_(model_, optimizer_config(options_)) {
+    batch_.resize(options_.batch, options_.model.context);
+    if (options_.resume) {
+      restore();
+    }
+    refuse_to_replace();
+    metrics_ =
+        MetricsFile(options_.metrics, options_.resume ? std::optional(state_.step) : std::nullopt);
+  }
+
+  /// @return the exit status
+  int run() {
+    set_threads(options_.threads);
+    print_settings();
+    const InterruptGuard guard;
+    start_ = Clock::now() - to_clock(state_.seconds);
+    if (state_.step == 0) {
+      evaluate_start();
+    }
+    while (state_.step < options_.steps && !InterruptGuard::requested()) {
+      advance();
+    }
+    display_.finish();
+    return state_.step < options_.steps ? stop_early() : finish();
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  struct Evaluation {
+    double train_estimate = std::numeric_limits<double>::quiet_NaN();
+    double val_estimate = std::numeric_limits<double>::quiet_NaN();
+    double val_loss = std::numeric_limits<double>::quiet_NaN();
+  };
+
+  static TextData load_text(RunOptions& options) {
+    TextData text = TextData::load(options.data, options.model.context);
+    options.model.vocabulary = text.vocabulary().size();
+    return text;
+  }
+
+  static OptimizerConfig optimizer_config(const RunOptions& options) {
+    OptimizerConfig config = options.optimizer;
+    if (config.decay_steps == 0) {
+      config.decay_steps = options.steps;
+    }
+    return config;
+  }
+
+  static Clock::duration to_clock(double seconds) {
+    return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+  }
+  [[nodiscard]] double seconds() const {
+    return std::chrono::duration<double>(Clock::now() - start_).count();
+  }
+
+  void restore() {
+    const fs::path folder = store_.require_latest();
+    state_ = TrainingState::load(folder);
+    if (state_.text_checksum != text_.text_checksum()) {
+      throw FileError("resuming from '" + folder.string() + "': '" + options_.data +
+                      "' is not the text that this run was trained on; restore that text or start "
+                      "anew");
+    }
+    load_model(folder, model_, state_);
+    load_optimizer(folder, trainer_, state_);
+    random_.seek(state_.batch_position);
+  }
+
+  void refuse_to_replace() const {
+    if (options_.checkpoint.empty() || options_.resume || options_.overwrite) {
+      return;
+    }
+    if (const auto folder = store_.latest()) {
+      throw FileError("train: '" + store_.root().string() + "' holds the checkpoint '" +
+                      folder->filename().string() +
+                      "'; add --resume to continue it, --overwrite to start anew, or choose "
+                      "another folder");
+    }
+  }
+
+  void print_settings() {
+    peak_ = measured_gemm_peak<Scalar>();
+    const double all = parameters(false, true);
+    const double trained = parameters(true, true);
+    SettingsTable table;
+    table.add_run(options_, text_, state_.step);
+    table.add("parameters",
+              grouped(static_cast<double>(model_.parameter_count())) + " (without the positions)");
+    table.add("memory", memory_text(parameter_bytes) + " parameters, " +
+                            memory_text(2 * parameter_bytes) + " optimizer");
+    table.add("compute", text_of("%.2f MFLOP a character, gemm peak %.0f GFLOP/s with %d threads",
+                                 flops_per_token() * 1e-6, peak_, thread_count()));
+    table.print();
+  }
+
+  /// Scalars in the tensors, all or those trained; nanoGPT's count leaves the positions out.
+  [[nodiscard]] double parameters(bool trained_only, bool with_positions) {
+    Index count = 0;
+    model_.for_each_parameter([&](const Parameter<Scalar>& parameter) {
+      if (trained_only && !parameter.is_trained()) {
+        return;
+      }
+      if (with_positions || parameter.name != "wpe.weight") {
+        count += parameter.value.size();
+      }
+    });
+    return static_cast<double>(count);
+  }
+
+  [[nodiscard]] double flops_per_token() { return model_.flops_per_token(options_.model.context); }
+
+  void advance() {
+    draw();
+    const auto before = Clock::now();
+    const StepResult result =
+        trainer_.step(batch_.tokens, batch_.targets, batch_.count, batch_.length);
+    const double step_seconds = std::chrono::duration<double>(Clock::now() - before).count();
+    ++state_.step;
+    require_finite(result);
+    note_speed(step_seconds);
+
+    Evaluation evaluation;
+    const bool last = state_.step == options_.steps;
+    show_step(result);
+    if (last || is_due(options_.eval_interval)) {
+      evaluation = evaluate();
+    }
+    last_record_ = record(result, step_seconds, evaluation);
+    metrics_.write(last_record_);
+    if (last || is_due(options_.checkpoint_interval)) {
+      save();
+    }
+  }
+
+  [[nodiscard]] bool is_due(long interval) const {
+    return interval > 0 && state_.step % interval == 0;
+  }
+
+  void draw() {
+    if (options_.overfit_one_batch) {
+      random_.seek(0);
+    }
+    draw_batch(batch_, text_.train(), random_);
+    state_.batch_position = random_.position();
+  }
+
+  void require_finite(const StepResult& result) const {
+    if (std::isfinite(result.loss) && std::isfinite(result.grad_norm)) {
+      return;
+    }
+    throw accrete::NumericError(
+        text_of("train: the loss is %g and the gradient's norm %g in step %ld; ", result.loss,
+                result.grad_norm, state_.step) +
+        "use a smaller --learning-rate or a longer --warmup");
+  }
+
+  void note_speed(double step_seconds) {
+    const double tokens = static_cast<double>(batch_.count * batch_.length);
+    seconds_per_token_.add(step_seconds / tokens);
+    training_seconds_ += step_seconds;
+    training_tokens_ += tokens;
+    training_flops_ += tokens * flops_per_token();
+  }
+
+  void show_step(const StepResult& result) {
+    if (display_.is_live()) {
+      return display_.update(step_line(result));
+    }
+    if (state_.step % options_.log_interval == 0 || state_.step == 1) {
+      display_.print(step_line(result));
+    }
+  }
+
+  [[nodiscard]] std::string step_line(const StepResult& result) {
+    const double speed = 1 / seconds_per_token_.value();
+    const double gflops = speed * flops_per_token() * 1e-9;
+    const double left = static_cast<double>(options_.steps - state_.step) *
+                        static_cast<double>(batch_.count * batch_.length) / speed;
+    return text_of("step %ld/%ld  loss %.4f  lr %.2e  norm %.2f  ", state_.step, options_.steps,
+                   result.loss, result.learning_rate, result.grad_norm) +
+           grouped(speed) + text_of(" tok/s  %.0f GFLOP/s (%.0f%%)", gflops, 100 * gflops / peak_) +
+           rank_text(model_.ranks()) + "  ETA " + duration_text(left);
+  }
+
+  void evaluate_start() {
+    const Evaluation evaluation = evaluate();
+    StepResult none;
+    none.loss = evaluation.train_estimate;
+    metrics_.write(record(none, 0, evaluation));
+  }
+
+  Evaluation evaluate() {
+    display_.update(text_of("step %ld/%ld  evaluating", state_.step, options_.steps));
+    const auto estimate = [&](Tokens part, std::uint64_t stream) {
+      return estimated_loss(model_, part, options_.model.context, options_.batch,
+                            options_.eval_iters, RandomStream(options_.seed, stream));
+    };
+    Evaluation evaluation;
+    if (options_.eval_iters > 0) {
+      evaluation.train_estimate = estimate(text_.train(), 1);
+      evaluation.val_estimate = estimate(text_.validation(), 2);
+    }
+    evaluation.val_loss =
+        whole_loss(model_, text_.validation(), options_.model.context, options_.batch);
+    state_.best_val_loss = std::min(state_.best_val_loss, evaluation.val_loss);
+    std::string line = text_of("step %ld/%ld  validation %.4f over the whole part", state_.step,
+                               options_.steps, evaluation.val_loss);
+    if (options_.eval_iters > 0) {
+      line += text_of("; estimates: train %.4f, validation %.4f", evaluation.train_estimate,
+                      evaluation.val_estimate);
+    }
+    display_.print(line);
+    return evaluation;
+  }
+
+  nlohmann::ordered_json record(const StepResult& result, double step_seconds,
+                                const Evaluation& evaluation) {
+    const double tokens = static_cast<double>(batch_.count * batch_.length);
+    const double speed = step_seconds > 0 ? tokens / step_seconds : 0;
+    nlohmann::ordered_json json;
+    json["step"] = state_.step;
+    json["train_loss"] = number_or_null(result.loss);
+    json["val_loss"] = number_or_null(evaluation.val_loss);
+    json["lr"] = result.learning_rate;
+    json["grad_norm"] = result.grad_norm;
+    json["step_ms"] = step_seconds * 1e3;
+    json["tokens_per_s"] = speed;
+    json["gflops"] = speed * flops_per_token() * 1e-9;
+    json["params"] = model_.parameter_count();
+    json["trained_params"] = static_cast<Index>(parameters(true, false));
+    json["ranks"] = rank_map(model_.ranks());
+    if (std::isfinite(evaluation.train_estimate)) {
+      json["train_loss_estimate"] = evaluation.train_estimate;
+      json["val_loss_estimate"] = evaluation.val_estimate;
+    }
+    return json;
+  }
+
+  void save() {
+    if (options_.checkpoint.empty()) {
+      return;
+    }
+    state_.options = options_;
+    state_.vocabulary = text_.vocabulary().bytes();
+    state_.text_checksum = text_.text_checksum();
+    state_.ranks = model_.ranks();
+    state_.seconds = seconds();
+    store_.save(state_.step, [&](const fs::path& folder) {
+      save_model(folder, model_, state_);
+      save_optimizer(folder, trainer_);
+      state_.save(folder);
+    });
+    saved_step_ = state_.step;
+  }
+
+  int stop_early() {
+    std::string message = text_of("stopped after step %ld", state_.step);
+    if (!options_.checkpoint.empty()) {
+      if (saved_step_ != state_.step && state_.step > 0) {
+        save();
+      }
+      message += "; continue with: gpt train --checkpoint " + options_.checkpoint + " --resume";
+    }
+    display_.print(message);
+    return 0;
+  }
+
+  int finish() {
+    if (last_record_.is_null()) {
+      const Evaluation evaluation = evaluate();
+      StepResult none;
+      none.loss = evaluation.train_estimate;
+      last_record_ = record(none, 0, evaluation);
+    }
+    nlohmann::ordered_json json = last_record_;
+    json["final"] = true;
+    json["seconds"] = seconds();
+    json["seed"] = options_.seed;
+    json["weights"] = std::string(word_of(options_.model.weights));
+    json["best_val_loss"] = number_or_null(state_.best_val_loss);
+    if (training_seconds_ > 0) {
+      json["step_ms"] =
+          training_seconds_ * 1e3 * static_cast<double>(batch_.tokens.size()) / training_tokens_;
+      json["tokens_per_s"] = training_tokens_ / training_seconds_;
+      json["gflops"] = training_flops_ / training_seconds_ * 1e-9;
+    }
+    json["gemm_peak_gflops"] = peak_;
+    json["threads"] = thread_count();
+    json["options"] = to_json(options_);
+    metrics_.write(json);
+    display_.print(summary(json));
+    return 0;
+  }
+
+  [[nodiscard]] std::string summary(const nlohmann::ordered_json& json) {
+    const double loss = json["val_loss"].is_null() ? NAN : json["val_loss"].get<double>();
+    return text_of("done: validation loss %.4f nats a character (best %.4f), ", loss,
+                   state_.best_val_loss) +
+           grouped(static_cast<double>(model_.parameter_count())) + " parameters" +
+           rank_text(model_.ranks()) + ", " + duration_text(seconds());
+  }
+
+  RunOptions options_;
+  CheckpointStore store_;
+  TextData text_;
+  Gpt<Scalar> model_;
+  Trainer<Scalar> trainer_;
+  Batch batch_;
+  RandomStream random_{options_.seed, 0};
+  TrainingState state_;
+  MetricsFile metrics_;
+  ProgressDisplay display_;
+  nlohmann::ordered_json last_record_;
+  long saved_step_ = -1;
+  Clock::time_point start_;
+  double peak_ = 1;
+  SmoothedMean seconds_per_token_;
+  double training_seconds_ = 0;
+  double training_tokens_ = 0;
+  double training_flops_ = 0;
+};
+
+} // namespace gpt

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "model/cross_entropy.hpp"
+#include "model/embedding.hpp"
+#include "model/transformer_block.hpp"
+
+#include <accrete/accrete.hpp>
+
+#include <span>
+#include <vector>
+
+namespace gpt {
+
+/// GPT-2's decoder as nanoGPT trains it: learned positions, pre-norm blocks, exact GELU, the output
+/// head tied to the token embedding. Every pass is explicit; activations are kept by forward for
+/// backward, in buffers that are allocated again only when the number of tokens changes.
+template <class Scalar>
+class Gpt {
+ public:
+  /// Weights from N(0, 0.02^2), those that end a residual branch with 0.02 / sqrt(2 layers);
+  /// biases zero, LayerNorm scales one. Throws accrete::ArgumentError for an impossible shape.
+  Gpt(const GptConfig& config, std::uint64_t seed)
+      : config_(validated(config)), embedding_(config.width, config.vocabulary, config.context),
+        final_norm_(config.width, config.bias) {
+    using Kernels = accrete::Kernels<accrete::Cpu>;
+    accrete::Device<accrete::Cpu> device;
+    Kernels::fill_normal(device, tensor_seed(seed, "wte"), 0.02, accrete::view_of(embedding_.tokens));
+    Kernels::fill_normal(device, tensor_seed(seed, "wpe"), 0.02,
+                         accrete::view_of(embedding_.positions));
+    blocks_.reserve(static_cast<std::size_t>(config.layers));
+    for (Index i = 0; i < config.layers; ++i) {
+      blocks_.emplace_back(config_, "h." + std::to_string(i), seed);
+    }
+  }
+
+  /// `batch` sequences of `length` tokens one after the other. Returns the mean cross-entropy
+  /// against `targets` in nats, or 0 without targets, when only logits() are wanted.
+  /// Throws accrete::ArgumentError when a count, token or target is out of range.
+  double forward(std::span<const int> tokens, std::span<const int> targets, Index batch,
+                 Index length) {
+    check(tokens, targets, batch, length);
+    length_ = length;
+    tokens_.assign(tokens.begin(), tokens.end());
+    embedding_.forward(tokens_, length, blocks_.front().input());
+    blocks_.front().enter();
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+      if (i > 0) { blocks_[i].enter(blocks_[i - 1].stream(), scratch_.branch); }
+      blocks_[i].forward(length, scratch_);
+    }
+    final_norm_.forward(blocks_.back().stream(), scratch_.branch, output_, normal_);
+    accrete::noalias(logits_) = accrete::transpose(embedding_.tokens) * normal_;
+    has_loss_ = !targets.empty();
+    return has_loss_ ? cross_entropy_.forward(logits_, targets, logits_gradient_) : 0.0;
+  }
+
+  /// Adds the gradient of the last forward's loss to the parameters' gradients.
+  void backward() {
+    if (!has_loss_) {
+      throw accrete::ArgumentError("gpt: backward() needs a forward() with targets before it");
+    }
+    accrete::noalias(embedding_.tokens_gradient) += normal_ * accrete::transpose(logits_gradient_);
+    accrete::noalias(scratch_.narrow) = accrete::lazy(embedding_.tokens) * logits_gradient_;
+    final_norm_.backward(output_, scratch_.narrow, gradient_, true);
+    for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block) {
+      block->backward(length_, gradient_, scratch_);
+    }
+    embedding_.backward(tokens_, length_, gradient_);
+    has_loss_ = false;
+  }
+
+  void zero_gradients() {
+    accrete::Device<accrete::Cpu> device;
+    for_each_parameter([&](const Parameter<Scalar>& p) {
+      if (p.is_trained()) {
+        accrete::Kernels<accrete::Cpu>::fill(device, Scalar(0), p.gradient);
+      }
+    });
+  }
+
+  /// V x (batch * length), of the last forward.
+  [[nodiscard]] accrete::View<const Scalar> logits() const { return accrete::view_of(logits_); }
+
+  /// Calls function(Parameter) for every tensor, in an order that depends on the shape alone.
+  template <class Function>
+  void for_each_parameter(const Function& function) {
+    using accrete::view_of;
+    function(Parameter<Scalar>{"wte.weight", view_of(embedding_.tokens),
+                               view_of(embedding_.tokens_gradient), true});
+    function(Parameter<Scalar>{"wpe.weight", view_of(embedding_.positions),
+                               view_of(embedding_.positions_gradient), true});
+    for (auto& block : blocks_) { block.for_each_parameter(function); }
+    final_norm_.for_each_parameter("ln_f", function);
+  }
+
+  /// Calls function(Linear&) for every linear layer, in the order of the parameters.
+  template <class Function>
+  void for_each_linear(const Function& function) {
+    for (auto& block : blocks_) { block.for_each_linear(function); }
+  }
+  /// Calls function(name, FactoredWeight&) for every factored layer.
+  template <class Function>
+  void for_each_factored(const Function& function) {
+    for_each_linear([&](Linear<Scalar>& layer) {
+      layer.if_factored([&](auto& weight) { function(layer.name(), weight); });
+    });
+  }
+
+  [[nodiscard]] std::vector<LayerRank> ranks() {
+    std::vector<LayerRank> result;
+    for_each_factored([&](const std::string& name, auto& weight) {
+      result.push_back({name, weight.rank(), weight.factors().rank(), weight.factors().capacity(),
+                        weight.rows(), weight.cols()});
+    });
+    return result;
+  }
+
+  /// Gives the factored layers the ranks and columns of another model's ranks(), before its tensors
+  /// are loaded; new columns are zero. Throws accrete::ArgumentError for layers that do not exist.
+  void set_ranks(std::span<const LayerRank> ranks) {
+    std::size_t found = 0;
+    for_each_factored([&](const std::string& name, auto& weight) {
+      for (const LayerRank& layer : ranks) {
+        if (layer.name == name) {
+          weight.set_rank(layer.rank, layer.columns);
+          ++found;
+        }
+      }
+    });
+    if (found != ranks.size()) {
+      throw accrete::ArgumentError("gpt: " + std::to_string(ranks.size() - found) +
+                                   " of the ranks belong to layers that are not factored here");
+    }
+  }
+
+  /// Scalars in all tensors but the position embedding, as nanoGPT counts.
+  [[nodiscard]] Index parameter_count() {
+    Index count = 0;
+    for_each_parameter([&](const Parameter<Scalar>& p) {
+      if (p.name != "wpe.weight") { count += p.value.size(); }
+    });
+    return count;
+  }
+
+  /// FLOPs of forward and backward for one token of a sequence of `length`: 6 per trained weight, 4
+  /// per frozen one, and 12 layers * width * length for attention, causal or not, as is customary.
+  [[nodiscard]] double flops_per_token(Index length) {
+    const auto count = [](Index n) { return static_cast<double>(n); };
+    double flops = 6 * count(embedding_.tokens.size()) +
+                   12 * count(config_.layers * config_.width * length);
+    for_each_linear([&](const Linear<Scalar>& layer) { flops += layer.flops(); });
+    return flops + 6 * count((2 * config_.layers + 1) * config_.width * (config_.bias ? 2 : 1));
+  }
+
+  [[nodiscard]] const GptConfig& config() const noexcept { return config_; }
+
+ private:
+  static const GptConfig& validated(const GptConfig& config) {
+    config.validate();
+    return config;
+  }
+
+  void check(std::span<const int> tokens, std::span<const int> targets, Index batch,
+             Index length) const {
+    const auto require = [](bool holds, const char* text) {
+      if (!holds) { throw accrete::ArgumentError(std::string("gpt: ") + text); }
+    };
+    require(batch > 0 && length > 0 && length <= config_.context,
+            "forward needs batch > 0 and 0 < length <= context");
+    require(static_cast<Index>(tokens.size()) == batch * length,
+            "forward needs batch * length tokens");
+    require(targets.empty() || targets.size() == tokens.size(),
+            "forward needs as many targets as tokens, or none");
+    const auto known = [&](int token) { return token >= 0 && token < config_.vocabulary; };
+    require(std::all_of(tokens.begin(), tokens.end(), known), "a token is outside the vocabulary");
+    require(std::all_of(targets.begin(), targets.end(), known),
+            "a target is outside the vocabulary");
+  }
+
+  GptConfig config_;
+  Embedding<Scalar> embedding_;
+  std::vector<TransformerBlock<Scalar>> blocks_;
+  LayerNorm<Scalar> final_norm_;
+  CrossEntropy<Scalar> cross_entropy_;
+
+  Index length_ = 0;
+  bool has_loss_ = false;
+  std::vector<int> tokens_;
+  Matrix<Scalar> output_, normal_, logits_, logits_gradient_, gradient_;
+  Scratch<Scalar> scratch_;
+};
+
+} // namespace gpt

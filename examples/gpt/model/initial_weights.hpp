@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "model/config.hpp"
+#include "model/weights.hpp"
+
+#include <cmath>
+#include <variant>
+
+namespace gpt {
+
+/// How a linear layer's weight starts.
+struct InitialWeight {
+  WeightKind kind = WeightKind::full;
+  Index rows = 0, cols = 0;
+  double deviation = 0.02; ///< of the entries of the dense matrix that it is, or stands for
+  Index rank = 0;          ///< of the factors at the start
+  Index columns = 0;       ///< of the factors: the rank and a buffer
+  std::uint64_t seed = 0;
+};
+
+namespace detail {
+
+template <class Scalar>
+Matrix<Scalar> normal_matrix(Index rows, Index cols, double deviation, std::uint64_t seed,
+                             const std::string& name) {
+  Matrix<Scalar> result(rows, cols);
+  auto& device = accrete::Context<accrete::Cpu>::current().device();
+  accrete::Kernels<accrete::Cpu>::fill_normal(device, tensor_seed(seed, name), deviation,
+                                              accrete::view_of(result));
+  return result;
+}
+
+/// Orthogonal columns, all of length `norm`.
+template <class Scalar>
+Matrix<Scalar> orthogonal_columns(Index rows, Index cols, double norm, std::uint64_t seed,
+                                  const std::string& name) {
+  Matrix<Scalar> q = normal_matrix<Scalar>(rows, cols, 1.0, seed, name);
+  Matrix<Scalar> r(cols, cols);
+  auto& device = accrete::Context<accrete::Cpu>::current().device();
+  accrete::Kernels<accrete::Cpu>::thin_qr(device, accrete::view_of(q), accrete::view_of(r));
+  return static_cast<Scalar>(norm) * q;
+}
+
+} // namespace detail
+
+/// N(0, deviation^2).
+template <class Scalar>
+DenseWeight<Scalar> initial_dense(const InitialWeight& w, const std::string& name) {
+  return DenseWeight<Scalar>(
+      detail::normal_matrix<Scalar>(w.rows, w.cols, w.deviation, w.seed, name + ".weight"));
+}
+
+/// U Vᵀ whose entries have the variance of the dense start, columns * var(U) * var(V), shared equally
+/// by both factors.
+template <class Scalar>
+auto initial_low_rank(const InitialWeight& w, const std::string& name) {
+  const double factor = std::sqrt(w.deviation / std::sqrt(static_cast<double>(w.columns)));
+  accrete::LowRankMatrix<Scalar> matrix(
+      detail::normal_matrix<Scalar>(w.rows, w.columns, factor, w.seed, name + ".weight_u"),
+      detail::normal_matrix<Scalar>(w.cols, w.columns, factor, w.seed, name + ".weight_v"));
+  return FactoredWeight<accrete::LowRankMatrix<Scalar>>(std::move(matrix), w.rank);
+}
+
+/// W0 + U Vᵀ with W0 as the dense start, V zero, and orthogonal columns in U that are as long as
+/// those of W0 are on average: at the start the layer computes W0 x.
+template <class Scalar>
+auto initial_cumulative(const InitialWeight& w, const std::string& name) {
+  const double length = w.deviation * std::sqrt(static_cast<double>(w.rows));
+  accrete::LowRankMatrix<Scalar> update(
+      detail::orthogonal_columns<Scalar>(w.rows, w.columns, length, w.seed, name + ".weight_u"),
+      Matrix<Scalar>::Zero(w.cols, w.columns));
+  return FactoredWeight<accrete::CumulativeUpdate<Scalar>>(accrete::CumulativeUpdate<Scalar>(
+      detail::normal_matrix<Scalar>(w.rows, w.cols, w.deviation, w.seed, name + ".weight"),
+      std::move(update)), w.rank);
+}
+
+template <class Scalar>
+using AnyWeight = std::variant<DenseWeight<Scalar>, FactoredWeight<accrete::LowRankMatrix<Scalar>>,
+                               FactoredWeight<accrete::CumulativeUpdate<Scalar>>>;
+
+template <class Scalar>
+AnyWeight<Scalar> initial_weight(const InitialWeight& w, const std::string& name) {
+  switch (w.kind) {
+  case WeightKind::full:
+    return initial_dense<Scalar>(w, name);
+  case WeightKind::inrank:
+    return initial_cumulative<Scalar>(w, name);
+  case WeightKind::low_rank:
+  case WeightKind::inrank_efficient:
+    break;
+  }
+  return initial_low_rank<Scalar>(w, name);
+}
+
+} // namespace gpt

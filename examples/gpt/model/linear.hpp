@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "model/config.hpp"
+#include "model/initial_weights.hpp"
+#include "model/parallel.hpp"
+#include "model/weights.hpp"
+
+#include <string>
+#include <type_traits>
+#include <utility>
+
+namespace gpt {
+
+/// The state of a factored layer, as Gpt::ranks reports it.
+struct LayerRank {
+  std::string name;
+  Index rank = 0;     ///< the rank that a growing layer has found; otherwise all its columns
+  Index columns = 0;  ///< of each factor: rank and buffer
+  Index capacity = 0; ///< columns that it can have without moving
+  Index rows = 0, cols = 0;
+};
+
+/// y = W x + b, with a W that is dense or factored.
+template <class Scalar>
+class Linear {
+ public:
+  using Dense = DenseWeight<Scalar>;
+
+  /// W rows x cols of the given kind, with the variance of N(0, deviation^2); b zero.
+  Linear(std::string name, const InitialWeight& initial, bool with_bias)
+      : name_(std::move(name)), weight_(initial_weight<Scalar>(initial, name_)),
+        bias_(Vector<Scalar>::Zero(with_bias ? initial.rows : 0)), bias_gradient_(bias_) {}
+
+  void forward(const Matrix<Scalar>& x, Matrix<Scalar>& y) {
+    std::visit([&](auto& weight) { weight.forward(x, y); }, weight_);
+    if (bias_.size() != 0) {
+      parallel_for(y.cols(), [&](Index t) { y.col(t) += bias_; });
+    }
+  }
+
+  /// Adds to the parameters' gradients; dx is overwritten.
+  void backward(const Matrix<Scalar>& x, const Matrix<Scalar>& dy, Matrix<Scalar>& dx) {
+    std::visit([&](auto& weight) { weight.backward(x, dy, dx); }, weight_);
+    if (bias_.size() != 0) {
+      parallel_pieces(dy.rows(), bias_piece, [&](Index first, Index rows) {
+        for (Index t = 0; t < dy.cols(); ++t) {
+          bias_gradient_.segment(first, rows) += dy.col(t).segment(first, rows);
+        }
+      });
+    }
+  }
+
+  template <class Function>
+  void for_each_parameter(const Function& function) {
+    std::visit([&](auto& weight) { weight.for_each_parameter(name_, function); }, weight_);
+    if (bias_.size() != 0) {
+      using accrete::view_of;
+      function(Parameter<Scalar>{name_ + ".bias", view_of(bias_), view_of(bias_gradient_), false});
+    }
+  }
+
+  /// Calls function(FactoredWeight&) when the weight is factored.
+  template <class Function>
+  void if_factored(const Function& function) {
+    std::visit(
+        [&](auto& weight) {
+          if constexpr (!std::is_same_v<std::remove_cvref_t<decltype(weight)>, Dense>) {
+            function(weight);
+          }
+        },
+        weight_);
+  }
+
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+  /// FLOPs of forward and backward for one token.
+  [[nodiscard]] double flops() const {
+    return std::visit([](const auto& weight) { return weight.flops(); }, weight_) +
+           6.0 * static_cast<double>(bias_.size());
+  }
+
+ private:
+  static constexpr Index bias_piece = 64;
+
+  std::string name_;
+  AnyWeight<Scalar> weight_;
+  Vector<Scalar> bias_, bias_gradient_;
+};
+
+} // namespace gpt

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+#include "numerics.hpp"
+#include "test_backend.hpp"
+
+#include <array>
+#include <cmath>
+
+using accrete::Index;
+using accrete::View;
+
+namespace {
+
+using Table = accrete::Kernels<TestBackend>;
+
+/// A rows x cols operand in either order, inside a larger allocation, so that strides are wider
+/// than the operand.
+template <class Scalar>
+struct Padded {
+  Dense<Scalar> memory;
+  View<Scalar> view;
+
+  Padded(Index rows, Index cols, bool row_major, unsigned seed)
+      : memory(random_matrix<Scalar>((row_major ? cols : rows) + 3, row_major ? rows : cols, seed)),
+        view(accrete::view_of(memory).block(0, 0, row_major ? cols : rows,
+                                            row_major ? rows : cols)) {
+    if (row_major) {
+      view = view.transposed();
+    }
+  }
+  [[nodiscard]] Exact value() const {
+    return Exact::NullaryExpr(view.rows, view.cols, [this](Index i, Index j) {
+      return static_cast<long double>(view(i, j));
+    });
+  }
+};
+
+constexpr std::array<std::array<Index, 3>, 8> shapes = {{{70, 33, 90},
+                                                         {5, 6, 7},
+                                                         {1, 50, 60},
+                                                         {50, 60, 1},
+                                                         {64, 64, 64},
+                                                         {129, 1, 65},
+                                                         {1, 1, 1},
+                                                         {3, 200, 2}}};
+
+} // namespace
+
+TEST_CASE_TEMPLATE("gemm agrees with exact arithmetic for every order, shape, alpha and beta",
+                   Scalar, float, double) {
+  accrete::Device<TestBackend> device;
+  for (const auto& [m, k, n] : shapes) {
+    for (int orders = 0; orders < 8; ++orders) {
+      for (const Scalar beta : {Scalar{0}, Scalar{1}, Scalar{-0.5}}) {
+        const Padded<Scalar> a(m, k, (orders & 1) != 0, 1);
+        const Padded<Scalar> b(k, n, (orders & 2) != 0, 2);
+        Padded<Scalar> c(m, n, (orders & 4) != 0, 3);
+        const Exact before = c.value();
+        const Exact expected =
+            2.0L * a.value() * b.value() + static_cast<long double>(beta) * before;
+        Table::gemm(device, Scalar{2}, View<const Scalar>(a.view), View<const Scalar>(b.view), beta,
+                    c.view);
+        const long double norms = 2 * a.value().norm() * b.value().norm() + before.norm();
+        CHECK((c.value() - expected).norm() <= rounding_bound<Scalar>(k + 3, norms));
+      }
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("with beta zero the old result is not read", Scalar, float, double) {
+  accrete::Device<TestBackend> device;
+  const Dense<Scalar> a = random_matrix<Scalar>(20, 30, 1);
+  for (const Index n : {Index{1}, Index{4}, Index{80}}) {
+    const Dense<Scalar> b = random_matrix<Scalar>(30, n, 2);
+    Dense<Scalar> c = Dense<Scalar>::Constant(20, n, std::numeric_limits<Scalar>::quiet_NaN());
+    Table::gemm(device, Scalar{1}, accrete::view_of(a), accrete::view_of(b), Scalar{0},
+                accrete::view_of(c));
+    CHECK(c.allFinite());
+  }
+}
+
+TEST_CASE_TEMPLATE("an inner dimension of zero scales the result by beta", Scalar, float, double) {
+  accrete::Device<TestBackend> device;
+  const Dense<Scalar> a(4, 0);
+  const Dense<Scalar> b(0, 5);
+  Dense<Scalar> c = Dense<Scalar>::Constant(4, 5, 3);
+  Table::gemm(device, Scalar{1}, accrete::view_of(a), accrete::view_of(b), Scalar{0.5},
+              accrete::view_of(c));
+  CHECK(c == Dense<Scalar>::Constant(4, 5, Scalar{1.5}));
+}
+
+TEST_CASE_TEMPLATE("gemv takes strided vectors", Scalar, float, double) {
+  accrete::Device<TestBackend> device;
+  const Dense<Scalar> a = random_matrix<Scalar>(300, 200, 1);
+  const Dense<Scalar> x = random_matrix<Scalar>(4, 200, 2);
+  Dense<Scalar> y = random_matrix<Scalar>(3, 300, 3);
+  const Exact expected = exact(a) * exact(x.row(1).transpose()) + 2 * exact(y.row(2).transpose());
+  const Dense<Scalar> before = y;
+  Table::gemv(device, Scalar{1}, accrete::view_of(a), accrete::view_of(x.row(1).transpose()),
+              Scalar{2}, accrete::view_of(y).block(2, 0, 1, 300).transposed());
+  CHECK_CLOSE(y.row(2).transpose(), expected,
+              rounding_bound<Scalar>(203, exact(a).norm() * exact(x).norm() + expected.norm()));
+  CHECK(y.topRows(2) == before.topRows(2));
+}
+
+TEST_CASE_TEMPLATE("combine, fill, dot and norms agree with exact arithmetic", Scalar, float,
+                   double) {
+  accrete::Device<TestBackend> device;
+  for (int orders = 0; orders < 4; ++orders) {
+    const Padded<Scalar> a(300, 311, (orders & 1) != 0, 1);
+    Padded<Scalar> c(300, 311, (orders & 2) != 0, 2);
+    const long double products = a.value().cwiseProduct(c.value()).sum();
+    CHECK(Table::dot(device, View<const Scalar>(a.view), View<const Scalar>(c.view)) ==
+          doctest::Approx(static_cast<double>(products)).epsilon(1e-10));
+    CHECK(Table::squared_norm(device, View<const Scalar>(a.view)) ==
+          doctest::Approx(static_cast<double>(a.value().squaredNorm())).epsilon(1e-12));
+    const Exact expected = 3 * a.value() - 2 * c.value();
+    Table::combine(device, Scalar{3}, View<const Scalar>(a.view), Scalar{-2}, c.view);
+    CHECK((c.value() - expected).norm() <= rounding_bound<Scalar>(3, expected.norm() + 500));
+    Table::combine(device, Scalar{1}, View<const Scalar>(a.view), Scalar{0}, c.view);
+    CHECK(c.value() == a.value());
+    Table::fill(device, Scalar{7}, c.view);
+    CHECK(c.value() == Exact::Constant(300, 311, 7));
+  }
+}
+
+TEST_CASE_TEMPLATE("all_finite finds one NaN or infinity anywhere", Scalar, float, double) {
+  accrete::Device<TestBackend> device;
+  for (const Scalar bad :
+       {std::numeric_limits<Scalar>::quiet_NaN(), std::numeric_limits<Scalar>::infinity()}) {
+    Dense<Scalar> a = random_matrix<Scalar>(37, 53, 1);
+    CHECK(Table::all_finite(device, View<const Scalar>(accrete::view_of(a))));
+    a(36, 52) = bad;
+    CHECK_FALSE(Table::all_finite(device, View<const Scalar>(accrete::view_of(a))));
+  }
+}
+
+TEST_CASE_TEMPLATE("random fills depend on the seed and the position alone", Scalar, float,
+                   double) {
+  accrete::Device<TestBackend> device;
+  Dense<Scalar> dense(101, 77);
+  Table::fill_normal(device, 42, 0.5, accrete::view_of(dense));
+  Padded<Scalar> strided(101, 77, true, 1);
+  Table::fill_normal(device, 42, 0.5, strided.view);
+  CHECK(strided.value() == exact(dense));
+  Table::fill_normal(device, 43, 0.5, strided.view);
+  CHECK(strided.value() != exact(dense));
+
+  const double count = static_cast<double>(dense.size());
+  const double mean = dense.template cast<double>().mean();
+  const double variance = dense.template cast<double>().squaredNorm() / count - mean * mean;
+  CHECK(std::abs(mean) < 5 * 0.5 / std::sqrt(count));
+  CHECK(std::abs(variance - 0.25) < 5 * 0.25 * std::sqrt(2 / count));
+
+  Table::fill_uniform(device, 42, -2.0, 3.0, accrete::view_of(dense));
+  CHECK(dense.minCoeff() >= Scalar{-2});
+  CHECK(dense.maxCoeff() <= Scalar{3});
+  CHECK(std::abs(dense.template cast<double>().mean() - 0.5) < 5 * 5 / std::sqrt(12 * count));
+}
