@@ -2,6 +2,7 @@
 // The reference cases of parity/README.md, made with PyTorch.
 #include "app/safetensors.hpp"
 #include "model/trainer.hpp"
+#include "model_support.hpp"
 
 #include <doctest/doctest.h>
 
@@ -78,11 +79,7 @@ struct ReferenceCase {
 
 template <class Scalar>
 Matrix<double> dense(accrete::View<const Scalar> view) {
-  Matrix<double> result(view.rows, view.cols);
-  for (Index j = 0; j < view.cols; ++j) {
-    for (Index i = 0; i < view.rows; ++i) { result(i, j) = view(i, j); }
-  }
-  return result;
+  return test::copy(view).template cast<double>();
 }
 
 double relative_error(const Matrix<double>& value, const Matrix<double>& expected) {
