@@ -115,10 +115,12 @@ class TrainingRun {
     const double trained = parameters(true, true);
     SettingsTable table;
     table.add_run(options_, text_, state_.step);
-    table.add("parameters",
-              grouped(static_cast<double>(model_.parameter_count())) + " (without the positions)");
-    table.add("memory", memory_text(parameter_bytes) + " parameters, " +
-                            memory_text(2 * parameter_bytes) + " optimizer");
+    table.add("parameters", grouped(parameters(false, false)) + ", " +
+                                grouped(parameters(true, false)) +
+                                " of them trained (without the positions)");
+    table.add("memory", memory_text(all * sizeof(Scalar)) + " parameters, " +
+                            memory_text(trained * sizeof(Scalar)) + " gradients, " +
+                            memory_text(2 * trained * sizeof(Scalar)) + " optimizer");
     table.add("compute", text_of("%.2f MFLOP a character, gemm peak %.0f GFLOP/s with %d threads",
                                  flops_per_token() * 1e-6, peak_, thread_count()));
     table.print();
