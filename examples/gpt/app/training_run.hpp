@@ -209,10 +209,11 @@ class TrainingRun {
     const double gflops = speed * flops_per_token() * 1e-9;
     const double left = static_cast<double>(options_.steps - state_.step) *
                         static_cast<double>(batch_.count * batch_.length) / speed;
-    return text_of("step %ld/%ld  loss %.4f  lr %.2e  norm %.2f  ", state_.step, options_.steps,
-                   result.loss, result.learning_rate, result.grad_norm) +
-           grouped(speed) + text_of(" tok/s  %.0f GFLOP/s (%.0f%%)", gflops, 100 * gflops / peak_) +
-           rank_text(model_.ranks()) + "  ETA " + duration_text(left);
+    // What matters most comes first: a narrow terminal shows the beginning.
+    return text_of("step %ld/%ld  ETA ", state_.step, options_.steps) + duration_text(left) +
+           text_of("  loss %.4f", result.loss) + rank_text(model_.ranks()) +
+           text_of("  lr %.1e  norm %.2f  ", result.learning_rate, result.grad_norm) +
+           grouped(speed) + text_of(" tok/s  %.0f GFLOP/s (%.0f%%)", gflops, 100 * gflops / peak_);
   }
 
   void evaluate_start() {
