@@ -2,7 +2,7 @@
 """The GPT that nanoGPT trains, in PyTorch: the yardstick for accrete's GPT example.
 
 Modules are created and initialised in nanoGPT's order, so that one seed gives both the same
-numbers: with seed 1337 the losses of nanoGPT's own runs are reproduced to every printed digit.
+numbers: with seed 1337 the losses that runs of nanoGPT report come out to every printed digit.
 """
 
 import math

@@ -4,8 +4,8 @@
     python train_shakespeare.py --data input.txt
 
 Prints, every 250 updates, nanoGPT's estimate of the losses (20 random batches a split) and the
-loss over the whole validation text. nanoGPT's published curve of seed 1337 comes out digit by
-digit (train 1.7648, val 1.8857 at step 2000), which makes it a reference for other engines.
+loss over the whole validation text. The curve that runs of nanoGPT report for seed 1337 comes out
+(train 1.7648, val 1.8857 at step 2000), which makes it a reference for other engines.
 """
 
 import argparse

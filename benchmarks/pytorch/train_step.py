@@ -7,7 +7,9 @@ A step is forward, backward, gradient clipping and AdamW on a fixed batch. The v
 turns, one step each, so that a disturbance of the machine falls on all of them; the median is
 reported. GFLOP/s are model FLOPs, (6 N + 12 layers width context) a token with N the parameters
 without positions, over the step's time; the peak is that of a large matrix product of the same
-run.
+run. "cores" is processor time over wall time: where it is well below the number of threads,
+something else was using the machine and the times are void; the processor time with one thread
+("cpu ms" under --threads 1) still means something then.
 """
 
 import argparse
@@ -77,27 +79,35 @@ def make_product(size, dtype):
 
 
 def timed(function):
-    start = time.perf_counter()
+    """Seconds of wall clock and of processor time over all threads."""
+    start, processor_start = time.perf_counter(), time.process_time()
     function()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - processor_start
 
 
 def measure(cases, steps, warm_up):
-    """Times in seconds of each case, all cases in turn."""
+    """What `timed` says of each case, all cases in turn; an interrupt ends it early."""
     for function in cases.values():
         for _ in range(warm_up):
             function()
     times = {name: [] for name in cases}
-    for _ in range(steps):
-        for name, function in cases.items():
-            times[name].append(timed(function))
-    return times
+    try:
+        for _ in range(steps):
+            for name, function in cases.items():
+                times[name].append(timed(function))
+    except KeyboardInterrupt:
+        print("interrupted: fewer steps than asked for", file=sys.stderr)
+    return {name: values for name, values in times.items() if values}
 
 
 def summary(name, times, gflop):
-    median = statistics.median(times)
-    return {"name": name, "milliseconds": 1e3 * median, "fastest_milliseconds": 1e3 * min(times),
-            "slowest_milliseconds": 1e3 * max(times), "gflops": gflop / median}
+    wall, processor = zip(*times)
+    median = statistics.median(wall)
+    return {"name": name, "steps": len(times), "milliseconds": 1e3 * median,
+            "fastest_milliseconds": 1e3 * min(wall), "slowest_milliseconds": 1e3 * max(wall),
+            "gflops": gflop / median,
+            "processor_milliseconds": 1e3 * statistics.median(processor),
+            "cores_used": sum(processor) / sum(wall)}
 
 
 def parse_arguments():
@@ -105,8 +115,8 @@ def parse_arguments():
     parser.add_argument("--preset", choices=PRESETS, default="shakespeare")
     for field in ("layers", "heads", "width", "context", "batch", "vocabulary"):
         parser.add_argument(f"--{field}", type=int, help="overrides the preset's")
-    parser.add_argument("--steps", type=int, default=20, help="timed steps (default 20)")
-    parser.add_argument("--warm-up", type=int, default=3, help="untimed steps (default 3)")
+    parser.add_argument("--steps", type=int, default=10, help="timed steps (default 10)")
+    parser.add_argument("--warm-up", type=int, default=2, help="untimed steps (default 2)")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0))
                         if hasattr(os, "sched_getaffinity") else os.cpu_count(),
                         help="default: every core")
@@ -148,19 +158,20 @@ def main():
     product_gflop = 2e-9 * size**3
     products = {f"product {size} {name}": make_product(size, dtype) for name, dtype in
                 (("float32", torch.float32), ("bfloat16", torch.bfloat16))}
-    load_before = os.getloadavg()[0]
     times = measure(cases | products, arguments.steps, arguments.warm_up)
     results = [summary(name, t, product_gflop if name in products else gflop)
                for name, t in times.items()]
-    print(f"{'':26} {'median ms':>10} {'min':>9} {'max':>9} {'GFLOP/s':>9}")
+    print(f"{'':26} {'median ms':>10} {'min':>9} {'max':>9} {'GFLOP/s':>9} {'cpu ms':>9} "
+          f"{'cores':>6}")
     for r in results:
         print(f"{r['name']:26} {r['milliseconds']:10.2f} {r['fastest_milliseconds']:9.2f} "
-              f"{r['slowest_milliseconds']:9.2f} {r['gflops']:9.1f}")
+              f"{r['slowest_milliseconds']:9.2f} {r['gflops']:9.1f} "
+              f"{r['processor_milliseconds']:9.2f} {r['cores_used']:6.2f}")
     if arguments.json:
         document = {"torch": torch.__version__, "threads": arguments.threads,
                     "cpu": torch.backends.cpu.get_cpu_capability(),
                     "compile_mode": arguments.compile_mode, "freed_memory_kept": tuned_malloc,
-                    "load_before": load_before, "steps": arguments.steps, "model": vars(config),
+                    "model": vars(config),
                     "parameters": model.parameter_count(), "gflop": gflop, "results": results}
         with open(arguments.json, "w", encoding="utf-8") as file:
             json.dump(document, file, indent=1)

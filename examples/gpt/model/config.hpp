@@ -4,6 +4,7 @@
 #include "model/types.hpp"
 
 #include <accrete/error.hpp>
+#include <accrete/grow/inrank.hpp>
 
 #include <algorithm>
 #include <string>
@@ -24,11 +25,8 @@ enum class LayerSet {
   all, ///< those of the attention as well
 };
 
-/// How the share that a rank explains is measured, see accrete's InRank policy.
-enum class ExplainedReading {
-  energy,   ///< squared singular values, as in the paper
-  variance, ///< variance of the singular values, as in the paper's code
-};
+/// How the share that a rank explains is measured.
+using ExplainedReading = accrete::ExplainedRatio;
 
 struct GptConfig {
   Index layers = 4;
@@ -67,11 +65,8 @@ struct GptConfig {
             "ranks and steps of InRank must not be negative");
   }
 
-  [[nodiscard]] Index low_rank_rank() const { return rank > 0 ? rank : std::max<Index>(1, width / 4); }
-  /// The paper starts with rank 2 and 100 spare columns at width 768.
-  [[nodiscard]] Index inrank_rank() const { return initial_rank > 0 ? initial_rank : 2; }
-  [[nodiscard]] Index inrank_buffer() const {
-    return buffer > 0 ? buffer : std::max<Index>(2, (100 * width + 384) / 768);
+  [[nodiscard]] Index fixed_rank() const {
+    return rank > 0 ? rank : std::max<Index>(1, width / 4);
   }
 };
 

@@ -21,7 +21,7 @@ class Gpt {
   /// Weights from N(0, 0.02^2), those that end a residual branch with 0.02 / sqrt(2 layers);
   /// biases zero, LayerNorm scales one. Throws accrete::ArgumentError for an impossible shape.
   Gpt(const GptConfig& config, std::uint64_t seed)
-      : config_(validated(config)), embedding_(config.width, config.vocabulary, config.context),
+      : config_(validated(config)), seed_(seed), embedding_(config.width, config.vocabulary, config.context),
         final_norm_(config.width, config.bias) {
     using Kernels = accrete::Kernels<accrete::Cpu>;
     accrete::Device<accrete::Cpu> device;
@@ -153,6 +153,7 @@ class Gpt {
   }
 
   [[nodiscard]] const GptConfig& config() const noexcept { return config_; }
+  [[nodiscard]] std::uint64_t seed() const noexcept { return seed_; }
 
  private:
   static const GptConfig& validated(const GptConfig& config) {
@@ -178,6 +179,7 @@ class Gpt {
   }
 
   GptConfig config_;
+  std::uint64_t seed_;
   Embedding<Scalar> embedding_;
   std::vector<TransformerBlock<Scalar>> blocks_;
   LayerNorm<Scalar> final_norm_;

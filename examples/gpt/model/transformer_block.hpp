@@ -4,6 +4,7 @@
 #include "model/attention.hpp"
 #include "model/config.hpp"
 #include "model/gelu.hpp"
+#include "model/inrank_config.hpp"
 #include "model/layer_norm.hpp"
 #include "model/linear.hpp"
 #include "model/parameter.hpp"
@@ -102,12 +103,12 @@ class TransformerBlock {
     if (ends_branch) { weight.deviation /= std::sqrt(2.0 * static_cast<double>(config.layers)); }
     if (set == LayerSet::mlp || config.factored_layers == LayerSet::all) {
       weight.kind = config.weights;
-      const Index largest = std::min(weight.rows, weight.cols);
-      if (config.weights == WeightKind::low_rank) {
-        weight.rank = weight.columns = std::min(config.low_rank_rank(), largest);
+      if (is_growing(config.weights)) {
+        const auto options = inrank_options(config, weight.rows, weight.cols);
+        weight.rank = options.initial_rank;
+        weight.columns = options.initial_rank + options.buffer;
       } else {
-        weight.rank = std::min(config.inrank_rank(), largest);
-        weight.columns = std::min(weight.rank + config.inrank_buffer(), largest);
+        weight.rank = weight.columns = config.fixed_rank();
       }
     }
     return weight;

@@ -56,8 +56,10 @@ class FactoredWeight {
   static constexpr bool has_base =
       std::is_same_v<MatrixType, accrete::CumulativeUpdate<Scalar>>;
 
-  /// `rank` columns count, the others are a buffer for the rank to grow into.
-  FactoredWeight(MatrixType weight, Index rank) : weight_(std::move(weight)), rank_(rank) {
+  /// `rank` columns count, the others are a buffer for the rank to grow into. `column_length` is
+  /// the Euclidean norm that new columns of U are to have.
+  FactoredWeight(MatrixType weight, Index rank, double column_length)
+      : weight_(std::move(weight)), rank_(rank), column_length_(column_length) {
     fit_gradients();
   }
 
@@ -107,6 +109,7 @@ class FactoredWeight {
   /// How many columns count; the policy that grows them decides it.
   [[nodiscard]] Index rank() const noexcept { return rank_; }
   void set_rank(Index rank) noexcept { rank_ = rank; }
+  [[nodiscard]] double column_length() const noexcept { return column_length_; }
 
   /// The same, with `columns` columns in each factor, of which new ones are zero.
   void set_rank(Index rank, Index columns) {
@@ -141,6 +144,7 @@ class FactoredWeight {
 
   MatrixType weight_;
   Index rank_;
+  double column_length_;
   Matrix<Scalar> u_gradient_, v_gradient_; // as many columns as the capacity
   Matrix<Scalar> z_, d_;                   // Vᵀ x and Uᵀ dy, rank x N
 };

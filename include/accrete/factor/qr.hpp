@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/plan/evaluate.hpp>
+
+#include <type_traits>
+#include <utility>
+
+ACCRETE_BEGIN_NAMESPACE
+
+/// a = Q R: Q m x k with orthonormal columns, R k x k upper triangular.
+template <class Scalar, class Backend = Cpu>
+struct ThinQr {
+  Matrix<Scalar, Backend> Q;
+  Matrix<Scalar, Backend> R;
+};
+
+/// Thin QR of an m x k matrix or expression, m >= k, by Householder reflections: Q is orthonormal
+/// also where the operand is rank deficient. O(m k²).
+/// @throws ShapeError when m < k, NumericError for NaN or infinity.
+template <detail::Operand Operand>
+[[nodiscard]] auto thin_qr(const Operand& operand) {
+  const auto node = detail::lift(operand);
+  using Node = std::remove_cvref_t<decltype(node)>;
+  using Scalar = typename Node::Scalar;
+  using Backend = detail::backend_of<Node>;
+  auto& context = Context<Backend>::current();
+  ThinQr<Scalar, Backend> result;
+  result.Q = Matrix<Scalar, Backend>(node.rows(), node.cols());
+  result.R = Matrix<Scalar, Backend>(node.cols(), node.cols());
+  detail::evaluate_into(context, node, Scalar{1}, Scalar{0}, view_of(result.Q), false);
+  Kernels<Backend>::thin_qr(context.device(), view_of(result.Q), view_of(result.R));
+  return result;
+}
+
+ACCRETE_END_NAMESPACE

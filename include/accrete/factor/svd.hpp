@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/factor/factor_space.hpp>
+#include <accrete/matrix/low_rank_matrix.hpp>
+
+#include <algorithm>
+#include <type_traits>
+#include <vector>
+
+ACCRETE_BEGIN_NAMESPACE
+
+/// a = U diag(values) Vᵀ: orthonormal columns, values descending and in host memory.
+template <class Scalar, class Backend = Cpu>
+struct Svd {
+  Matrix<Scalar, Backend> U;
+  Eigen::Matrix<Scalar, Eigen::Dynamic, 1> values;
+  Matrix<Scalar, Backend> V;
+};
+
+namespace detail {
+
+/// Calls action(u, v) with views of the factors of a low-rank expression.
+template <class Backend, class Node, class Action>
+auto with_factors(Context<Backend>& context, const Node& node, const Action& action) {
+  using Scalar = typename Node::Scalar;
+  Frame<Backend> frame(context.device().workspace());
+  const Index rank = rank_of(node);
+  const auto u = temporary<Scalar>(frame, node.rows(), rank);
+  const auto v = temporary<Scalar>(frame, node.cols(), rank);
+  write_factors(context, node, u, v);
+  return action(View<const Scalar>(u), View<const Scalar>(v));
+}
+
+template <class Backend, class Scalar>
+Svd<Scalar, Backend> svd_of_factors(Device<Backend>& device, View<const Scalar> u,
+                                    View<const Scalar> v) {
+  check_factors(device, "svd", u, v);
+  Svd<Scalar, Backend> result;
+  const Index count = std::min({u.rows, v.rows, u.cols});
+  result.U = Matrix<Scalar, Backend>(u.rows, count);
+  result.V = Matrix<Scalar, Backend>(v.rows, count);
+  result.values.resize(count);
+  if (count == 0) {
+    return result;
+  }
+  Frame<Backend> frame(device.workspace());
+  const FactorSvd<Scalar> svd = factor_svd(device, frame, u, v, true);
+  expand<Backend, Scalar>(device, svd.left, svd.a, view_of(result.U));
+  expand<Backend, Scalar>(device, svd.right, svd.b, view_of(result.V));
+  std::ranges::transform(svd.values, result.values.data(),
+                         [](double value) { return static_cast<Scalar>(value); });
+  return result;
+}
+
+template <class Backend, class Scalar>
+Svd<Scalar, Backend> svd_of_dense(Device<Backend>& device, View<const Scalar> a) {
+  Svd<Scalar, Backend> result;
+  const Index count = std::min(a.rows, a.cols);
+  result.U = Matrix<Scalar, Backend>(a.rows, count);
+  result.V = Matrix<Scalar, Backend>(a.cols, count);
+  result.values.resize(count);
+  Frame<Backend> frame(device.workspace());
+  const auto values = temporary<Scalar>(frame, count, 1);
+  Kernels<Backend>::svd(device, a, view_of(result.U), values, view_of(result.V));
+  Kernels<Backend>::download(device, View<const Scalar>(values), result.values.data());
+  return result;
+}
+
+template <class Backend, class Scalar>
+std::vector<double> singular_values_of_factors(Device<Backend>& device, View<const Scalar> u,
+                                               View<const Scalar> v) {
+  check_factors(device, "singular_values", u, v);
+  if (u.empty() || v.empty()) {
+    return {};
+  }
+  Frame<Backend> frame(device.workspace());
+  return factor_svd(device, frame, u, v, false).values;
+}
+
+template <class Backend, class Scalar>
+std::vector<double> singular_values_of_dense(Device<Backend>& device, View<const Scalar> a) {
+  Frame<Backend> frame(device.workspace());
+  const Index count = std::min(a.rows, a.cols);
+  const auto values = temporary<Scalar>(frame, count, 1);
+  Kernels<Backend>::svd(device, a, View<Scalar>{}, values, View<Scalar>{});
+  std::vector<Scalar> host(static_cast<std::size_t>(count));
+  Kernels<Backend>::download(device, View<const Scalar>(values), host.data());
+  return {host.begin(), host.end()};
+}
+
+/// Calls low_rank(device, u, v) or dense(device, a) with the operand's factors or its value.
+template <class Operand, class LowRank, class General>
+auto with_operand(const Operand& operand, const LowRank& low_rank, const General& dense) {
+  const auto node = lift(operand);
+  using Node = std::remove_cvref_t<decltype(node)>;
+  using Scalar = typename Node::Scalar;
+  using Backend = backend_of<Node>;
+  auto& context = Context<Backend>::current();
+  if constexpr (requires {
+                  { operand.u_view() } -> std::convertible_to<View<const Scalar>>;
+                }) {
+    return low_rank(context.device(), operand.u_view(), operand.v_view());
+  } else if constexpr (is_low_rank<Node>) {
+    return with_factors(context, node, [&](View<const Scalar> u, View<const Scalar> v) {
+      return low_rank(context.device(), u, v);
+    });
+  } else if constexpr (requires { node.view(); }) {
+    return dense(context.device(), node.view());
+  } else {
+    Frame<Backend> frame(context.device().workspace());
+    const auto value = temporary<Scalar>(frame, node.rows(), node.cols());
+    evaluate_into(context, node, Scalar{1}, Scalar{0}, value, false);
+    return dense(context.device(), View<const Scalar>(value));
+  }
+}
+
+} // namespace detail
+
+/// Thin singular value decomposition of a matrix or expression. A low-rank operand U Vᵀ of rank k
+/// is decomposed in factor space, O((m + n) k² + k³), into min(m, n, k) values; a dense one into
+/// min(m, n). Signs, and bases of equal values, are not determined.
+/// @throws NumericError for NaN or infinity.
+template <detail::Operand Operand>
+[[nodiscard]] auto svd(const Operand& operand) {
+  return detail::with_operand(
+      operand, [](auto& device, auto u, auto v) { return detail::svd_of_factors(device, u, v); },
+      [](auto& device, auto a) { return detail::svd_of_dense(device, a); });
+}
+
+/// The singular values alone, descending, as of svd().
+/// @throws NumericError for NaN or infinity.
+template <detail::Operand Operand>
+[[nodiscard]] std::vector<double> singular_values(const Operand& operand) {
+  return detail::with_operand(
+      operand,
+      [](auto& device, auto u, auto v) { return detail::singular_values_of_factors(device, u, v); },
+      [](auto& device, auto a) { return detail::singular_values_of_dense(device, a); });
+}
+
+ACCRETE_END_NAMESPACE

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+// Counts every allocation of the process by replacing malloc and its relatives (glibc's own
+// versions stay reachable under their internal names).
+#include "numerics.hpp"
+#include "test_backend.hpp"
+
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+
+extern "C" {
+void* __libc_malloc(std::size_t);
+void* __libc_calloc(std::size_t, std::size_t);
+void* __libc_realloc(void*, std::size_t);
+void* __libc_memalign(std::size_t, std::size_t);
+}
+
+namespace {
+std::atomic<long> allocations{0};
+}
+
+extern "C" {
+void* malloc(std::size_t size) {
+  ++allocations;
+  return __libc_malloc(size);
+}
+void* calloc(std::size_t count, std::size_t size) {
+  ++allocations;
+  return __libc_calloc(count, size);
+}
+void* realloc(void* old, std::size_t size) {
+  ++allocations;
+  return __libc_realloc(old, size);
+}
+void* memalign(std::size_t alignment, std::size_t size) {
+  ++allocations;
+  return __libc_memalign(alignment, size);
+}
+void* aligned_alloc(std::size_t alignment, std::size_t size) {
+  ++allocations;
+  return __libc_memalign(alignment, size);
+}
+int posix_memalign(void** result, std::size_t alignment, std::size_t size) {
+  ++allocations;
+  *result = __libc_memalign(alignment, size);
+  return *result != nullptr ? 0 : ENOMEM;
+}
+}
+
+namespace ac = accrete;
+using ac::Index;
+
+namespace {
+
+template <class Function>
+long allocations_of(const Function& function) {
+  const long before = allocations;
+  function();
+  return allocations - before;
+}
+
+/// Allocations that the product library makes inside its own calls, for the steps of the plan; a
+/// few more or less, by the alignment that it meets. Zero where the products are our own.
+template <class Scalar>
+long provider_allocations(const ac::Plan& plan) {
+  if constexpr (ac::detail::GemmProvider<Scalar>::is_native) {
+    return 0;
+  } else {
+    long total = 0;
+    for (const ac::PlanStep& step : plan.steps) {
+      if (step.kernel != ac::Kernel::gemm) {
+        continue;
+      }
+      const Dense<Scalar> a = random_matrix<Scalar>(step.m, step.k, 1);
+      const Dense<Scalar> b = random_matrix<Scalar>(step.k, step.n, 2);
+      Dense<Scalar> c = Dense<Scalar>::Zero(step.m, step.n);
+      auto& device = ac::Context<ac::Cpu>::current().device();
+      const auto call = [&] {
+        ac::Kernels<ac::Cpu>::gemm(device, Scalar{1}, ac::view_of(a), ac::view_of(b), Scalar{0},
+                                   ac::view_of(c));
+      };
+      call();
+      total += allocations_of(call);
+    }
+    return total;
+  }
+}
+
+} // namespace
+
+TEST_CASE("the counter counts") {
+  CHECK(allocations_of([] {
+          void* volatile p = std::malloc(8);
+          std::free(p);
+        }) == 1);
+  CHECK(allocations_of([] { const Dense<double> m(5, 5); }) == 1);
+}
+
+TEST_CASE_TEMPLATE("a warm evaluation allocates nothing beyond the product library's own calls",
+                   Scalar, float, double) {
+  for (const Index p : {Index{1}, Index{8}, Index{64}, Index{600}}) {
+    const Dense<Scalar> W0 = random_matrix<Scalar>(300, 200, 1);
+    const Dense<Scalar> U = random_matrix<Scalar>(300, 16, 2);
+    const Dense<Scalar> V = random_matrix<Scalar>(200, 16, 3);
+    const Dense<Scalar> X = random_matrix<Scalar>(200, p, 4);
+    const ac::CumulativeUpdate<Scalar> W(W0, ac::LowRankMatrix<Scalar>(U, V));
+    Dense<Scalar> Y(300, p);
+    Dense<Scalar> dU = Dense<Scalar>::Zero(300, 16);
+    CAPTURE(p);
+
+    const auto apply = [&] { Y = (W0 + ac::outer(U, V)) * X; };
+    apply();
+    CHECK(allocations_of(apply) <=
+          provider_allocations<Scalar>(ac::plan((W0 + ac::outer(U, V)) * X)));
+
+    const auto accumulate = [&] { Y += Scalar{0.5} * (W * X); };
+    accumulate();
+    CHECK(allocations_of(accumulate) <=
+          provider_allocations<Scalar>(ac::plan(Scalar{0.5} * (W * X))));
+
+    const auto gradient = [&] { dU += ac::gradients(W * X, Y).U; };
+    gradient();
+    CHECK(allocations_of(gradient) <=
+          provider_allocations<Scalar>(ac::plan(ac::gradients(W * X, Y).U)));
+  }
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+#include "test_backend.hpp"
+
+#include <accrete/backend/cpu/cpu.hpp>
+#include <accrete/backend/reference/reference.hpp>
+#include <accrete/factor/svd.hpp>
+
+#include <Eigen/Dense>
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+
+using accrete::Index;
+using accrete::LowRankMatrix;
+using accrete::NumericError;
+
+namespace {
+
+template <class S>
+using Mat = Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic>;
+
+template <class S>
+constexpr double small = 500 * static_cast<double>(std::numeric_limits<S>::epsilon());
+
+template <class S, class Result>
+void check(const Result& result, const Mat<S>& a, Index count) {
+  REQUIRE(result.values.size() == count);
+  const Mat<S> one = Mat<S>::Identity(count, count);
+  CHECK((result.U.transpose() * result.U - one).norm() <= small<S>);
+  CHECK((result.V.transpose() * result.V - one).norm() <= small<S>);
+  CHECK((result.U * result.values.asDiagonal() * result.V.transpose() - a).norm() <=
+        small<S> * a.norm());
+  const Eigen::VectorXd expected =
+      Eigen::JacobiSVD<Eigen::MatrixXd>(a.template cast<double>()).singularValues();
+  CHECK((result.values.template cast<double>() - expected.head(count)).norm() <=
+        small<S> * expected.norm());
+}
+
+} // namespace
+
+TEST_CASE_TEMPLATE("svd of a dense matrix", S, float, double) {
+  const Mat<S> a = Mat<S>::Random(9, 6);
+  check<S>(accrete::svd(accrete::lazy<TestBackend>(a)), a, 6);
+  const Mat<S> b = a.transpose();
+  check<S>(accrete::svd(accrete::lazy<TestBackend>(b)), b, 6);
+}
+
+TEST_CASE_TEMPLATE("svd of a low-rank matrix stays in factor space", S, float, double) {
+  for (const Index rank : {Index{1}, Index{4}, Index{8}, Index{12}}) {
+    CAPTURE(rank);
+    const LowRankMatrix<S, TestBackend> matrix(Mat<S>::Random(10, rank), Mat<S>::Random(8, rank));
+    const Mat<S> value = Mat<S>(matrix.U()) * Mat<S>(matrix.V()).transpose();
+    check<S>(accrete::svd(matrix), value, std::min<Index>(rank, 8));
+  }
+}
+
+TEST_CASE_TEMPLATE("singular values agree with the decomposition", S, float, double) {
+  const LowRankMatrix<S, TestBackend> matrix(Mat<S>::Random(10, 4), Mat<S>::Random(8, 4));
+  const auto full = accrete::svd(matrix);
+  const std::vector<double> values = accrete::singular_values(matrix);
+  const std::vector<double> scaled = accrete::singular_values(S{-2} * matrix);
+  REQUIRE(values.size() == 4);
+  for (Index i = 0; i < 4; ++i) {
+    const double expected = static_cast<double>(full.values[i]);
+    CHECK(std::abs(values[static_cast<std::size_t>(i)] - expected) <= small<S> * full.values[0]);
+    CHECK(std::abs(scaled[static_cast<std::size_t>(i)] - 2 * expected) <=
+          2 * small<S> * full.values[0]);
+  }
+  const Mat<S> dense = Mat<S>::Identity(5, 3) * S{3};
+  CHECK(accrete::singular_values(accrete::lazy<TestBackend>(dense)) ==
+        std::vector<double>{3, 3, 3});
+}
+
+TEST_CASE_TEMPLATE("an empty product has no singular values", S, float, double) {
+  const LowRankMatrix<S, TestBackend> empty(7, 5);
+  CHECK(accrete::singular_values(empty).empty());
+  CHECK(accrete::svd(empty).U.cols() == 0);
+}
+
+TEST_CASE("svd refuses NaN") {
+  Eigen::MatrixXd a = Eigen::MatrixXd::Identity(4, 4);
+  a(1, 2) = std::nan("");
+  CHECK_THROWS_AS((void)accrete::svd(accrete::lazy<TestBackend>(a)), NumericError);
+  const LowRankMatrix<double, TestBackend> matrix(a, a);
+  CHECK_THROWS_AS((void)accrete::svd(matrix), NumericError);
+  CHECK_THROWS_AS((void)accrete::singular_values(matrix), NumericError);
+}

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT
+#include "test_backend.hpp"
+
+#include <accrete/backend/cpu/cpu.hpp>
+#include <accrete/backend/reference/reference.hpp>
+#include <accrete/factor/truncation.hpp>
+#include <accrete/matrix/cumulative_update.hpp>
+
+#include <Eigen/Dense>
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+
+using accrete::ArgumentError;
+using accrete::Context;
+using accrete::Index;
+using accrete::LowRankMatrix;
+using accrete::NumericError;
+using accrete::ShapeError;
+using accrete::TruncationOptions;
+using accrete::TruncationReport;
+using accrete::view_of;
+
+namespace {
+
+template <class S>
+using Mat = Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic>;
+template <class S>
+using LowRank = LowRankMatrix<S, TestBackend>;
+
+template <class S>
+double rounding(Index m, Index n) {
+  return 30 * std::sqrt(static_cast<double>(std::max<Index>(m * n, 1))) *
+         static_cast<double>(std::numeric_limits<S>::epsilon());
+}
+
+struct Shape {
+  Index rows;
+  Index cols;
+  Index rank;
+};
+
+// Factors of different column norms, so that the core is neither symmetric nor well scaled.
+template <class S>
+LowRank<S> random_product(const Shape& shape) {
+  Mat<S> u = Mat<S>::Random(shape.rows, shape.rank);
+  Mat<S> v = Mat<S>::Random(shape.cols, shape.rank);
+  for (Index j = 0; j < shape.rank; ++j) {
+    u.col(j) *= static_cast<S>(std::pow(0.7, j));
+    v.col(j) *= static_cast<S>(1 + j % 3);
+  }
+  return LowRank<S>(u, v);
+}
+
+template <class S>
+Mat<S> formed(const LowRank<S>& matrix) {
+  return Mat<S>(matrix.U()) * Mat<S>(matrix.V()).transpose();
+}
+
+// Error of the best approximation of each rank, from a full SVD in double.
+template <class S>
+double best_error(const Mat<S>& a, Index rank) {
+  const Eigen::VectorXd values =
+      Eigen::JacobiSVD<Eigen::MatrixXd>(a.template cast<double>()).singularValues();
+  return values.tail(std::max<Index>(values.size() - rank, 0)).norm();
+}
+
+const Shape shapes[] = {{9, 7, 4}, {7, 9, 4}, {30, 20, 20}, {6, 20, 10}, {20, 6, 10},
+                        {5, 4, 9}, {1, 1, 1}, {1, 8, 3},    {8, 1, 3}};
+
+} // namespace
+
+TEST_CASE_TEMPLATE("truncation reaches the best error of its rank", S, float, double) {
+  for (const Shape& shape : shapes) {
+    CAPTURE(shape.rows);
+    CAPTURE(shape.cols);
+    CAPTURE(shape.rank);
+    const LowRank<S> start = random_product<S>(shape);
+    const Mat<S> before = formed(start);
+    const Index most = std::min({shape.rows, shape.cols, shape.rank});
+    for (Index rank = 0; rank <= most; ++rank) {
+      LowRank<S> matrix = start;
+      const TruncationReport<S> report = matrix.truncate({.max_rank = rank});
+      CHECK(report.rank_before == shape.rank);
+      CHECK(report.rank_after == rank);
+      CHECK(matrix.rank() == rank);
+      CHECK(report.singular_values.size() == static_cast<std::size_t>(most));
+      const double error = (formed(matrix) - before).norm();
+      const double slack = rounding<S>(shape.rows, shape.cols) * before.norm();
+      CHECK(error <= best_error(before, rank) + slack);
+      const double discarded = std::sqrt(report.discarded_energy) * before.norm();
+      CHECK(std::abs(discarded - error) <= slack);
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("truncated factors are balanced", S, float, double) {
+  LowRank<S> matrix = random_product<S>({30, 20, 8});
+  const TruncationReport<S> report = matrix.truncate({.max_rank = 5});
+  const Mat<S> u = matrix.U();
+  const Mat<S> v = matrix.V();
+  Mat<S> expected = Mat<S>::Zero(5, 5);
+  for (Index j = 0; j < 5; ++j) {
+    expected(j, j) = static_cast<S>(report.singular_values[static_cast<std::size_t>(j)]);
+  }
+  const double slack = rounding<S>(30, 20) * report.singular_values[0];
+  CHECK((u.transpose() * u - expected).norm() <= slack);
+  CHECK((v.transpose() * v - expected).norm() <= slack);
+}
+
+TEST_CASE_TEMPLATE("the basis change maps old factors and gradients to new ones", S, float,
+                   double) {
+  for (const Shape& shape :
+       {Shape{9, 7, 4}, Shape{6, 20, 10}, Shape{20, 6, 10}, Shape{30, 20, 20}}) {
+    CAPTURE(shape.rows);
+    const LowRank<S> start = random_product<S>(shape);
+    const Mat<S> u_old = start.U();
+    const Mat<S> v_old = start.V();
+    LowRank<S> matrix = start;
+    const TruncationReport<S> report = matrix.truncate({.max_rank = 3});
+    const Mat<S> u_new = matrix.U();
+    const Mat<S> v_new = matrix.V();
+    // Rounding in the core is relative to the largest value, the basis change divides by the
+    // square root of the smallest that is kept.
+    const double slack = rounding<S>(shape.rows, shape.cols) * report.singular_values[0] /
+                         std::sqrt(report.singular_values[2]);
+    CHECK(report.basis.old_rank() == shape.rank);
+    CHECK(report.basis.new_rank() == 3);
+    CHECK((u_old * report.basis.left - u_new).norm() <= slack);
+    CHECK((v_old * report.basis.right - v_new).norm() <= slack);
+
+    const Mat<S> dw = Mat<S>::Random(shape.rows, shape.cols);
+    const double steep = slack * static_cast<double>(dw.norm());
+    CHECK((dw * v_old * report.basis.gradient_of_left() - dw * v_new).norm() <= steep);
+    CHECK((dw.transpose() * u_old * report.basis.gradient_of_right() - dw.transpose() * u_new)
+              .norm() <= steep);
+  }
+}
+
+TEST_CASE_TEMPLATE("the tolerance bounds what is discarded, and no rank is wasted", S, float,
+                   double) {
+  const LowRank<S> start = random_product<S>({30, 20, 12});
+  const Mat<S> before = formed(start);
+  for (const double tolerance : {0.5, 0.1, 0.02}) {
+    CAPTURE(tolerance);
+    LowRank<S> matrix = start;
+    const auto report = matrix.truncate({.tolerance = tolerance});
+    const double slack = rounding<S>(30, 20);
+    CHECK((formed(matrix) - before).norm() <= (tolerance + slack) * before.norm());
+    CHECK(best_error(before, report.rank_after - 1) > (tolerance - slack) * before.norm());
+  }
+  LowRank<S> limited = start;
+  CHECK(limited.truncate({.max_rank = 2, .tolerance = 1e-3}).rank_after == 2);
+  LowRank<S> floor = start;
+  CHECK(floor.truncate({.tolerance = 1.0, .min_rank = 4}).rank_after == 4);
+  LowRank<S> nothing = start;
+  CHECK(nothing.truncate({.tolerance = 1.0}).rank_after == 0);
+}
+
+TEST_CASE_TEMPLATE("the default drops only what is zero within rounding", S, float, double) {
+  Mat<S> u = Mat<S>::Random(15, 6);
+  const Mat<S> v = Mat<S>::Random(11, 6);
+  u.col(4) = u.col(0) + u.col(1);
+  u.col(5).setZero();
+  const Mat<S> before = u * v.transpose();
+  LowRank<S> matrix(u, v);
+  const auto report = matrix.truncate({});
+  CHECK(report.rank_after == 4);
+  CHECK((formed(matrix) - before).norm() <= rounding<S>(15, 11) * before.norm());
+
+  LowRank<S> padded(u, v);
+  CHECK(padded.truncate({.min_rank = 6}).rank_after == 6);
+  CHECK(Mat<S>(padded.U()).rightCols(2).isZero(S{0}));
+  CHECK(Mat<S>(padded.V()).rightCols(2).isZero(S{0}));
+  CHECK((formed(padded) - before).norm() <= rounding<S>(15, 11) * before.norm());
+}
+
+TEST_CASE_TEMPLATE("zero and empty products", S, float, double) {
+  LowRank<S> zero(Mat<S>::Zero(6, 3), Mat<S>::Random(5, 3));
+  const auto report = zero.truncate({});
+  CHECK(report.rank_after == 0);
+  CHECK(report.discarded_energy == 0);
+  CHECK(report.basis.left.rows() == 3);
+  CHECK(report.basis.left.cols() == 0);
+  LowRank<S> empty(6, 5, 4);
+  CHECK(empty.truncate({.max_rank = 2}).rank_after == 0);
+  LowRank<S> kept(Mat<S>::Zero(6, 3), Mat<S>::Random(5, 3));
+  CHECK(kept.truncate({.min_rank = 2}).rank_after == 2);
+  CHECK(formed(kept).isZero(S{0}));
+  CHECK(Mat<S>(kept.V()).isZero(S{0}));
+}
+
+TEST_CASE_TEMPLATE("truncate() of expressions", S, float, double) {
+  const Mat<S> u = Mat<S>::Random(12, 5);
+  const Mat<S> v = Mat<S>::Random(9, 5);
+  const Mat<S> x = Mat<S>::Random(9, 7);
+  const auto product = accrete::outer<TestBackend>(u, v) * x;
+  const Mat<S> value = u * v.transpose() * x;
+  TruncationReport<S> report;
+  const LowRank<S> low_rank = accrete::truncate(product, {.max_rank = 3}, &report);
+  CHECK(low_rank.rank() == 3);
+  CHECK(report.rank_before == 5);
+  const double slack = rounding<S>(12, 7) * static_cast<double>(value.norm());
+  CHECK((formed(low_rank) - value).norm() <= best_error(value, 3) + slack);
+
+  const Mat<S> base = Mat<S>::Random(12, 9);
+  const Mat<S> sum = base + u * v.transpose();
+  const LowRank<S> dense =
+      accrete::truncate(base + accrete::outer<TestBackend>(u, v), {.max_rank = 4}, &report);
+  CHECK(dense.rank() == 4);
+  CHECK(report.rank_before == 9);
+  CHECK((formed(dense) - sum).norm() <= best_error(sum, 4) + rounding<S>(12, 9) * sum.norm());
+}
+
+TEST_CASE_TEMPLATE("a CumulativeUpdate truncates its update and keeps its base", S, float, double) {
+  const Mat<S> base = Mat<S>::Random(8, 6);
+  accrete::CumulativeUpdate<S, TestBackend> matrix(base, random_product<S>({8, 6, 5}));
+  const auto report = matrix.truncate({.max_rank = 2});
+  CHECK(report.rank_after == 2);
+  CHECK(matrix.rank() == 2);
+  CHECK(Mat<S>(matrix.base()) == base);
+}
+
+TEST_CASE("options and operands outside their domain are refused, and nothing changes") {
+  LowRank<double> matrix = random_product<double>({6, 5, 3});
+  const Eigen::MatrixXd u = matrix.U();
+  CHECK_THROWS_AS(matrix.truncate({.max_rank = -1}), ArgumentError);
+  CHECK_THROWS_AS(matrix.truncate({.max_rank = 2, .min_rank = 3}), ArgumentError);
+  CHECK_THROWS_AS(matrix.truncate({.tolerance = -0.1}), ArgumentError);
+  CHECK_THROWS_AS(matrix.truncate({.tolerance = std::nan("")}), ArgumentError);
+  matrix.V()(2, 1) = std::numeric_limits<double>::quiet_NaN();
+  CHECK_THROWS_WITH_AS(matrix.truncate({.max_rank = 1}), doctest::Contains("V: the 5 x 3"),
+                       NumericError);
+  CHECK(matrix.rank() == 3);
+  CHECK(Eigen::MatrixXd(matrix.U()) == u);
+  Eigen::MatrixXd a = Eigen::MatrixXd::Random(4, 2);
+  Eigen::MatrixXd b = Eigen::MatrixXd::Random(4, 3);
+  CHECK_THROWS_AS(accrete::detail::truncate_factors<TestBackend>(
+                      Context<TestBackend>::current(), view_of(a), view_of(b), TruncationOptions{}),
+                  ShapeError);
+}

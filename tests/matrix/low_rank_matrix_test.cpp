@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+#include "numerics.hpp"
+#include "test_backend.hpp"
+
+#include <utility>
+
+namespace ac = accrete;
+
+namespace {
+
+template <class Scalar>
+using LowRank = ac::LowRankMatrix<Scalar, TestBackend>;
+
+template <class Scalar>
+struct Factors {
+  Dense<Scalar> U = random_matrix<Scalar>(13, 3, 1);
+  Dense<Scalar> V = random_matrix<Scalar>(9, 3, 2);
+  Exact value = exact(U) * exact(V).transpose();
+};
+
+template <class Scalar>
+Exact value_of(const LowRank<Scalar>& m) {
+  return exact(m.U()) * exact(m.V()).transpose();
+}
+
+} // namespace
+
+TEST_CASE_TEMPLATE("growth within the capacity moves no column", Scalar, float, double) {
+  const Factors<Scalar> f;
+  LowRank<Scalar> L(f.U, f.V);
+  L.reserve(8);
+  CHECK(L.capacity() == 8);
+  CHECK(L.U() == f.U);
+  const Scalar* u = L.U().data();
+  const Scalar* v = L.V().data();
+  L.append(f.U.leftCols(2), f.V.leftCols(2));
+  CHECK(L.rank() == 5);
+  CHECK(L.U().data() == u);
+  CHECK(L.V().data() == v);
+  CHECK(L.U().leftCols(3) == f.U);
+  CHECK(L.U().rightCols(2) == f.U.leftCols(2));
+  // Beyond the capacity it doubles, and the columns are the same.
+  L.append(L.U(), L.V());
+  CHECK(L.rank() == 10);
+  CHECK(L.capacity() == 16);
+  CHECK(L.V().leftCols(3) == f.V);
+  CHECK(L.V().middleCols(5, 3) == f.V);
+}
+
+TEST_CASE_TEMPLATE("sums, scales and transposes stay factored and exact in their columns", Scalar,
+                   float, double) {
+  const Factors<Scalar> f;
+  const LowRank<Scalar> L(f.U, f.V);
+  const LowRank<Scalar> sum = Scalar{2} * L - ac::outer<TestBackend>(f.U, f.V);
+  CHECK(sum.rank() == 6);
+  CHECK(sum.U().leftCols(3) == Scalar{2} * f.U);
+  CHECK((value_of(sum) - f.value).norm() <= rounding_bound<Scalar>(3, 3 * f.value.norm()));
+  const LowRank<Scalar> transposed = L.transpose();
+  CHECK(transposed.rows() == 9);
+  CHECK(transposed.U() == f.V);
+  CHECK(transposed.V() == f.U);
+}
+
+TEST_CASE_TEMPLATE("products keep the smaller rank", Scalar, float, double) {
+  const Factors<Scalar> f;
+  const LowRank<Scalar> L(f.U, f.V);
+  const Dense<Scalar> A = random_matrix<Scalar>(20, 13, 3);
+  const Dense<Scalar> B = random_matrix<Scalar>(9, 13, 4);
+  const Dense<Scalar> P = random_matrix<Scalar>(13, 2, 5);
+  const Dense<Scalar> Q = random_matrix<Scalar>(7, 2, 6);
+  const long double norms = exact(A).norm() * exact(f.U).norm() * exact(f.V).norm() *
+                            exact(B).norm() * exact(P).norm() * exact(Q).norm();
+  const LowRank<Scalar> chain = A * L * B * ac::outer<TestBackend>(P, Q);
+  CHECK(chain.rank() == 2);
+  const Exact expected = exact(A) * f.value * exact(B) * exact(P) * exact(Q).transpose();
+  CHECK((value_of(chain) - expected).norm() <= rounding_bound<Scalar>(40, norms));
+  const LowRank<Scalar> other = ac::outer<TestBackend>(Q, P) * L * B;
+  CHECK(other.rank() == 2);
+  const LowRank<Scalar> wider =
+      L * B * (ac::outer<TestBackend>(P, Q) + ac::outer<TestBackend>(P, Q));
+  CHECK(wider.rank() == 4);
+  const Exact twice = 2 * f.value * exact(B) * exact(P) * exact(Q).transpose();
+  CHECK((value_of(wider) - twice).norm() <= rounding_bound<Scalar>(40, norms));
+}
+
+TEST_CASE_TEMPLATE("a matrix may stand on both sides of its own assignment", Scalar, float,
+                   double) {
+  const Factors<Scalar> f;
+  LowRank<Scalar> L(f.U, f.V);
+  const Dense<Scalar> A = random_matrix<Scalar>(13, 13, 3);
+  L = A * L + L;
+  CHECK(L.rank() == 6);
+  CHECK((value_of(L) - (exact(A) * f.value + f.value)).norm() <=
+        rounding_bound<Scalar>(20, (exact(A).norm() + 1) * exact(f.U).norm() * exact(f.V).norm()));
+  L = LowRank<Scalar>(f.U, f.V);
+  L.reserve(12);
+  L += L;
+  L -= ac::outer<TestBackend>(f.U, f.V);
+  CHECK(L.rank() == 9);
+  CHECK((value_of(L) - f.value).norm() <= rounding_bound<Scalar>(9, 4 * f.value.norm()));
+}
+
+TEST_CASE("an owned temporary outlives its statement inside an expression") {
+  const Factors<double> f;
+  const Dense<double> X = random_matrix<double>(9, 4, 7);
+  auto expression = LowRank<double>(f.U, f.V) * X;
+  CHECK_CLOSE(expression.eval(), f.value * exact(X), rounding_bound<double>(12, 200));
+}
+
+TEST_CASE("wrong shapes and ranks are typed errors") {
+  const Factors<float> f;
+  CHECK_THROWS_WITH_AS(LowRank<float>(f.U, Dense<float>(f.V.leftCols(2))),
+                       "accrete: LowRankMatrix of 13 x 3 and 9 x 2: U and V must have the same "
+                       "number of columns, the rank",
+                       ac::ShapeError);
+  LowRank<float> L(f.U, f.V);
+  CHECK_THROWS_WITH_AS(L.set_rank(4),
+                       "accrete: rank 4 is outside the capacity of 3 columns; reserve() more first",
+                       ac::RankError);
+  CHECK_THROWS_AS(L.append(f.V, f.U), ac::ShapeError);
+  CHECK_THROWS_AS(L += ac::outer<TestBackend>(f.V, f.U), ac::ShapeError);
+  CHECK_THROWS_AS(LowRank<float>(-1, 3), ac::ShapeError);
+  CHECK(L.U() == f.U);
+}
