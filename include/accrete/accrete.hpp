@@ -4,7 +4,15 @@
 // All of the CPU library.
 #include <accrete/backend/cpu/cpu.hpp>
 #include <accrete/backend/reference/reference.hpp>
+#include <accrete/factor/qr.hpp>
+#include <accrete/factor/svd.hpp>
+#include <accrete/factor/truncation.hpp>
 #include <accrete/grad/gradients.hpp>
+#include <accrete/grow/growth.hpp>
+#include <accrete/grow/initializers.hpp>
+#include <accrete/grow/inrank.hpp>
 #include <accrete/matrix/cumulative_update.hpp>
+#include <accrete/matrix/low_rank_matrix.hpp>
+#include <accrete/optim/adamw.hpp>
 #include <accrete/plan/explain.hpp>
 #include <accrete/plan/in_order.hpp>

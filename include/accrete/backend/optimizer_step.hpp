@@ -11,8 +11,10 @@ ACCRETE_BEGIN_NAMESPACE
 /// One AdamW step, what all columns share.
 template <class Scalar>
 struct AdamWStep {
-  Scalar beta1;
-  Scalar beta2;
+  /// 1 - beta1 and 1 - beta2, rounded after the difference: with beta2 = 0.999 in float the
+  /// difference of the rounded numbers would be off by 5e-5.
+  Scalar first_weight;
+  Scalar second_weight;
   Scalar epsilon;
   /// What the parameter is multiplied by before the update: 1 - learning_rate * weight_decay.
   Scalar decay;

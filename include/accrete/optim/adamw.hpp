@@ -233,8 +233,8 @@ class AdamW {
       uniform = uniform && (j == 0 || count == previous);
       previous = count;
     }
-    const AdamWStep<Scalar> shared{static_cast<Scalar>(options_.beta1),
-                                   static_cast<Scalar>(options_.beta2),
+    const AdamWStep<Scalar> shared{static_cast<Scalar>(1.0 - options_.beta1),
+                                   static_cast<Scalar>(1.0 - options_.beta2),
                                    static_cast<Scalar>(options_.epsilon),
                                    static_cast<Scalar>(decay), static_cast<Scalar>(gradient_scale)};
     const std::span<const AdamWColumn<Scalar>> columns(corrections_);
@@ -243,9 +243,12 @@ class AdamW {
   }
 
   [[nodiscard]] AdamWColumn<Scalar> correction(std::int64_t count, double learning_rate) const {
-    const auto t = static_cast<double>(count);
-    return {static_cast<Scalar>(learning_rate / (1.0 - std::pow(options_.beta1, t))),
-            static_cast<Scalar>(1.0 / std::sqrt(1.0 - std::pow(options_.beta2, t)))};
+    // 1 - beta^t without the cancellation of the first steps.
+    const auto one_minus_power = [t = static_cast<double>(count)](double beta) {
+      return -std::expm1(t * std::log(beta));
+    };
+    return {static_cast<Scalar>(learning_rate / one_minus_power(options_.beta1)),
+            static_cast<Scalar>(1.0 / std::sqrt(one_minus_power(options_.beta2)))};
   }
 
   AdamWOptions options_;

@@ -3,17 +3,43 @@
 
 #include <accrete/backend/cpu/device.hpp>
 
-#include <Eigen/Core>
-
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstddef>
 
 ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
-/// Elementwise and reduction kernels of the cpu backend: one pass over memory, columns (or rows)
-/// spread over threads, reductions in an order that depends on the shape alone.
+/// Independent partial sums of a reduction: they fill the vector registers, hide the latency of
+/// the additions, and fix the order whatever the compiler does.
+inline constexpr Index reduction_lanes = 32;
+
+/// Sum of term(i), i < count, in that fixed order.
+template <class Sum, class Term>
+Sum sum_of(Index count, const Term& term) {
+  std::array<Sum, reduction_lanes> lanes{};
+  Index i = 0;
+  for (; i + reduction_lanes <= count; i += reduction_lanes) {
+    for (Index k = 0; k < reduction_lanes; ++k) {
+      lanes[static_cast<std::size_t>(k)] += term(i + k);
+    }
+  }
+  for (; i < count; ++i) {
+    lanes[static_cast<std::size_t>(i % reduction_lanes)] += term(i);
+  }
+  for (std::size_t half = reduction_lanes / 2; half > 0; half /= 2) {
+    for (std::size_t k = 0; k < half; ++k) {
+      lanes[k] += lanes[k + half];
+    }
+  }
+  return lanes[0];
+}
+
+/// Elementwise and reduction kernels of the cpu backend: one pass over memory, columns spread over
+/// threads. Plain loops that compilers vectorise: they compile ten times as fast as the same in
+/// Eigen's expressions, which every user's build would pay for.
 struct CpuElementwise {
   template <class Scalar>
   static void combine(Device<Cpu>& device, Scalar alpha, View<const Scalar> a, Scalar beta,
@@ -24,13 +50,16 @@ struct CpuElementwise {
     if (!c.is_column_major()) {
       return combine(device, alpha, a.transposed(), beta, c.transposed());
     }
-    const Index grain = a.is_column_major() ? 1 : 16;
+    const Index grain = a.is_column_major() ? 1 : tile;
     parallel_ranges(threads_for(device, c), c.cols, grain, [&](Index first, Index count) {
-      auto target = map<Eigen::ColMajor>(c.columns(first, count));
-      if (a.is_column_major()) {
-        combine_arrays(alpha, map<Eigen::ColMajor>(a.columns(first, count)), beta, target);
+      const View<const Scalar> source = a.columns(first, count);
+      const View<Scalar> target = c.columns(first, count);
+      if (beta == Scalar{0}) {
+        update(source, target, [=](Scalar x, Scalar) { return alpha * x; });
+      } else if (beta == Scalar{1}) {
+        update(source, target, [=](Scalar x, Scalar y) { return y + alpha * x; });
       } else {
-        combine_arrays(alpha, map<Eigen::RowMajor>(a.columns(first, count)), beta, target);
+        update(source, target, [=](Scalar x, Scalar y) { return alpha * x + beta * y; });
       }
     });
   }
@@ -41,7 +70,9 @@ struct CpuElementwise {
       c = c.transposed();
     }
     parallel_ranges(threads_for(device, c), c.cols, 1, [&](Index first, Index count) {
-      map<Eigen::ColMajor>(c.columns(first, count)).setConstant(value);
+      for (Index j = first; j < first + count; ++j) {
+        std::fill_n(c.data + j * c.stride, c.rows, value);
+      }
     });
   }
 
@@ -51,21 +82,23 @@ struct CpuElementwise {
     if (!b.is_column_major()) {
       return dot(device, a.transposed(), b.transposed());
     }
-    if (a.is_contiguous() && b.is_contiguous() && a.order == b.order && a.cols > 0) {
-      a = dense_view(a.data, a.size(), 1);
-      b = dense_view(b.data, b.size(), 1);
-    }
     double sum = 0.0;
     for (Index j = 0; j < b.cols; ++j) {
-      const View<const Scalar> x = a.columns(j, 1);
-      sum += dot_column(&x.data[0], x.row_step(), b.data + j * b.stride, b.rows);
+      const Scalar* x = a.data + j * a.col_step();
+      const Scalar* y = b.data + j * b.stride;
+      if (a.is_column_major()) {
+        sum += sum_of<double>(b.rows, [=](Index i) { return double{x[i]} * double{y[i]}; });
+      } else {
+        const Index step = a.stride;
+        sum += sum_of<double>(b.rows, [=](Index i) { return double{x[i * step]} * double{y[i]}; });
+      }
     }
     return sum;
   }
 
   template <class Scalar>
   static double squared_norm(Device<Cpu>& device, View<const Scalar> a) {
-    return dot(device, a, a);
+    return a.is_column_major() ? dot(device, a, a) : squared_norm(device, a.transposed());
   }
 
   template <class Scalar>
@@ -73,9 +106,10 @@ struct CpuElementwise {
     if (!a.is_column_major()) {
       a = a.transposed();
     }
-    // x * 0 is zero for finite x and NaN otherwise, so one vectorised sum decides.
     for (Index j = 0; j < a.cols; ++j) {
-      if (!std::isfinite((map<Eigen::ColMajor>(a.columns(j, 1)) * Scalar{0}).sum())) {
+      // x * 0 is zero for finite x and NaN otherwise, so one sum decides.
+      const Scalar* x = a.data + j * a.stride;
+      if (!std::isfinite(sum_of<Scalar>(a.rows, [=](Index i) { return x[i] * Scalar{0}; }))) {
         return false;
       }
     }
@@ -83,51 +117,46 @@ struct CpuElementwise {
   }
 
  private:
-  template <int Order, class Scalar>
-  static auto map(View<Scalar> v) {
-    using Array = Eigen::Array<std::remove_const_t<Scalar>, Eigen::Dynamic, Eigen::Dynamic, Order>;
-    using Qualified = std::conditional_t<std::is_const_v<Scalar>, const Array, Array>;
-    return Eigen::Map<Qualified, 0, Eigen::OuterStride<>>(v.data, v.rows, v.cols,
-                                                          Eigen::OuterStride<>(v.stride));
-  }
+  /// Side of the squares in which a matrix of the other order is read.
+  static constexpr Index tile = 16;
 
   template <class Scalar>
   static int threads_for(const Device<Cpu>& device, const View<Scalar>& c) {
     return c.size() * static_cast<Index>(sizeof(Scalar)) < parallel_bytes ? 1 : device.threads();
   }
 
-  template <class Scalar, class Source, class Target>
-  static void combine_arrays(Scalar alpha, const Source& a, Scalar beta, Target& c) {
-    if (beta == Scalar{0}) {
-      alpha == Scalar{1} ? void(c = a) : void(c = alpha * a);
-    } else if (beta == Scalar{1}) {
-      alpha == Scalar{1} ? void(c += a) : void(c += alpha * a);
-    } else {
-      c = alpha * a + beta * c;
+  /// c(i, j) = value(a(i, j), c(i, j)); c column-major.
+  template <class Scalar, class Value>
+  static void update(View<const Scalar> a, View<Scalar> c, const Value& value) {
+    if (a.is_column_major()) {
+      for (Index j = 0; j < c.cols; ++j) {
+        update_run(a.data + j * a.stride, 1, c.data + j * c.stride, c.rows, value);
+      }
+      return;
     }
-  }
-
-  /// Sixteen accumulators hide the latency of the additions and fix their order.
-  template <class Scalar>
-  static double dot_column(const Scalar* a, Index step, const Scalar* b, Index count) {
-    constexpr Index lanes = 16;
-    std::array<double, lanes> sums{};
-    Index i = 0;
-    if (step == 1) {
-      for (; i + lanes <= count; i += lanes) {
-        for (Index k = 0; k < lanes; ++k) {
-          sums[static_cast<std::size_t>(k)] += double{a[i + k]} * double{b[i + k]};
+    for (Index j = 0; j < c.cols; j += tile) {
+      const Index last = std::min(c.cols, j + tile);
+      for (Index i = 0; i < c.rows; i += tile) {
+        const Index rows = std::min(c.rows - i, tile);
+        for (Index k = j; k < last; ++k) {
+          update_run(a.data + i * a.stride + k, a.stride, c.data + i + k * c.stride, rows, value);
         }
       }
     }
-    for (; i < count; ++i) {
-      sums[static_cast<std::size_t>(i % lanes)] += double{a[i * step]} * double{b[i]};
+  }
+
+  template <class Scalar, class Value>
+  static void update_run(const Scalar* a, Index step, Scalar* c, Index count, const Value& value) {
+    if (step == 1) {
+#pragma omp simd
+      for (Index i = 0; i < count; ++i) {
+        c[i] = value(a[i], c[i]);
+      }
+    } else {
+      for (Index i = 0; i < count; ++i) {
+        c[i] = value(a[i * step], c[i]);
+      }
     }
-    double total = 0.0;
-    for (const double sum : sums) {
-      total += sum;
-    }
-    return total;
   }
 };
 

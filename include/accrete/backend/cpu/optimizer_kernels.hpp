@@ -23,7 +23,8 @@ namespace detail {
 struct CpuOptimizers {
   /// One AdamW step (Loshchilov and Hutter, ICLR 2019; torch.optim.AdamW's order of operations):
   ///
-  ///     g = gradient_scale * gradient      m += (1 - beta1) (g - m)      v += (1 - beta2) (g² - v)
+  ///     g = gradient_scale * gradient
+  ///     m += first_weight (g - m),   v += second_weight (g² - v)
   ///     p = decay * p - step_size * m / (root_correction * sqrt(v) + epsilon)
   ///
   /// `columns` holds the corrections of each column, or one entry that all share.
@@ -74,6 +75,17 @@ struct CpuOptimizers {
     Index count;
   };
 
+  /// (1 - weight) old + weight new, from the end that is nearer: a small term added last keeps its
+  /// digits.
+  template <class Block>
+  static Block mix(const Block& old_value, const Block& new_value, typename Block::Scalar weight) {
+    using Scalar = typename Block::Scalar;
+    if (weight < Scalar{0.5}) {
+      return old_value + weight * (new_value - old_value);
+    }
+    return new_value + (Scalar{1} - weight) * (old_value - new_value);
+  }
+
   /// `width` entries: a compile-time size, so that it becomes straight vector code.
   template <class Scalar>
   static void update_block(Scalar* parameter, const Scalar* gradient, Scalar* first, Scalar* second,
@@ -83,8 +95,8 @@ struct CpuOptimizers {
     Eigen::Map<Block> p(parameter);
     Eigen::Map<Block> m_target(first);
     Eigen::Map<Block> v_target(second);
-    const Block m = m_target + (Scalar{1} - step.beta1) * (g - m_target);
-    const Block v = v_target + (Scalar{1} - step.beta2) * (g * g - v_target);
+    const Block m = mix<Block>(m_target, g, step.first_weight);
+    const Block v = mix<Block>(v_target, g.square(), step.second_weight);
     m_target = m;
     v_target = v;
     p = p * step.decay -

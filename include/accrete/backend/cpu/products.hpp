@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/backend/cpu/elementwise.hpp>
 #include <accrete/backend/cpu/gemm_provider.hpp>
+#include <accrete/backend/cpu/gemv.hpp>
 
 ACCRETE_BEGIN_NAMESPACE
 
@@ -31,7 +31,7 @@ struct CpuProducts {
     // Below this size a library call costs more than the arithmetic.
     constexpr Index tiny = 16 * 16 * 16;
     if (c.size() * a.cols <= tiny) {
-      return tiny_gemm(alpha, a, b, beta, c);
+      return tiny_gemm(device, alpha, a, b, beta, c);
     }
     if constexpr (GemmProvider<Scalar>::is_native) {
       if (beta != Scalar{1}) {
@@ -67,7 +67,7 @@ struct CpuProducts {
     const bool small = a.size() * static_cast<Index>(sizeof(Scalar)) < parallel_bytes;
     constexpr Index grain = static_cast<Index>(Workspace::alignment / sizeof(Scalar));
     parallel_ranges(small ? 1 : device.threads(), a.rows, grain, [&](Index first, Index count) {
-      gemv_rows(alpha, a.block(first, 0, count, a.cols), source, inner_beta, target + first);
+      gemv_serial(alpha, a.block(first, 0, count, a.cols), source, inner_beta, target + first);
     });
     if (target != y.data) {
       for (Index i = 0; i < y.rows; ++i) {
@@ -77,15 +77,6 @@ struct CpuProducts {
   }
 
  private:
-  template <class Scalar, int Order = Eigen::ColMajor>
-  using ConstMap = Eigen::Map<const Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic, Order>, 0,
-                              Eigen::OuterStride<>>;
-
-  template <int Order, class Scalar>
-  static ConstMap<Scalar, Order> map(View<const Scalar> v) {
-    return ConstMap<Scalar, Order>(v.data, v.rows, v.cols, Eigen::OuterStride<>(v.stride));
-  }
-
   template <class Scalar>
   static void scale(Device<Cpu>& device, Scalar beta, View<Scalar> c) {
     if (beta == Scalar{0}) {
@@ -95,43 +86,27 @@ struct CpuProducts {
     }
   }
 
+  /// Column by column of c, on the caller's thread.
   template <class Scalar>
-  static void gemv_rows(Scalar alpha, View<const Scalar> a, const Scalar* x, Scalar beta,
-                        Scalar* y) {
-    using Vector = Eigen::Matrix<Scalar, Eigen::Dynamic, 1>;
-    const Eigen::Map<const Vector> source(x, a.cols);
-    Eigen::Map<Vector> target(y, a.rows);
-    if (beta == Scalar{0}) {
-      target.setZero();
-    } else if (beta != Scalar{1}) {
-      target *= beta;
-    }
-    if (a.is_column_major()) {
-      target.noalias() += alpha * (map<Eigen::ColMajor>(a) * source);
-    } else {
-      target.noalias() += alpha * (map<Eigen::RowMajor>(a) * source);
-    }
-  }
-
-  template <class Scalar>
-  static void tiny_gemm(Scalar alpha, View<const Scalar> a, View<const Scalar> b, Scalar beta,
-                        View<Scalar> c) {
-    using Target =
-        Eigen::Map<Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>, 0, Eigen::OuterStride<>>;
-    Target target(c.data, c.rows, c.cols, Eigen::OuterStride<>(c.stride));
-    const auto assign = [&](const auto& left, const auto& right) {
-      if (beta == Scalar{0}) {
-        target = alpha * left.lazyProduct(right);
-      } else {
-        target = alpha * left.lazyProduct(right) + beta * target;
+  static void tiny_gemm(Device<Cpu>& device, Scalar alpha, View<const Scalar> a,
+                        View<const Scalar> b, Scalar beta, View<Scalar> c) {
+    scale(device, beta, c);
+    for (Index j = 0; j < c.cols; ++j) {
+      Scalar* target = c.data + j * c.stride;
+      for (Index k = 0; k < a.cols; ++k) {
+        const Scalar factor = alpha * b(k, j);
+        const Scalar* column = a.data + k * a.col_step();
+        if (a.is_column_major()) {
+#pragma omp simd
+          for (Index i = 0; i < c.rows; ++i) {
+            target[i] += column[i] * factor;
+          }
+        } else {
+          for (Index i = 0; i < c.rows; ++i) {
+            target[i] += column[i * a.stride] * factor;
+          }
+        }
       }
-    };
-    if (a.is_column_major()) {
-      b.is_column_major() ? assign(map<Eigen::ColMajor>(a), map<Eigen::ColMajor>(b))
-                          : assign(map<Eigen::ColMajor>(a), map<Eigen::RowMajor>(b));
-    } else {
-      b.is_column_major() ? assign(map<Eigen::RowMajor>(a), map<Eigen::ColMajor>(b))
-                          : assign(map<Eigen::RowMajor>(a), map<Eigen::RowMajor>(b));
     }
   }
 };

@@ -25,13 +25,21 @@ struct ReferenceOptimizers {
         const Scalar g = gradient(i, j) * step.gradient_scale;
         Scalar& m = first(i, j);
         Scalar& v = second(i, j);
-        m += (Scalar{1} - step.beta1) * (g - m);
-        v += (Scalar{1} - step.beta2) * (g * g - v);
+        m = mix(m, g, step.first_weight);
+        v = mix(v, g * g, step.second_weight);
         const Scalar root = std::sqrt(v) * column.root_correction;
         parameter(i, j) =
             parameter(i, j) * step.decay - column.step_size * (m / (root + step.epsilon));
       }
     }
+  }
+
+ private:
+  /// (1 - weight) old + weight new, from the end that is nearer.
+  template <class Scalar>
+  static Scalar mix(Scalar old_value, Scalar new_value, Scalar weight) {
+    return weight < Scalar{0.5} ? old_value + weight * (new_value - old_value)
+                                : new_value + (Scalar{1} - weight) * (old_value - new_value);
   }
 };
 

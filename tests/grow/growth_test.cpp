@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+#include "test_backend.hpp"
+
+#include <accrete/backend/cpu/cpu.hpp>
+#include <accrete/backend/reference/reference.hpp>
+#include <accrete/grow/growth.hpp>
+
+#include <Eigen/Dense>
+#include <doctest/doctest.h>
+
+#include <limits>
+
+namespace init = accrete::init;
+using accrete::Index;
+using accrete::LowRankMatrix;
+
+namespace {
+
+template <class S>
+using Mat = Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic>;
+template <class S>
+using LowRank = LowRankMatrix<S, TestBackend>;
+
+template <class S>
+LowRank<S> random_product(Index m, Index n, Index k) {
+  return LowRank<S>(Mat<S>::Random(m, k), Mat<S>::Random(n, k));
+}
+
+template <class S, class Initializer>
+void check_function_unchanged(const Initializer& initializer) {
+  LowRank<S> matrix = random_product<S>(12, 9, 3);
+  const Mat<S> u = matrix.U();
+  const Mat<S> v = matrix.V();
+  accrete::grow(matrix, 4, initializer);
+  REQUIRE(matrix.rank() == 7);
+  CHECK(Mat<S>(matrix.U()).leftCols(3) == u);
+  CHECK(Mat<S>(matrix.V()).leftCols(3) == v);
+  const Mat<S> new_u = Mat<S>(matrix.U()).rightCols(4);
+  const Mat<S> new_v = Mat<S>(matrix.V()).rightCols(4);
+  CHECK((new_u * new_v.transpose()).isZero(S{0}));
+  for (Index j = 0; j < 4; ++j) {
+    CHECK(new_u.col(j).norm() + new_v.col(j).norm() > S{0});
+  }
+}
+
+} // namespace
+
+TEST_CASE_TEMPLATE("growth leaves the function unchanged and reaches the new columns", S, float,
+                   double) {
+  check_function_unchanged<S>(init::zero());
+  check_function_unchanged<S>(init::normal(0.02, 3));
+  check_function_unchanged<S>(init::kaiming(4));
+  check_function_unchanged<S>(init::orthogonal());
+}
+
+TEST_CASE_TEMPLATE("orthogonal columns complement the old ones, dependent or not", S, float,
+                   double) {
+  const double small = 200 * static_cast<double>(std::numeric_limits<S>::epsilon());
+  Mat<S> u = Mat<S>::Random(15, 5);
+  u.col(3) = u.col(0) - u.col(1);
+  u.col(4).setZero();
+  LowRank<S> matrix(u, Mat<S>::Random(20, 5));
+  accrete::grow(matrix, 3, init::orthogonal(0.5, 1));
+  const Mat<S> grown = Mat<S>(matrix.U()).rightCols(3);
+  CHECK((grown.transpose() * grown - S{0.25} * Mat<S>::Identity(3, 3)).norm() <= small);
+  CHECK((u.transpose() * grown).norm() <= small * u.norm());
+  CHECK(Mat<S>(matrix.V()).rightCols(3).isZero(S{0}));
+}
+
+TEST_CASE_TEMPLATE("successive growths of one seed differ, equal ones repeat", S, float, double) {
+  LowRank<S> a(10, 8);
+  accrete::grow(a, 2, init::normal(1.0, 5));
+  accrete::grow(a, 2, init::normal(1.0, 5));
+  const Mat<S> u = a.U();
+  CHECK(u.leftCols(2) != u.rightCols(2));
+  LowRank<S> b(10, 8);
+  accrete::grow(b, 2, init::normal(1.0, 5));
+  CHECK(Mat<S>(b.U()) == u.leftCols(2));
+}
+
+TEST_CASE_TEMPLATE("a CumulativeUpdate grows from rank 0", S, float, double) {
+  const Mat<S> base = Mat<S>::Random(6, 5);
+  accrete::CumulativeUpdate<S, TestBackend> matrix(base);
+  matrix.grow(2, init::orthogonal());
+  CHECK(matrix.rank() == 2);
+  CHECK(Mat<S>(matrix.base()) == base);
+}
+
+TEST_CASE("growth within the capacity moves no memory") {
+  LowRank<double> matrix(9, 8, 6);
+  const double* u = matrix.U().data();
+  const double* v = matrix.V().data();
+  for (int i = 0; i < 3; ++i) {
+    accrete::grow(matrix, 2, init::orthogonal());
+  }
+  CHECK(matrix.rank() == 6);
+  CHECK(matrix.U().data() == u);
+  CHECK(matrix.V().data() == v);
+}
+
+TEST_CASE("growth outside what the shape allows is refused, and nothing changes") {
+  LowRank<double> matrix = random_product<double>(6, 4, 3);
+  CHECK_THROWS_WITH_AS(accrete::grow(matrix, 2, init::orthogonal()), doctest::Contains("at most 1"),
+                       accrete::RankError);
+  CHECK_THROWS_AS(accrete::grow(matrix, -1, init::orthogonal()), accrete::ArgumentError);
+  CHECK(matrix.rank() == 3);
+  CHECK_THROWS_AS((void)init::normal(0.0), accrete::ArgumentError);
+  CHECK_THROWS_AS((void)init::orthogonal(std::numeric_limits<double>::infinity()),
+                  accrete::ArgumentError);
+  matrix.U()(2, 2) = std::numeric_limits<double>::quiet_NaN();
+  CHECK_THROWS_AS(accrete::grow(matrix, 1, init::orthogonal()), accrete::NumericError);
+  CHECK(matrix.rank() == 3);
+}
