@@ -6,6 +6,10 @@
 
 #include <Eigen/Dense>
 
+#define ACCRETE_INSTANTIATE_QR_IN_PLACE(keyword, Scalar)                                           \
+  keyword template struct Eigen::internal::householder_qr_inplace_blocked<                         \
+      Eigen::Ref<Eigen::MatrixX<Scalar>>, Eigen::VectorX<Scalar>, Scalar, true>;
+
 #define ACCRETE_INSTANTIATE_PRODUCT(keyword, Scalar, left_order, right_order)                      \
   keyword template struct Eigen::internal::general_matrix_matrix_product<                          \
       Eigen::Index, Scalar, left_order, false, Scalar, right_order, false, Eigen::ColMajor, 1>;
@@ -21,6 +25,7 @@
   keyword template class Eigen::BDCSVD<ACCRETE_SVD_OF(Scalar)>;                                    \
   keyword template class Eigen::JacobiSVD<ACCRETE_SVD_OF(Scalar)>;                                 \
   keyword template class Eigen::HouseholderQR<Eigen::MatrixX<Scalar>>;                             \
+  ACCRETE_INSTANTIATE_QR_IN_PLACE(keyword, Scalar)                                                 \
   keyword template class Eigen::SelfAdjointEigenSolver<Eigen::MatrixX<Scalar>>;                    \
   ACCRETE_INSTANTIATE_PRODUCT(keyword, Scalar, Eigen::ColMajor, Eigen::ColMajor)                   \
   ACCRETE_INSTANTIATE_PRODUCT(keyword, Scalar, Eigen::ColMajor, Eigen::RowMajor)                   \
