@@ -6,8 +6,10 @@
 #include "model/gpt.hpp"
 #include "model/trainer.hpp"
 
-#include <map>
+#include <algorithm>
+#include <cstdint>
 #include <string>
+#include <vector>
 
 namespace gpt {
 
@@ -51,20 +53,40 @@ void load_model(const fs::path& folder, Gpt<Scalar>& model, const TrainingState&
   });
 }
 
+namespace detail {
+
+/// Step counts come as scalars and are stored as integers.
+inline bool is_step_count(const std::string& name) { return name.ends_with(".steps"); }
+
+} // namespace detail
+
+/// Writes optimizer.safetensors: both moments and the step counts of every trained tensor.
+/// @throws FileError
 template <class Scalar>
 void save_optimizer(const fs::path& folder, Trainer<Scalar>& trainer) {
   safetensors::Writer writer;
   trainer.for_each_state([&](const std::string& name, accrete::View<Scalar> value) {
-    writer.add<Scalar>(name, value);
+    if (detail::is_step_count(name)) {
+      writer.add(name, std::vector<std::int64_t>(value.data, value.data + value.size()));
+    } else {
+      writer.add<Scalar>(name, value);
+    }
   });
   writer.write(folder / optimizer_file);
 }
 
+/// Gives the trainer of a loaded model the checkpoint's state. @throws FileError
 template <class Scalar>
 void load_optimizer(const fs::path& folder, Trainer<Scalar>& trainer, const TrainingState& state) {
   const safetensors::Reader reader(folder / optimizer_file);
   trainer.for_each_state([&](const std::string& name, accrete::View<Scalar> value) {
-    reader.read<Scalar>(name, value);
+    if (detail::is_step_count(name)) {
+      std::vector<std::int64_t> counts(static_cast<std::size_t>(value.size()));
+      reader.read(name, accrete::dense_view(counts.data(), value.size(), 1));
+      std::copy(counts.begin(), counts.end(), value.data);
+    } else {
+      reader.read(name, value);
+    }
   });
   trainer.set_step_count(state.step);
 }

@@ -23,11 +23,15 @@ template <class... Arguments>
 
 /// 1234567 as "1,234,567".
 [[nodiscard]] inline std::string grouped(double value) {
-  std::string digits = text_of("%.0f", value);
-  for (auto i = static_cast<int>(digits.size()) - 3; i > (value < 0 ? 1 : 0); i -= 3) {
-    digits.insert(static_cast<std::size_t>(i), ",");
+  const std::string digits = text_of("%.0f", std::abs(value));
+  std::string text(value < 0 ? "-" : "");
+  for (std::size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) {
+      text.push_back(',');
+    }
+    text.push_back(digits[i]);
   }
-  return digits;
+  return text;
 }
 
 /// Seconds as "42s", "3m05s" or "2h07m".

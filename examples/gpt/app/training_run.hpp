@@ -115,10 +115,12 @@ class TrainingRun {
     const double trained = parameters(true, true);
     SettingsTable table;
     table.add_run(options_, text_, state_.step);
-    table.add("parameters",
-              grouped(static_cast<double>(model_.parameter_count())) + " (without the positions)");
-    table.add("memory", memory_text(parameter_bytes) + " parameters, " +
-                            memory_text(2 * parameter_bytes) + " optimizer");
+    table.add("parameters", grouped(parameters(false, false)) + ", " +
+                                grouped(parameters(true, false)) +
+                                " of them trained (without the positions)");
+    table.add("memory", memory_text(all * sizeof(Scalar)) + " parameters, " +
+                            memory_text(trained * sizeof(Scalar)) + " gradients, " +
+                            memory_text(2 * trained * sizeof(Scalar)) + " optimizer");
     table.add("compute", text_of("%.2f MFLOP a character, gemm peak %.0f GFLOP/s with %d threads",
                                  flops_per_token() * 1e-6, peak_, thread_count()));
     table.print();
@@ -207,10 +209,11 @@ class TrainingRun {
     const double gflops = speed * flops_per_token() * 1e-9;
     const double left = static_cast<double>(options_.steps - state_.step) *
                         static_cast<double>(batch_.count * batch_.length) / speed;
-    return text_of("step %ld/%ld  loss %.4f  lr %.2e  norm %.2f  ", state_.step, options_.steps,
-                   result.loss, result.learning_rate, result.grad_norm) +
-           grouped(speed) + text_of(" tok/s  %.0f GFLOP/s (%.0f%%)", gflops, 100 * gflops / peak_) +
-           rank_text(model_.ranks()) + "  ETA " + duration_text(left);
+    // What matters most comes first: a narrow terminal shows the beginning.
+    return text_of("step %ld/%ld  ETA ", state_.step, options_.steps) + duration_text(left) +
+           text_of("  loss %.4f", result.loss) + rank_text(model_.ranks()) +
+           text_of("  lr %.1e  norm %.2f  ", result.learning_rate, result.grad_norm) +
+           grouped(speed) + text_of(" tok/s  %.0f GFLOP/s (%.0f%%)", gflops, 100 * gflops / peak_);
   }
 
   void evaluate_start() {

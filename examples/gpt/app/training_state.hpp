@@ -10,7 +10,6 @@
 
 #include <cstdint>
 #include <limits>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -22,9 +21,8 @@ struct TrainingState {
   std::string vocabulary;
   std::string text_checksum;
   long step = 0;
-  std::uint64_t batch_position = 0;             ///< Of the random stream of the training batches.
-  std::vector<LayerRank> ranks;                 ///< Of the factored layers.
-  std::map<std::string, std::int64_t> counters; ///< Integers of the trainer and its rank policies.
+  std::uint64_t batch_position = 0; ///< Of the random stream of the training batches.
+  std::vector<LayerRank> ranks;     ///< Of the factored layers.
   double seconds = 0;
   double best_val_loss = std::numeric_limits<double>::infinity();
 
@@ -58,7 +56,6 @@ struct TrainingState {
     json["random"] = {
         {"generator", "splitmix64"}, {"seed", options.seed}, {"batch_position", batch_position}};
     json["ranks"] = rank_json();
-    json["counters"] = counters;
     json["seconds"] = seconds;
     json["best_val_loss"] = nullptr;
     if (best_val_loss < std::numeric_limits<double>::infinity()) {
@@ -107,7 +104,6 @@ struct TrainingState {
                              .rank = layer.at("rank").get<Index>(),
                              .columns = layer.at("columns").get<Index>()});
     }
-    state.counters = json.at("counters").get<std::map<std::string, std::int64_t>>();
     state.seconds = json.at("seconds").get<double>();
     if (!json.at("best_val_loss").is_null()) {
       state.best_val_loss = json["best_val_loss"].get<double>();

@@ -4,6 +4,7 @@
 #include "model/types.hpp"
 
 #include <accrete/error.hpp>
+#include <accrete/grow/inrank.hpp>
 
 #include <algorithm>
 #include <string>
@@ -24,11 +25,8 @@ enum class LayerSet {
   all, ///< those of the attention as well
 };
 
-/// How the share that a rank explains is measured, see accrete's InRank policy.
-enum class ExplainedReading {
-  energy,   ///< squared singular values, as in the paper
-  variance, ///< variance of the singular values, as in the paper's code
-};
+/// How the share that a rank explains is measured.
+using ExplainedReading = accrete::ExplainedRatio;
 
 struct GptConfig {
   Index layers = 4;
@@ -53,26 +51,23 @@ struct GptConfig {
   /// Throws accrete::ArgumentError when a field is outside its domain.
   void validate() const {
     const auto require = [](bool holds, const std::string& text) {
-      if (!holds) { throw accrete::ArgumentError("gpt: " + text); }
+      if (!holds) {
+        throw accrete::ArgumentError("gpt: " + text);
+      }
     };
     require(layers > 0 && heads > 0 && width > 0 && context > 0 && vocabulary > 0,
             "layers, heads, width, context and vocabulary must be positive");
     require(width % heads == 0, "the width " + std::to_string(width) +
                                     " must be a multiple of the number of heads " +
                                     std::to_string(heads));
-    require(rank >= 0 && rank <= width, "the rank " + std::to_string(rank) +
-                                            " must lie in [0, width]; 0 means width / 4");
+    require(rank >= 0 && rank <= width,
+            "the rank " + std::to_string(rank) + " must lie in [0, width]; 0 means width / 4");
     require(threshold > 0 && threshold < 1, "the threshold of InRank must lie in (0, 1)");
     require(initial_rank >= 0 && buffer >= 0 && warmup >= 0 && interval >= 0 && search_steps >= 0,
             "ranks and steps of InRank must not be negative");
   }
 
-  [[nodiscard]] Index low_rank_rank() const { return rank > 0 ? rank : std::max<Index>(1, width / 4); }
-  /// The paper starts with rank 2 and 100 spare columns at width 768.
-  [[nodiscard]] Index inrank_rank() const { return initial_rank > 0 ? initial_rank : 2; }
-  [[nodiscard]] Index inrank_buffer() const {
-    return buffer > 0 ? buffer : std::max<Index>(2, (100 * width + 384) / 768);
-  }
+  [[nodiscard]] Index fixed_rank() const { return rank > 0 ? rank : std::max<Index>(1, width / 4); }
 };
 
 } // namespace gpt

@@ -4,6 +4,8 @@
 #include "model/config.hpp"
 #include "model/weights.hpp"
 
+#include <accrete/grow/growth.hpp>
+
 #include <cmath>
 #include <variant>
 
@@ -31,17 +33,6 @@ Matrix<Scalar> normal_matrix(Index rows, Index cols, double deviation, std::uint
   return result;
 }
 
-/// Orthogonal columns, all of length `norm`.
-template <class Scalar>
-Matrix<Scalar> orthogonal_columns(Index rows, Index cols, double norm, std::uint64_t seed,
-                                  const std::string& name) {
-  Matrix<Scalar> q = normal_matrix<Scalar>(rows, cols, 1.0, seed, name);
-  Matrix<Scalar> r(cols, cols);
-  auto& device = accrete::Context<accrete::Cpu>::current().device();
-  accrete::Kernels<accrete::Cpu>::thin_qr(device, accrete::view_of(q), accrete::view_of(r));
-  return static_cast<Scalar>(norm) * q;
-}
-
 } // namespace detail
 
 /// N(0, deviation^2).
@@ -51,15 +42,16 @@ DenseWeight<Scalar> initial_dense(const InitialWeight& w, const std::string& nam
       detail::normal_matrix<Scalar>(w.rows, w.cols, w.deviation, w.seed, name + ".weight"));
 }
 
-/// U Vᵀ whose entries have the variance of the dense start, columns * var(U) * var(V), shared equally
-/// by both factors.
+/// U Vᵀ whose entries have the variance of the dense start, columns * var(U) * var(V), shared
+/// equally by both factors.
 template <class Scalar>
 auto initial_low_rank(const InitialWeight& w, const std::string& name) {
-  const double factor = std::sqrt(w.deviation / std::sqrt(static_cast<double>(w.columns)));
+  const double entry = std::sqrt(w.deviation / std::sqrt(static_cast<double>(w.columns)));
   accrete::LowRankMatrix<Scalar> matrix(
-      detail::normal_matrix<Scalar>(w.rows, w.columns, factor, w.seed, name + ".weight_u"),
-      detail::normal_matrix<Scalar>(w.cols, w.columns, factor, w.seed, name + ".weight_v"));
-  return FactoredWeight<accrete::LowRankMatrix<Scalar>>(std::move(matrix), w.rank);
+      detail::normal_matrix<Scalar>(w.rows, w.columns, entry, w.seed, name + ".weight_u"),
+      detail::normal_matrix<Scalar>(w.cols, w.columns, entry, w.seed, name + ".weight_v"));
+  return FactoredWeight<accrete::LowRankMatrix<Scalar>>(
+      std::move(matrix), w.rank, entry * std::sqrt(static_cast<double>(w.rows)));
 }
 
 /// W0 + U Vᵀ with W0 as the dense start, V zero, and orthogonal columns in U that are as long as
@@ -67,12 +59,11 @@ auto initial_low_rank(const InitialWeight& w, const std::string& name) {
 template <class Scalar>
 auto initial_cumulative(const InitialWeight& w, const std::string& name) {
   const double length = w.deviation * std::sqrt(static_cast<double>(w.rows));
-  accrete::LowRankMatrix<Scalar> update(
-      detail::orthogonal_columns<Scalar>(w.rows, w.columns, length, w.seed, name + ".weight_u"),
-      Matrix<Scalar>::Zero(w.cols, w.columns));
-  return FactoredWeight<accrete::CumulativeUpdate<Scalar>>(accrete::CumulativeUpdate<Scalar>(
-      detail::normal_matrix<Scalar>(w.rows, w.cols, w.deviation, w.seed, name + ".weight"),
-      std::move(update)), w.rank);
+  accrete::CumulativeUpdate<Scalar> matrix(
+      detail::normal_matrix<Scalar>(w.rows, w.cols, w.deviation, w.seed, name + ".weight"));
+  matrix.grow(w.columns,
+              accrete::init::orthogonal(length, tensor_seed(w.seed, name + ".weight_u")));
+  return FactoredWeight<accrete::CumulativeUpdate<Scalar>>(std::move(matrix), w.rank, length);
 }
 
 template <class Scalar>

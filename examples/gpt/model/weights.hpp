@@ -16,7 +16,8 @@ template <class Scalar>
 class DenseWeight {
  public:
   explicit DenseWeight(Matrix<Scalar> weight)
-      : weight_(std::move(weight)), gradient_(Matrix<Scalar>::Zero(weight_.rows(), weight_.cols())) {}
+      : weight_(std::move(weight)),
+        gradient_(Matrix<Scalar>::Zero(weight_.rows(), weight_.cols())) {}
 
   /// y = W x
   void forward(const Matrix<Scalar>& x, Matrix<Scalar>& y) {
@@ -38,10 +39,9 @@ class DenseWeight {
 
   [[nodiscard]] Index rows() const noexcept { return weight_.rows(); }
   [[nodiscard]] Index cols() const noexcept { return weight_.cols(); }
+  [[nodiscard]] Index parameter_count() const noexcept { return weight_.size(); }
   /// FLOPs of forward and backward for one column of x.
-  [[nodiscard]] double flops() const noexcept {
-    return 6.0 * static_cast<double>(weight_.size());
-  }
+  [[nodiscard]] double flops() const noexcept { return 6.0 * static_cast<double>(weight_.size()); }
 
  private:
   Matrix<Scalar> weight_, gradient_;
@@ -53,11 +53,12 @@ template <class MatrixType>
 class FactoredWeight {
  public:
   using Scalar = typename MatrixType::Scalar;
-  static constexpr bool has_base =
-      std::is_same_v<MatrixType, accrete::CumulativeUpdate<Scalar>>;
+  static constexpr bool has_base = std::is_same_v<MatrixType, accrete::CumulativeUpdate<Scalar>>;
 
-  /// `rank` columns count, the others are a buffer for the rank to grow into.
-  FactoredWeight(MatrixType weight, Index rank) : weight_(std::move(weight)), rank_(rank) {
+  /// `rank` columns count, the others are a buffer for the rank to grow into. `column_length` is
+  /// the Euclidean norm that new columns of U are to have.
+  FactoredWeight(MatrixType weight, Index rank, double column_length)
+      : weight_(std::move(weight)), rank_(rank), column_length_(column_length) {
     fit_gradients();
   }
 
@@ -104,9 +105,18 @@ class FactoredWeight {
     }
   }
 
+  [[nodiscard]] const accrete::LowRankMatrix<Scalar>& factors() const noexcept {
+    if constexpr (has_base) {
+      return weight_.low_rank();
+    } else {
+      return weight_;
+    }
+  }
+
   /// How many columns count; the policy that grows them decides it.
   [[nodiscard]] Index rank() const noexcept { return rank_; }
   void set_rank(Index rank) noexcept { rank_ = rank; }
+  [[nodiscard]] double column_length() const noexcept { return column_length_; }
 
   /// The same, with `columns` columns in each factor, of which new ones are zero.
   void set_rank(Index rank, Index columns) {
@@ -129,6 +139,10 @@ class FactoredWeight {
 
   [[nodiscard]] Index rows() const noexcept { return weight_.rows(); }
   [[nodiscard]] Index cols() const noexcept { return weight_.cols(); }
+  /// Scalars in the factors and in the base.
+  [[nodiscard]] Index parameter_count() const noexcept {
+    return (rows() + cols()) * weight_.rank() + (has_base ? rows() * cols() : 0);
+  }
   /// FLOPs of forward and backward for one column of x. W0 has no gradient.
   [[nodiscard]] double flops() const noexcept {
     const double factors = 6.0 * static_cast<double>((rows() + cols()) * weight_.rank());
@@ -141,6 +155,7 @@ class FactoredWeight {
 
   MatrixType weight_;
   Index rank_;
+  double column_length_;
   Matrix<Scalar> u_gradient_, v_gradient_; // as many columns as the capacity
   Matrix<Scalar> z_, d_;                   // Vᵀ x and Uᵀ dy, rank x N
 };

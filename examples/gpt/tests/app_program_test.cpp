@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -17,6 +18,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+using accrete::Index;
 using gpt::fs::path;
 using gpt::test::TemporaryFolder;
 using Arguments = std::vector<std::string>;
@@ -138,6 +140,14 @@ std::map<long, double> losses_of(const path& file) {
   return losses;
 }
 
+Index greatest_rank(const Json& record) {
+  Index rank = 0;
+  for (const auto& [name, value] : record["ranks"].items()) {
+    rank = std::max(rank, value.get<Index>());
+  }
+  return rank;
+}
+
 /// Everything after the header, with the header's tensors, as two files can differ in metadata.
 void check_same_tensors(const path& a, const path& b) {
   const auto tensors = [](const path& file) {
@@ -237,12 +247,12 @@ TEST_CASE("program: the loss falls and the same seed gives the same run") {
 }
 
 TEST_CASE("program: a killed run continues bit for bit") {
-  for (const char* weights : {"full", "low-rank", "inrank", "inrank-efficient"}) {
+  for (const std::string weights : {"full", "low-rank", "inrank", "inrank-efficient"}) {
     CAPTURE(weights);
     const Fixture f;
-    const Arguments train =
-        f.train({"--steps", "300", "--eval-interval", "100", "--weights", weights, "--rank-warmup",
-                 "20", "--rank-interval", "10", "--initial-rank", "1", "--buffer", "2"});
+    const Arguments train = f.train(
+        {"--steps", "300", "--eval-interval", "100", "--weights", weights, "--rank-warmup", "20",
+         "--rank-interval", "10", "--explained", "0.99", "--initial-rank", "1", "--buffer", "2"});
     const std::string whole = f.name("whole");
     const std::string killed = f.name("killed");
     const Result reference = run(train + Arguments{"--checkpoint", whole, "--checkpoint-interval",
@@ -258,6 +268,9 @@ TEST_CASE("program: a killed run continues bit for bit") {
                                 "--checkpoint-interval", "0", "--threads", "1"});
     REQUIRE_MESSAGE(resumed.status == 0, resumed.errors);
 
+    if (weights.rfind("inrank", 0) == 0) {
+      CHECK(greatest_rank(records_of(f.folder / "whole.jsonl").back()) > 1);
+    }
     CHECK(losses_of(f.folder / "killed.jsonl") == losses_of(f.folder / "whole.jsonl"));
     for (const char* file : {"model.safetensors", "optimizer.safetensors"}) {
       check_same_tensors(path(whole) / file, path(killed) / file);

@@ -5,60 +5,43 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <map>
+#include <string>
 
 using namespace gpt;
-using gpt::test::random_tokens;
+using namespace gpt::test;
 
-namespace {
-
-GptConfig tiny(WeightKind weights = WeightKind::full) {
-  GptConfig config;
-  config.layers = 2;
-  config.heads = 2;
-  config.width = 16;
-  config.context = 8;
-  config.vocabulary = 11;
-  config.weights = weights;
-  return config;
-}
-
-} // namespace
-
-TEST_CASE("Gpt: every gradient agrees with finite differences") {
+TEST_CASE("Gpt: every gradient of every kind of weight agrees with finite differences") {
   const Index batch = 2, length = 7;
   const auto tokens = random_tokens(batch * length, 11, 1);
   const auto targets = random_tokens(batch * length, 11, 2);
-  for (const bool bias : {false, true}) {
-    GptConfig config = tiny();
-    config.bias = bias;
-    Gpt<double> model(config, 3);
-    // Away from the start, where some gradients are zero and others tiny.
-    model.for_each_parameter([](const Parameter<double>& p) {
-      accrete::Device<accrete::Cpu> device;
-      Matrix<double> noise(p.value.rows, p.value.cols);
-      accrete::Kernels<accrete::Cpu>::fill_normal(device, 7, 0.2, accrete::view_of(noise));
-      for (Index j = 0; j < noise.cols(); ++j) {
-        for (Index i = 0; i < noise.rows(); ++i) { p.value(i, j) += noise(i, j); }
+  for (const WeightKind weights : weight_kinds) {
+    for (const bool all_and_bias : {false, true}) {
+      GptConfig config = tiny_config(weights, all_and_bias ? LayerSet::all : LayerSet::mlp);
+      config.bias = all_and_bias;
+      Gpt<double> model(config, 3);
+      disturb(model, 0.2);
+
+      const auto errors = check_gradients<double>(model, tokens, targets, batch, length);
+
+      const std::size_t factored = model.ranks().size();
+      CHECK(factored == (weights == WeightKind::full ? 0U : (all_and_bias ? 8U : 4U)));
+      CHECK(errors.size() == (all_and_bias ? 28U : 15U) + factored);
+      for (const auto& error : errors) {
+        CAPTURE(static_cast<int>(weights));
+        CAPTURE(error.name);
+        CHECK(error.relative < 1e-7);
       }
-    });
-
-    const auto errors = check_gradients<double>(model, tokens, targets, batch, length);
-
-    CHECK(errors.size() == (bias ? 28U : 15U));
-    for (const auto& error : errors) {
-      CAPTURE(error.name);
-      CHECK(error.relative < 1e-7);
     }
   }
 }
 
 TEST_CASE("Gpt: a token changes no logit before it, to the last bit") {
   const Index batch = 2, length = 8;
-  Gpt<float> model(tiny(), 3);
+  Gpt<float> model(tiny_config(), 3);
   auto tokens = random_tokens(batch * length, 11, 1);
   model.forward(tokens, {}, batch, length);
-  const auto view = model.logits();
-  const Matrix<float> before = Eigen::Map<const Matrix<float>>(view.data, view.rows, view.cols);
+  const Matrix<float> before = copy(model.logits());
   for (Index t = 0; t < length; ++t) {
     auto changed = tokens;
     int& token = changed[static_cast<std::size_t>(t)];
@@ -66,8 +49,7 @@ TEST_CASE("Gpt: a token changes no logit before it, to the last bit") {
 
     model.forward(changed, {}, batch, length);
 
-    const auto now = model.logits();
-    const Eigen::Map<const Matrix<float>> after(now.data, now.rows, now.cols);
+    const Matrix<float> after = copy(model.logits());
     CHECK(after.leftCols(t) == before.leftCols(t));
     CHECK(after.col(t) != before.col(t));
     CHECK(after.rightCols(length) == before.rightCols(length)); // the other sequence
@@ -75,22 +57,23 @@ TEST_CASE("Gpt: a token changes no logit before it, to the last bit") {
 }
 
 TEST_CASE("Gpt: without weights the loss is log V") {
-  Gpt<double> model(tiny(), 3);
+  Gpt<double> model(tiny_config(), 3);
   model.for_each_parameter([](const Parameter<double>& p) {
-    if (p.name == "wte.weight") { std::fill_n(p.value.data, p.value.size(), 0.0); }
+    if (p.name == "wte.weight") {
+      std::fill_n(p.value.data, p.value.size(), 0.0);
+    }
   });
   const auto tokens = random_tokens(8, 11, 1);
   CHECK(model.forward(tokens, tokens, 1, 8) == doctest::Approx(std::log(11.0)).epsilon(1e-14));
 }
 
 TEST_CASE("Gpt: gradients accumulate until they are cleared") {
-  Gpt<double> model(tiny(), 3);
+  Gpt<double> model(tiny_config(), 3);
   const auto tokens = random_tokens(8, 11, 1);
   const auto norms = [&] {
     std::vector<double> values;
-    model.for_each_parameter([&](const Parameter<double>& p) {
-      values.push_back(Eigen::Map<const Vector<double>>(p.gradient.data, p.gradient.size()).norm());
-    });
+    model.for_each_parameter(
+        [&](const Parameter<double>& p) { values.push_back(copy<double>(p.gradient).norm()); });
     return values;
   };
   model.forward(tokens, tokens, 1, 8);
@@ -99,13 +82,17 @@ TEST_CASE("Gpt: gradients accumulate until they are cleared") {
   model.forward(tokens, tokens, 1, 8);
   model.backward();
   const auto twice = norms();
-  for (std::size_t i = 0; i < once.size(); ++i) { CHECK(twice[i] == doctest::Approx(2 * once[i])); }
+  for (std::size_t i = 0; i < once.size(); ++i) {
+    CHECK(twice[i] == doctest::Approx(2 * once[i]));
+  }
   model.zero_gradients();
-  for (const double norm : norms()) { CHECK(norm == 0); }
+  for (const double norm : norms()) {
+    CHECK(norm == 0);
+  }
 }
 
 TEST_CASE("Gpt: bad input is refused with a reason") {
-  Gpt<float> model(tiny(), 3);
+  Gpt<float> model(tiny_config(), 3);
   const std::vector<int> tokens(8, 1), unknown(8, 11);
   CHECK_THROWS_AS(model.forward(tokens, {}, 1, 9), accrete::ArgumentError);
   CHECK_THROWS_AS(model.forward(tokens, {}, 2, 8), accrete::ArgumentError);
@@ -113,7 +100,109 @@ TEST_CASE("Gpt: bad input is refused with a reason") {
   CHECK_THROWS_AS(model.forward(tokens, unknown, 1, 8), accrete::ArgumentError);
   model.forward(tokens, {}, 1, 8);
   CHECK_THROWS_AS(model.backward(), accrete::ArgumentError);
-  GptConfig uneven = tiny();
+  GptConfig uneven = tiny_config();
   uneven.heads = 3;
   CHECK_THROWS_AS(Gpt<float>(uneven, 1), accrete::ArgumentError);
+}
+
+TEST_CASE("Gpt: sizes are those that nanoGPT reports") {
+  GptConfig config;
+  config.vocabulary = 65;
+  Gpt<float> small(config, 1);
+  CHECK(small.parameter_count() == 795904);
+  CHECK(small.flops_per_token(64) == 6.0 * 795904 + 12.0 * 4 * 128 * 64);
+
+  config.weights = WeightKind::low_rank;
+  config.rank = 16;
+  Gpt<float> low_rank(config, 1);
+  CHECK(low_rank.parameter_count() == 795904 - 4 * 2 * (128 * 512 - 16 * (128 + 512)));
+  for (const LayerRank& layer : low_rank.ranks()) {
+    CHECK(layer.rank == 16);
+    CHECK(layer.columns == 16);
+  }
+}
+
+TEST_CASE("Gpt: the factored start has the variance of the dense one") {
+  GptConfig config;
+  config.vocabulary = 5;
+  for (const WeightKind weights : {WeightKind::low_rank, WeightKind::inrank_efficient}) {
+    config.weights = weights;
+    Gpt<double> model(config, 1);
+    model.for_each_factored([&](const std::string& name, auto& weight) {
+      const Matrix<double> dense = weight.factors().U() * weight.factors().V().transpose();
+      const bool ends_branch = name.find("c_proj") != std::string::npos;
+      const double deviation = 0.02 / (ends_branch ? std::sqrt(8.0) : 1.0);
+      CHECK(std::sqrt(dense.squaredNorm() / static_cast<double>(dense.size())) ==
+            doctest::Approx(deviation).epsilon(0.1));
+    });
+  }
+}
+
+TEST_CASE("Gpt: InRank starts as the dense model, to the last bit") {
+  const auto tokens = random_tokens(16, 11, 1);
+  Gpt<float> dense(tiny_config(), 3);
+  Gpt<float> inrank(tiny_config(WeightKind::inrank, LayerSet::all), 3);
+  dense.forward(tokens, {}, 2, 8);
+  inrank.forward(tokens, {}, 2, 8);
+  CHECK(copy(dense.logits()) == copy(inrank.logits()));
+}
+
+TEST_CASE("Gpt: low-rank weights of full rank compute and learn what dense ones do") {
+  const auto tokens = random_tokens(16, 11, 1);
+  Gpt<double> dense(tiny_config(), 3);
+  GptConfig config = tiny_config(WeightKind::low_rank);
+  config.rank = config.width;
+  Gpt<double> low_rank(config, 3);
+  std::map<std::string, Parameter<double>> of_dense;
+  dense.for_each_parameter([&](const Parameter<double>& p) { of_dense[p.name] = p; });
+  low_rank.for_each_factored([&](const std::string& name, auto& weight) {
+    const Matrix<double> w = copy<double>(of_dense.at(name + ".weight").value);
+    if (w.rows() > w.cols()) { // W = W I
+      weight.factors().U() = w;
+      weight.factors().V().setIdentity();
+    } else { // W = I W
+      weight.factors().U().setIdentity();
+      weight.factors().V() = w.transpose();
+    }
+  });
+
+  const double loss = dense.forward(tokens, tokens, 2, 8);
+  const double low_rank_loss = low_rank.forward(tokens, tokens, 2, 8);
+  dense.backward();
+  low_rank.backward();
+
+  CHECK(low_rank_loss == doctest::Approx(loss).epsilon(1e-14));
+  CHECK((copy(low_rank.logits()) - copy(dense.logits())).norm() < 1e-13);
+  low_rank.for_each_parameter([&](const Parameter<double>& p) {
+    CAPTURE(p.name);
+    const std::string dense_name = p.name.substr(0, p.name.find("_u"));
+    if (p.name.ends_with("weight_v")) {
+      return;
+    }
+    if (p.name.ends_with("weight_u") && p.value.rows == p.value.cols) {
+      return;
+    }
+    const auto expected = copy<double>(of_dense.at(dense_name).gradient);
+    CHECK((copy<double>(p.gradient) - expected).norm() < 1e-12 * expected.norm());
+  });
+}
+
+TEST_CASE("Gpt: merging the update into its base keeps the logits") {
+  const auto tokens = random_tokens(16, 11, 1);
+  Gpt<float> model(tiny_config(WeightKind::inrank), 3);
+  disturb(model, 0.05);
+  model.forward(tokens, {}, 2, 8);
+  const Matrix<float> before = copy(model.logits());
+
+  model.for_each_factored([](const std::string&, auto& weight) {
+    if constexpr (requires { weight.matrix().merge(); }) {
+      weight.matrix().merge();
+    }
+  });
+
+  model.forward(tokens, {}, 2, 8);
+  for (const LayerRank& layer : model.ranks()) {
+    CHECK(layer.columns == 0);
+  }
+  CHECK((copy(model.logits()) - before).cwiseAbs().maxCoeff() < 1e-5F);
 }

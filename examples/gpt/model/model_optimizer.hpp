@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "model/gpt.hpp"
+#include "model/optimizer_config.hpp"
+
+#include <accrete/optim/adamw.hpp>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+namespace gpt {
+
+/// The AdamW states of a model's trained tensors, one each.
+template <class Scalar>
+class ModelOptimizer {
+ public:
+  ModelOptimizer(Gpt<Scalar>& model, const OptimizerConfig& config)
+      : model_(model), config_(config) {
+    fit();
+  }
+
+  /// Replaces the states of tensors that have other shapes than before by new ones.
+  void fit() {
+    std::vector<State> states;
+    model_.for_each_parameter([&](const Parameter<Scalar>& p) {
+      if (!p.is_trained()) {
+        return;
+      }
+      State* known = find(p.name);
+      if (known != nullptr && known->adamw.rows() == p.value.rows &&
+          known->adamw.cols() == p.value.cols) {
+        states.push_back(std::move(*known));
+      } else {
+        states.push_back({p.name, {p.value.rows, p.value.cols, options(p)}});
+      }
+    });
+    states_ = std::move(states);
+  }
+
+  /// One update of every tensor from its gradient times `gradient_scale`.
+  void step(double learning_rate, double gradient_scale) {
+    auto state = states_.begin();
+    model_.for_each_parameter([&](const Parameter<Scalar>& p) {
+      if (p.is_trained()) {
+        (state++)->adamw.step(p.value, p.gradient, learning_rate, gradient_scale);
+      }
+    });
+  }
+
+  /// The state of the tensor of this name. Throws accrete::ArgumentError when there is none.
+  [[nodiscard]] accrete::AdamW<Scalar>& of(const std::string& name) {
+    State* state = find(name);
+    if (state == nullptr) {
+      throw accrete::ArgumentError("gpt: no trained tensor is called '" + name + "'");
+    }
+    return state->adamw;
+  }
+
+  /// Calls function(name, View) for both moments and the step counts of every tensor. What the
+  /// function writes into a view becomes the state. Counts above 2^24 are rounded in float.
+  template <class Function>
+  void for_each_state(const Function& function) {
+    for (State& state : states_) {
+      function(state.name + ".first_moment", state.adamw.first());
+      function(state.name + ".second_moment", state.adamw.second());
+      const auto steps = state.adamw.steps();
+      std::vector<Scalar> counts(steps.begin(), steps.end());
+      function(state.name + ".steps",
+               accrete::dense_view(counts.data(), static_cast<Index>(counts.size()), 1));
+      std::transform(counts.begin(), counts.end(), steps.begin(),
+                     [](Scalar count) { return static_cast<std::int64_t>(count); });
+    }
+  }
+
+ private:
+  struct State {
+    std::string name;
+    accrete::AdamW<Scalar> adamw;
+  };
+
+  State* find(const std::string& name) {
+    const auto found = std::find_if(states_.begin(), states_.end(),
+                                    [&](const State& state) { return state.name == name; });
+    return found == states_.end() ? nullptr : &*found;
+  }
+
+  [[nodiscard]] accrete::AdamWOptions options(const Parameter<Scalar>& p) const {
+    return {config_.beta1, config_.beta2, config_.epsilon, p.decay ? config_.weight_decay : 0.0};
+  }
+
+  Gpt<Scalar>& model_;
+  OptimizerConfig config_;
+  std::vector<State> states_; // in the order of the trained tensors
+};
+
+} // namespace gpt
