@@ -91,14 +91,14 @@ class CausalAttention {
     const Index count = std::min(query_block, s.length - first);
     const Index keys = first + count;
     const View scores{p.scratch, keys, count, s.padded, accrete::Order::column_major};
-    multiply<Scalar>(1, part(qkv, s, p, 1, 0, keys).transposed(),
-             part(qkv, s, p, 0, first, count), 0, scores);
+    multiply<Scalar>(1, part(qkv, s, p, 1, 0, keys).transposed(), part(qkv, s, p, 0, first, count),
+                     0, scores);
     for (Index q = 0; q < count; ++q) {
       log_sum_(p.head, p.token + first + q) =
           softmax(scores.data + q * s.padded, first + q + 1, keys, s.scale);
     }
     multiply<Scalar>(1, part(qkv, s, p, 2, 0, keys), ConstView(scores), Scalar(0),
-             accrete::view_of(y).block(p.head * s.head, p.token + first, s.head, count));
+                     accrete::view_of(y).block(p.head * s.head, p.token + first, s.head, count));
   }
 
   /// Scores to probabilities for the first `visible` of `keys` entries, zeros after them; returns
@@ -116,9 +116,8 @@ class CausalAttention {
     return scale * largest + std::log(sum);
   }
 
-  void backward_block(const Matrix<Scalar>& qkv, const Matrix<Scalar>& y,
-                      const Matrix<Scalar>& dy, const Sizes& s, const Place& p, Index first,
-                      Matrix<Scalar>& dqkv) const {
+  void backward_block(const Matrix<Scalar>& qkv, const Matrix<Scalar>& y, const Matrix<Scalar>& dy,
+                      const Sizes& s, const Place& p, Index first, Matrix<Scalar>& dqkv) const {
     const Index count = std::min(query_block, s.length - first);
     const Index keys = first + count;
     const Scalar beta = keys == s.length ? Scalar(0) : Scalar(1);
@@ -138,10 +137,10 @@ class CausalAttention {
                        first + q + 1, keys, s.scale, log_sum_(p.head, token), mean);
     }
     multiply<Scalar>(1, out, ConstView(probabilities).transposed(), beta,
-             part(dqkv, s, p, 2, 0, keys));
+                     part(dqkv, s, p, 2, 0, keys));
     multiply<Scalar>(1, key, ConstView(gradients), Scalar(0), part(dqkv, s, p, 0, first, count));
     multiply<Scalar>(1, queries, ConstView(gradients).transposed(), beta,
-             part(dqkv, s, p, 1, 0, keys));
+                     part(dqkv, s, p, 1, 0, keys));
   }
 
   /// Scores to probabilities once more, and their gradients to the gradients of the scores.

@@ -51,23 +51,23 @@ struct GptConfig {
   /// Throws accrete::ArgumentError when a field is outside its domain.
   void validate() const {
     const auto require = [](bool holds, const std::string& text) {
-      if (!holds) { throw accrete::ArgumentError("gpt: " + text); }
+      if (!holds) {
+        throw accrete::ArgumentError("gpt: " + text);
+      }
     };
     require(layers > 0 && heads > 0 && width > 0 && context > 0 && vocabulary > 0,
             "layers, heads, width, context and vocabulary must be positive");
     require(width % heads == 0, "the width " + std::to_string(width) +
                                     " must be a multiple of the number of heads " +
                                     std::to_string(heads));
-    require(rank >= 0 && rank <= width, "the rank " + std::to_string(rank) +
-                                            " must lie in [0, width]; 0 means width / 4");
+    require(rank >= 0 && rank <= width,
+            "the rank " + std::to_string(rank) + " must lie in [0, width]; 0 means width / 4");
     require(threshold > 0 && threshold < 1, "the threshold of InRank must lie in (0, 1)");
     require(initial_rank >= 0 && buffer >= 0 && warmup >= 0 && interval >= 0 && search_steps >= 0,
             "ranks and steps of InRank must not be negative");
   }
 
-  [[nodiscard]] Index fixed_rank() const {
-    return rank > 0 ? rank : std::max<Index>(1, width / 4);
-  }
+  [[nodiscard]] Index fixed_rank() const { return rank > 0 ? rank : std::max<Index>(1, width / 4); }
 };
 
 } // namespace gpt

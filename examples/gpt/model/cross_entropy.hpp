@@ -34,7 +34,9 @@ class CrossEntropy {
       probabilities[targets[at]] -= share;
     });
     double total = 0;
-    for (const double loss : losses_) { total += loss; }
+    for (const double loss : losses_) {
+      total += loss;
+    }
     return total / static_cast<double>(tokens);
   }
 

@@ -13,8 +13,10 @@ template <class Scalar>
 class Embedding {
  public:
   Embedding(Index width, Index vocabulary, Index context)
-      : tokens(Matrix<Scalar>::Zero(width, vocabulary)), tokens_gradient(tokens),
-        positions(Matrix<Scalar>::Zero(width, context)), positions_gradient(positions) {}
+      : tokens(Matrix<Scalar>::Zero(width, vocabulary)),
+        tokens_gradient(tokens),
+        positions(Matrix<Scalar>::Zero(width, context)),
+        positions_gradient(positions) {}
 
   /// x(:, n) = tokens(:, ids[n]) + positions(:, n mod length).
   void forward(std::span<const int> ids, Index length, Matrix<Scalar>& x) const {

@@ -24,15 +24,23 @@ inline void normal(const ConstRun<float>& x, Chunk<float>& density, Chunk<float>
   const Chunk<float> t = (1.0f + 0.35f * x.abs()).inverse();
   const Chunk<float> bell = (-0.5f * x.square()).exp();
   density = 0.3989422804f * bell;
-  const auto q = ((((((((-0.029679522f * t + 0.14654583f) * t - 0.26096123f) * t + 0.16505100f) * t -
-                     0.027046608f) * t + 0.10711458f) * t + 0.11944492f) * t + 0.13991230f) * t +
-                  0.13961871f) * t;
+  const auto q =
+      ((((((((-0.029679522f * t + 0.14654583f) * t - 0.26096123f) * t + 0.16505100f) * t -
+           0.027046608f) *
+              t +
+          0.10711458f) *
+             t +
+         0.11944492f) *
+            t +
+        0.13991230f) *
+           t +
+       0.13961871f) *
+      t;
   const Chunk<float> lower = bell * q;
   distribution = (x < 0.0f).select(lower, 1.0f - lower);
 }
 
-inline void normal(const ConstRun<double>& x, Chunk<double>& density,
-                   Chunk<double>& distribution) {
+inline void normal(const ConstRun<double>& x, Chunk<double>& density, Chunk<double>& distribution) {
   constexpr double sqrt_half = 0.70710678118654752440;
   density = 0.39894228040143267794 * (-0.5 * x.square()).exp();
   distribution = x.unaryExpr([](double value) { return 0.5 * std::erfc(-value * sqrt_half); });
@@ -65,10 +73,10 @@ void gelu_forward(const Matrix<Scalar>& x, Matrix<Scalar>& y) {
 /// In place: the gradient with respect to y becomes the gradient with respect to x.
 template <class Scalar>
 void gelu_backward(const Matrix<Scalar>& x, Matrix<Scalar>& gradient) {
-  detail::for_each_normal(
-      x, [&](const auto& in, Index first, const auto& density, const auto& phi) {
-        Run<Scalar>(gradient.data() + first, in.size()) *= phi + in * density;
-      });
+  detail::for_each_normal(x,
+                          [&](const auto& in, Index first, const auto& density, const auto& phi) {
+                            Run<Scalar>(gradient.data() + first, in.size()) *= phi + in * density;
+                          });
 }
 
 } // namespace gpt

@@ -21,11 +21,14 @@ class Gpt {
   /// Weights from N(0, 0.02^2), those that end a residual branch with 0.02 / sqrt(2 layers);
   /// biases zero, LayerNorm scales one. Throws accrete::ArgumentError for an impossible shape.
   Gpt(const GptConfig& config, std::uint64_t seed)
-      : config_(validated(config)), seed_(seed), embedding_(config.width, config.vocabulary, config.context),
+      : config_(validated(config)),
+        seed_(seed),
+        embedding_(config.width, config.vocabulary, config.context),
         final_norm_(config.width, config.bias) {
     using Kernels = accrete::Kernels<accrete::Cpu>;
     accrete::Device<accrete::Cpu> device;
-    Kernels::fill_normal(device, tensor_seed(seed, "wte"), 0.02, accrete::view_of(embedding_.tokens));
+    Kernels::fill_normal(device, tensor_seed(seed, "wte"), 0.02,
+                         accrete::view_of(embedding_.tokens));
     Kernels::fill_normal(device, tensor_seed(seed, "wpe"), 0.02,
                          accrete::view_of(embedding_.positions));
     blocks_.reserve(static_cast<std::size_t>(config.layers));
@@ -45,7 +48,9 @@ class Gpt {
     embedding_.forward(tokens_, length, blocks_.front().input());
     blocks_.front().enter();
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
-      if (i > 0) { blocks_[i].enter(blocks_[i - 1].stream(), scratch_.branch); }
+      if (i > 0) {
+        blocks_[i].enter(blocks_[i - 1].stream(), scratch_.branch);
+      }
       blocks_[i].forward(length, scratch_);
     }
     final_norm_.forward(blocks_.back().stream(), scratch_.branch, output_, normal_);
@@ -89,14 +94,24 @@ class Gpt {
                                view_of(embedding_.tokens_gradient), true});
     function(Parameter<Scalar>{"wpe.weight", view_of(embedding_.positions),
                                view_of(embedding_.positions_gradient), true});
-    for (auto& block : blocks_) { block.for_each_parameter(function); }
+    for (auto& block : blocks_) {
+      block.for_each_parameter(function);
+    }
     final_norm_.for_each_parameter("ln_f", function);
   }
 
   /// Calls function(Linear&) for every linear layer, in the order of the parameters.
   template <class Function>
   void for_each_linear(const Function& function) {
-    for (auto& block : blocks_) { block.for_each_linear(function); }
+    for (auto& block : blocks_) {
+      block.for_each_linear(function);
+    }
+  }
+  template <class Function>
+  void for_each_linear(const Function& function) const {
+    for (const auto& block : blocks_) {
+      block.for_each_linear(function);
+    }
   }
   /// Calls function(name, FactoredWeight&) for every factored layer.
   template <class Function>
@@ -106,11 +121,14 @@ class Gpt {
     });
   }
 
-  [[nodiscard]] std::vector<LayerRank> ranks() {
+  [[nodiscard]] std::vector<LayerRank> ranks() const {
     std::vector<LayerRank> result;
-    for_each_factored([&](const std::string& name, auto& weight) {
-      result.push_back({name, weight.rank(), weight.factors().rank(), weight.factors().capacity(),
-                        weight.rows(), weight.cols()});
+    for_each_linear([&](const Linear<Scalar>& layer) {
+      layer.if_factored([&](const auto& weight) {
+        const auto& factors = weight.factors();
+        result.push_back({layer.name(), weight.rank(), factors.rank(), factors.capacity(),
+                          weight.rows(), weight.cols()});
+      });
     });
     return result;
   }
@@ -134,22 +152,19 @@ class Gpt {
   }
 
   /// Scalars in all tensors but the position embedding, as nanoGPT counts.
-  [[nodiscard]] Index parameter_count() {
-    Index count = 0;
-    for_each_parameter([&](const Parameter<Scalar>& p) {
-      if (p.name != "wpe.weight") { count += p.value.size(); }
-    });
+  [[nodiscard]] Index parameter_count() const {
+    Index count = embedding_.tokens.size() + norm_parameter_count();
+    for_each_linear([&](const Linear<Scalar>& layer) { count += layer.parameter_count(); });
     return count;
   }
 
   /// FLOPs of forward and backward for one token of a sequence of `length`: 6 per trained weight, 4
   /// per frozen one, and 12 layers * width * length for attention, causal or not, as is customary.
-  [[nodiscard]] double flops_per_token(Index length) {
-    const auto count = [](Index n) { return static_cast<double>(n); };
-    double flops = 6 * count(embedding_.tokens.size()) +
-                   12 * count(config_.layers * config_.width * length);
+  [[nodiscard]] double flops_per_token(Index length) const {
+    double flops = 6.0 * static_cast<double>(embedding_.tokens.size() + norm_parameter_count()) +
+                   12.0 * static_cast<double>(config_.layers * config_.width * length);
     for_each_linear([&](const Linear<Scalar>& layer) { flops += layer.flops(); });
-    return flops + 6 * count((2 * config_.layers + 1) * config_.width * (config_.bias ? 2 : 1));
+    return flops;
   }
 
   [[nodiscard]] const GptConfig& config() const noexcept { return config_; }
@@ -161,10 +176,16 @@ class Gpt {
     return config;
   }
 
+  [[nodiscard]] Index norm_parameter_count() const noexcept {
+    return (2 * config_.layers + 1) * config_.width * (config_.bias ? 2 : 1);
+  }
+
   void check(std::span<const int> tokens, std::span<const int> targets, Index batch,
              Index length) const {
     const auto require = [](bool holds, const char* text) {
-      if (!holds) { throw accrete::ArgumentError(std::string("gpt: ") + text); }
+      if (!holds) {
+        throw accrete::ArgumentError(std::string("gpt: ") + text);
+      }
     };
     require(batch > 0 && length > 0 && length <= config_.context,
             "forward needs batch > 0 and 0 < length <= context");

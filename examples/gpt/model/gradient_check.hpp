@@ -9,7 +9,7 @@
 namespace gpt {
 
 struct GradientCheckOptions {
-  Index entries = 64;   ///< per tensor, drawn at random; 0 for all of them
+  Index entries = 64; ///< per tensor, drawn at random; 0 for all of them
   std::uint64_t seed = 1;
 };
 
@@ -35,13 +35,16 @@ std::vector<GradientError> check_gradients(Gpt<Scalar>& model, std::span<const i
       std::pow(static_cast<double>(std::numeric_limits<Scalar>::epsilon()), 0.2));
   std::vector<GradientError> errors;
   model.for_each_parameter([&](const Parameter<Scalar>& p) {
-    if (!p.is_trained()) { return; }
+    if (!p.is_trained()) {
+      return;
+    }
     std::mt19937_64 random(tensor_seed(options.seed, p.name));
     const bool all = options.entries == 0 || options.entries >= p.value.size();
     GradientError error{p.name, all ? p.value.size() : options.entries, 0};
     double difference = 0, analytic = 0, numeric = 0;
     for (Index k = 0; k < error.entries; ++k) {
-      const Index at = all ? k : static_cast<Index>(random() % static_cast<std::uint64_t>(p.value.size()));
+      const Index at =
+          all ? k : static_cast<Index>(random() % static_cast<std::uint64_t>(p.value.size()));
       Scalar& entry = p.value(at % p.value.rows, at / p.value.rows);
       const Scalar kept = entry;
       const auto loss = [&](Scalar offset) {

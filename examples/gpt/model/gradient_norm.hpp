@@ -16,7 +16,9 @@ class SquaredNorm {
  public:
   template <class Scalar>
   void add(accrete::View<const Scalar> matrix) {
-    if (matrix.empty()) { return; }
+    if (matrix.empty()) {
+      return;
+    }
     const Index piece = std::max<Index>(1, entries / matrix.rows);
     sums_.assign(static_cast<std::size_t>((matrix.cols + piece - 1) / piece), 0.0);
     parallel_pieces(matrix.cols, piece, [&](Index first, Index size) {
@@ -24,7 +26,9 @@ class SquaredNorm {
       sums_[static_cast<std::size_t>(first / piece)] =
           accrete::Kernels<accrete::Cpu>::squared_norm(device, matrix.columns(first, size));
     });
-    for (const double sum : sums_) { total_ += sum; }
+    for (const double sum : sums_) {
+      total_ += sum;
+    }
   }
 
   [[nodiscard]] double value() const noexcept { return total_; }

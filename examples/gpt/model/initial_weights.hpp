@@ -61,7 +61,8 @@ auto initial_cumulative(const InitialWeight& w, const std::string& name) {
   const double length = w.deviation * std::sqrt(static_cast<double>(w.rows));
   accrete::CumulativeUpdate<Scalar> matrix(
       detail::normal_matrix<Scalar>(w.rows, w.cols, w.deviation, w.seed, name + ".weight"));
-  matrix.grow(w.columns, accrete::init::orthogonal(length, tensor_seed(w.seed, name + ".weight_u")));
+  matrix.grow(w.columns,
+              accrete::init::orthogonal(length, tensor_seed(w.seed, name + ".weight_u")));
   return FactoredWeight<accrete::CumulativeUpdate<Scalar>>(std::move(matrix), w.rank, length);
 }
 

@@ -17,7 +17,9 @@ namespace gpt {
 /// Steps after which ranks no longer change. The authors search for 130 updates; W0 + U Vᵀ grows
 /// all through the training.
 [[nodiscard]] inline long search_steps(const GptConfig& config) noexcept {
-  if (config.weights == WeightKind::inrank) { return std::numeric_limits<long>::max(); }
+  if (config.weights == WeightKind::inrank) {
+    return std::numeric_limits<long>::max();
+  }
   return config.search_steps > 0 ? config.search_steps : 130;
 }
 
@@ -32,7 +34,9 @@ namespace gpt {
   auto options = accrete::InRankOptions::scaled_to(rows, cols);
   const bool searches = config.weights == WeightKind::inrank_efficient;
   const Index largest = std::min(rows, cols);
-  if (config.buffer > 0) { options.buffer = std::min(config.buffer, largest - 1); }
+  if (config.buffer > 0) {
+    options.buffer = std::min(config.buffer, largest - 1);
+  }
   if (config.initial_rank > 0) {
     options.initial_rank = std::min(config.initial_rank, largest - options.buffer);
   }

@@ -16,8 +16,10 @@ class LayerNorm {
  public:
   /// `width` scales at one; shifts at zero where `with_bias`.
   LayerNorm(Index width, bool with_bias)
-      : weight(Vector<Scalar>::Ones(width)), weight_gradient(Vector<Scalar>::Zero(width)),
-        bias(Vector<Scalar>::Zero(with_bias ? width : 0)), bias_gradient(bias) {}
+      : weight(Vector<Scalar>::Ones(width)),
+        weight_gradient(Vector<Scalar>::Zero(width)),
+        bias(Vector<Scalar>::Zero(with_bias ? width : 0)),
+        bias_gradient(bias) {}
 
   /// y = weight * (x - mean) / deviation + bias, token by token.
   void forward(const Matrix<Scalar>& x, Matrix<Scalar>& y) {
@@ -42,7 +44,9 @@ class LayerNorm {
     const Index width = x.rows();
     const Index pieces = (x.cols() + piece - 1) / piece;
     partial_.setZero((has_bias() ? 2 : 1) * width, pieces);
-    if (overwrite) { dx.resize(width, x.cols()); }
+    if (overwrite) {
+      dx.resize(width, x.cols());
+    }
     parallel_pieces(x.cols(), piece, [&](Index first, Index size) {
       auto sums = partial_.col(first / piece).array();
       for (Index t = first; t < first + size; ++t) {
@@ -57,12 +61,16 @@ class LayerNorm {
           dx.col(t).array() += gradient;
         }
         sums.head(width) += dy.col(t).array() * centred;
-        if (has_bias()) { sums.tail(width) += dy.col(t).array(); }
+        if (has_bias()) {
+          sums.tail(width) += dy.col(t).array();
+        }
       }
     });
     for (Index i = 0; i < pieces; ++i) {
       weight_gradient += partial_.col(i).head(width);
-      if (has_bias()) { bias_gradient += partial_.col(i).tail(width); }
+      if (has_bias()) {
+        bias_gradient += partial_.col(i).tail(width);
+      }
     }
   }
 

@@ -29,8 +29,10 @@ class Linear {
 
   /// W rows x cols of the given kind, with the variance of N(0, deviation^2); b zero.
   Linear(std::string name, const InitialWeight& initial, bool with_bias)
-      : name_(std::move(name)), weight_(initial_weight<Scalar>(initial, name_)),
-        bias_(Vector<Scalar>::Zero(with_bias ? initial.rows : 0)), bias_gradient_(bias_) {}
+      : name_(std::move(name)),
+        weight_(initial_weight<Scalar>(initial, name_)),
+        bias_(Vector<Scalar>::Zero(with_bias ? initial.rows : 0)),
+        bias_gradient_(bias_) {}
 
   void forward(const Matrix<Scalar>& x, Matrix<Scalar>& y) {
     std::visit([&](auto& weight) { weight.forward(x, y); }, weight_);
@@ -63,16 +65,18 @@ class Linear {
   /// Calls function(FactoredWeight&) when the weight is factored.
   template <class Function>
   void if_factored(const Function& function) {
-    std::visit(
-        [&](auto& weight) {
-          if constexpr (!std::is_same_v<std::remove_cvref_t<decltype(weight)>, Dense>) {
-            function(weight);
-          }
-        },
-        weight_);
+    visit_factored(weight_, function);
+  }
+  template <class Function>
+  void if_factored(const Function& function) const {
+    visit_factored(weight_, function);
   }
 
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
+  [[nodiscard]] Index parameter_count() const {
+    return std::visit([](const auto& weight) { return weight.parameter_count(); }, weight_) +
+           bias_.size();
+  }
   /// FLOPs of forward and backward for one token.
   [[nodiscard]] double flops() const {
     return std::visit([](const auto& weight) { return weight.flops(); }, weight_) +
@@ -81,6 +85,17 @@ class Linear {
 
  private:
   static constexpr Index bias_piece = 64;
+
+  template <class Weight, class Function>
+  static void visit_factored(Weight& any, const Function& function) {
+    std::visit(
+        [&](auto& weight) {
+          if constexpr (!std::is_same_v<std::remove_cvref_t<decltype(weight)>, Dense>) {
+            function(weight);
+          }
+        },
+        any);
+  }
 
   std::string name_;
   AnyWeight<Scalar> weight_;

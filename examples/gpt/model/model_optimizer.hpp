@@ -25,7 +25,9 @@ class ModelOptimizer {
   void fit() {
     std::vector<State> states;
     model_.for_each_parameter([&](const Parameter<Scalar>& p) {
-      if (!p.is_trained()) { return; }
+      if (!p.is_trained()) {
+        return;
+      }
       State* known = find(p.name);
       if (known != nullptr && known->adamw.rows() == p.value.rows &&
           known->adamw.cols() == p.value.cols) {

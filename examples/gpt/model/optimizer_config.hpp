@@ -26,7 +26,9 @@ struct OptimizerConfig {
     if (step < warmup) {
       return learning_rate * static_cast<double>(step + 1) / static_cast<double>(warmup + 1);
     }
-    if (step >= decay_steps) { return min_learning_rate; }
+    if (step >= decay_steps) {
+      return min_learning_rate;
+    }
     const double progress =
         static_cast<double>(step - warmup) / static_cast<double>(decay_steps - warmup);
     return min_learning_rate +
@@ -41,7 +43,9 @@ struct OptimizerConfig {
   /// Throws accrete::ArgumentError when a field is outside its domain.
   void validate() const {
     const auto require = [](bool holds, const char* text) {
-      if (!holds) { throw accrete::ArgumentError(std::string("gpt: ") + text); }
+      if (!holds) {
+        throw accrete::ArgumentError(std::string("gpt: ") + text);
+      }
     };
     require(learning_rate >= 0 && min_learning_rate >= 0, "learning rates must not be negative");
     require(warmup >= 0 && decay_steps >= 0, "numbers of steps must not be negative");

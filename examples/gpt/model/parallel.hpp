@@ -33,7 +33,9 @@ void parallel_for(Index count, const Function& function) {
 #ifdef _OPENMP
 #pragma omp parallel for schedule(static)
 #endif
-  for (Index i = 0; i < count; ++i) { function(i); }
+  for (Index i = 0; i < count; ++i) {
+    function(i);
+  }
 }
 
 /// Calls function(first, size) for consecutive pieces of [0, count) of at most `piece` indices.

@@ -32,7 +32,9 @@ class RankSearch {
  public:
   RankSearch(Gpt<Scalar>& model, ModelOptimizer<Scalar>& optimizer)
       : model_(model), optimizer_(optimizer) {
-    if (!is_growing(model.config().weights)) { return; }
+    if (!is_growing(model.config().weights)) {
+      return;
+    }
     model.for_each_factored([&](const std::string&, auto& weight) {
       policies_.emplace_back(inrank_options(model.config(), weight.rows(), weight.cols()),
                              std::min(weight.rows(), weight.cols()));
@@ -43,12 +45,18 @@ class RankSearch {
   std::vector<RankChange> after_step(long step) {
     std::vector<RankChange> changes;
     const long last = search_steps(model_.config());
-    if (policies_.empty() || step > last) { return changes; }
+    if (policies_.empty() || step > last) {
+      return changes;
+    }
     auto policy = policies_.begin();
     model_.for_each_factored([&](const std::string& name, auto& weight) {
       RankChange change{name, weight.rank(), weight.rank(), weight.factors().rank()};
-      if (policy->due(step)) { grow(name, weight, *policy); }
-      if (step == last) { drop_buffer(name, weight); }
+      if (policy->due(step)) {
+        grow(name, weight, *policy);
+      }
+      if (step == last) {
+        drop_buffer(name, weight);
+      }
       change.rank_after = weight.rank();
       const Index columns = std::exchange(change.columns, weight.factors().rank());
       if (change.rank_after != change.rank_before || change.columns != columns) {

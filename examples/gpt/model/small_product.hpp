@@ -12,8 +12,7 @@ namespace gpt {
 template <class Scalar>
 void multiply(std::type_identity_t<Scalar> alpha, accrete::View<const Scalar> a,
               std::type_identity_t<accrete::View<const Scalar>> b,
-              std::type_identity_t<Scalar> beta,
-              std::type_identity_t<accrete::View<Scalar>> c) {
+              std::type_identity_t<Scalar> beta, std::type_identity_t<accrete::View<Scalar>> c) {
   thread_local accrete::Device<accrete::Cpu> device;
   accrete::Kernels<accrete::Cpu>::gemm(device, alpha, a, b, beta, c);
 }

@@ -29,7 +29,9 @@ class Trainer {
   /// Keeps a reference to the model. Throws accrete::ArgumentError or accrete::RankError when an
   /// option is outside its domain.
   Trainer(Gpt<Scalar>& model, const OptimizerConfig& config)
-      : model_(model), config_(validated(config)), optimizer_(model, config),
+      : model_(model),
+        config_(validated(config)),
+        optimizer_(model, config),
         rank_search_(model, optimizer_) {}
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
@@ -69,7 +71,9 @@ class Trainer {
   double gradient_norm() {
     squared_norm_.reset();
     model_.for_each_parameter([&](const Parameter<Scalar>& p) {
-      if (p.is_trained()) { squared_norm_.template add<Scalar>(p.gradient); }
+      if (p.is_trained()) {
+        squared_norm_.template add<Scalar>(p.gradient);
+      }
     });
     return std::sqrt(squared_norm_.value());
   }

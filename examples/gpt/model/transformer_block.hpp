@@ -17,10 +17,10 @@ namespace gpt {
 /// Buffers that all layers use in turn.
 template <class Scalar>
 struct Scratch {
-  Matrix<Scalar> branch;   // C x N: what a block adds to the residual stream, not yet added
-  Matrix<Scalar> narrow;   // C x N: gradient inside a branch
+  Matrix<Scalar> branch; // C x N: what a block adds to the residual stream, not yet added
+  Matrix<Scalar> narrow; // C x N: gradient inside a branch
   Matrix<Scalar> attention_input, hidden; // 3C x N and 4C x N: gradients
-  Matrix<Scalar> attention; // one column a thread
+  Matrix<Scalar> attention;               // one column a thread
 };
 
 /// x + attention(norm(x)), then x + mlp(norm(x)): a block of GPT-2, pre-norm.
@@ -28,12 +28,17 @@ template <class Scalar>
 class TransformerBlock {
  public:
   TransformerBlock(const GptConfig& config, const std::string& name, std::uint64_t seed)
-      : name_(name), norm_1_(config.width, config.bias), norm_2_(config.width, config.bias),
+      : name_(name),
+        norm_1_(config.width, config.bias),
+        norm_2_(config.width, config.bias),
         attention_(config.heads),
-        attention_in_(name + ".attn.c_attn", initial(config, seed, 3, 1, LayerSet::all, false), config.bias),
-        attention_out_(name + ".attn.c_proj", initial(config, seed, 1, 1, LayerSet::all, true), config.bias),
+        attention_in_(name + ".attn.c_attn", initial(config, seed, 3, 1, LayerSet::all, false),
+                      config.bias),
+        attention_out_(name + ".attn.c_proj", initial(config, seed, 1, 1, LayerSet::all, true),
+                       config.bias),
         mlp_in_(name + ".mlp.c_fc", initial(config, seed, 4, 1, LayerSet::mlp, false), config.bias),
-        mlp_out_(name + ".mlp.c_proj", initial(config, seed, 1, 4, LayerSet::mlp, true), config.bias) {}
+        mlp_out_(name + ".mlp.c_proj", initial(config, seed, 1, 4, LayerSet::mlp, true),
+                 config.bias) {}
 
   /// Where the embedding writes the input of the first block.
   [[nodiscard]] Matrix<Scalar>& input() noexcept { return input_; }
@@ -80,6 +85,13 @@ class TransformerBlock {
     function(mlp_in_);
     function(mlp_out_);
   }
+  template <class Function>
+  void for_each_linear(const Function& function) const {
+    function(attention_in_);
+    function(attention_out_);
+    function(mlp_in_);
+    function(mlp_out_);
+  }
 
   template <class Function>
   void for_each_parameter(const Function& function) {
@@ -100,7 +112,9 @@ class TransformerBlock {
     weight.rows = rows * config.width;
     weight.cols = cols * config.width;
     weight.seed = seed;
-    if (ends_branch) { weight.deviation /= std::sqrt(2.0 * static_cast<double>(config.layers)); }
+    if (ends_branch) {
+      weight.deviation /= std::sqrt(2.0 * static_cast<double>(config.layers));
+    }
     if (set == LayerSet::mlp || config.factored_layers == LayerSet::all) {
       weight.kind = config.weights;
       if (is_growing(config.weights)) {

@@ -16,7 +16,8 @@ template <class Scalar>
 class DenseWeight {
  public:
   explicit DenseWeight(Matrix<Scalar> weight)
-      : weight_(std::move(weight)), gradient_(Matrix<Scalar>::Zero(weight_.rows(), weight_.cols())) {}
+      : weight_(std::move(weight)),
+        gradient_(Matrix<Scalar>::Zero(weight_.rows(), weight_.cols())) {}
 
   /// y = W x
   void forward(const Matrix<Scalar>& x, Matrix<Scalar>& y) {
@@ -38,10 +39,9 @@ class DenseWeight {
 
   [[nodiscard]] Index rows() const noexcept { return weight_.rows(); }
   [[nodiscard]] Index cols() const noexcept { return weight_.cols(); }
+  [[nodiscard]] Index parameter_count() const noexcept { return weight_.size(); }
   /// FLOPs of forward and backward for one column of x.
-  [[nodiscard]] double flops() const noexcept {
-    return 6.0 * static_cast<double>(weight_.size());
-  }
+  [[nodiscard]] double flops() const noexcept { return 6.0 * static_cast<double>(weight_.size()); }
 
  private:
   Matrix<Scalar> weight_, gradient_;
@@ -53,8 +53,7 @@ template <class MatrixType>
 class FactoredWeight {
  public:
   using Scalar = typename MatrixType::Scalar;
-  static constexpr bool has_base =
-      std::is_same_v<MatrixType, accrete::CumulativeUpdate<Scalar>>;
+  static constexpr bool has_base = std::is_same_v<MatrixType, accrete::CumulativeUpdate<Scalar>>;
 
   /// `rank` columns count, the others are a buffer for the rank to grow into. `column_length` is
   /// the Euclidean norm that new columns of U are to have.
@@ -106,6 +105,14 @@ class FactoredWeight {
     }
   }
 
+  [[nodiscard]] const accrete::LowRankMatrix<Scalar>& factors() const noexcept {
+    if constexpr (has_base) {
+      return weight_.low_rank();
+    } else {
+      return weight_;
+    }
+  }
+
   /// How many columns count; the policy that grows them decides it.
   [[nodiscard]] Index rank() const noexcept { return rank_; }
   void set_rank(Index rank) noexcept { rank_ = rank; }
@@ -132,6 +139,10 @@ class FactoredWeight {
 
   [[nodiscard]] Index rows() const noexcept { return weight_.rows(); }
   [[nodiscard]] Index cols() const noexcept { return weight_.cols(); }
+  /// Scalars in the factors and in the base.
+  [[nodiscard]] Index parameter_count() const noexcept {
+    return (rows() + cols()) * weight_.rank() + (has_base ? rows() * cols() : 0);
+  }
   /// FLOPs of forward and backward for one column of x. W0 has no gradient.
   [[nodiscard]] double flops() const noexcept {
     const double factors = 6.0 * static_cast<double>((rows() + cols()) * weight_.rank());

@@ -59,7 +59,9 @@ TEST_CASE("Gpt: a token changes no logit before it, to the last bit") {
 TEST_CASE("Gpt: without weights the loss is log V") {
   Gpt<double> model(tiny_config(), 3);
   model.for_each_parameter([](const Parameter<double>& p) {
-    if (p.name == "wte.weight") { std::fill_n(p.value.data, p.value.size(), 0.0); }
+    if (p.name == "wte.weight") {
+      std::fill_n(p.value.data, p.value.size(), 0.0);
+    }
   });
   const auto tokens = random_tokens(8, 11, 1);
   CHECK(model.forward(tokens, tokens, 1, 8) == doctest::Approx(std::log(11.0)).epsilon(1e-14));
@@ -70,9 +72,8 @@ TEST_CASE("Gpt: gradients accumulate until they are cleared") {
   const auto tokens = random_tokens(8, 11, 1);
   const auto norms = [&] {
     std::vector<double> values;
-    model.for_each_parameter([&](const Parameter<double>& p) {
-      values.push_back(copy<double>(p.gradient).norm());
-    });
+    model.for_each_parameter(
+        [&](const Parameter<double>& p) { values.push_back(copy<double>(p.gradient).norm()); });
     return values;
   };
   model.forward(tokens, tokens, 1, 8);
@@ -81,9 +82,13 @@ TEST_CASE("Gpt: gradients accumulate until they are cleared") {
   model.forward(tokens, tokens, 1, 8);
   model.backward();
   const auto twice = norms();
-  for (std::size_t i = 0; i < once.size(); ++i) { CHECK(twice[i] == doctest::Approx(2 * once[i])); }
+  for (std::size_t i = 0; i < once.size(); ++i) {
+    CHECK(twice[i] == doctest::Approx(2 * once[i]));
+  }
   model.zero_gradients();
-  for (const double norm : norms()) { CHECK(norm == 0); }
+  for (const double norm : norms()) {
+    CHECK(norm == 0);
+  }
 }
 
 TEST_CASE("Gpt: bad input is refused with a reason") {
@@ -171,8 +176,12 @@ TEST_CASE("Gpt: low-rank weights of full rank compute and learn what dense ones 
   low_rank.for_each_parameter([&](const Parameter<double>& p) {
     CAPTURE(p.name);
     const std::string dense_name = p.name.substr(0, p.name.find("_u"));
-    if (p.name.ends_with("weight_v")) { return; }
-    if (p.name.ends_with("weight_u") && p.value.rows == p.value.cols) { return; }
+    if (p.name.ends_with("weight_v")) {
+      return;
+    }
+    if (p.name.ends_with("weight_u") && p.value.rows == p.value.cols) {
+      return;
+    }
     const auto expected = copy<double>(of_dense.at(dense_name).gradient);
     CHECK((copy<double>(p.gradient) - expected).norm() < 1e-12 * expected.norm());
   });
@@ -186,10 +195,14 @@ TEST_CASE("Gpt: merging the update into its base keeps the logits") {
   const Matrix<float> before = copy(model.logits());
 
   model.for_each_factored([](const std::string&, auto& weight) {
-    if constexpr (requires { weight.matrix().merge(); }) { weight.matrix().merge(); }
+    if constexpr (requires { weight.matrix().merge(); }) {
+      weight.matrix().merge();
+    }
   });
 
   model.forward(tokens, {}, 2, 8);
-  for (const LayerRank& layer : model.ranks()) { CHECK(layer.columns == 0); }
+  for (const LayerRank& layer : model.ranks()) {
+    CHECK(layer.columns == 0);
+  }
   CHECK((copy(model.logits()) - before).cwiseAbs().maxCoeff() < 1e-5F);
 }

@@ -48,7 +48,9 @@ TEST_CASE("LayerNorm: gradients agree with finite differences") {
   for (const bool with_bias : {false, true}) {
     LayerNorm<double> norm(width, with_bias);
     norm.weight = random_matrix(width, 1, 3);
-    if (with_bias) { norm.bias = random_matrix(width, 1, 4); }
+    if (with_bias) {
+      norm.bias = random_matrix(width, 1, 4);
+    }
     Matrix<double> x = random_matrix(width, tokens, 1);
     const Matrix<double> dy = random_matrix(width, tokens, 2);
     Matrix<double> y, dx = Matrix<double>::Constant(width, tokens, 7.0);
@@ -65,14 +67,18 @@ TEST_CASE("LayerNorm: gradients agree with finite differences") {
     CHECK(twice.isApprox(2 * dx, 1e-14));
     CHECK(gradient_error(x, dx, loss) < 1e-9);
     CHECK(gradient_error(norm.weight, norm.weight_gradient / 2, loss) < 1e-9);
-    if (with_bias) { CHECK(gradient_error(norm.bias, norm.bias_gradient / 2, loss) < 1e-9); }
+    if (with_bias) {
+      CHECK(gradient_error(norm.bias, norm.bias_gradient / 2, loss) < 1e-9);
+    }
   }
 }
 
 TEST_CASE("GELU: float follows the exact function within its rounding") {
   const Index count = 200001;
   Matrix<float> x(count, 1);
-  for (Index i = 0; i < count; ++i) { x(i) = static_cast<float>(i - 100000) * 1.4e-4F; }
+  for (Index i = 0; i < count; ++i) {
+    x(i) = static_cast<float>(i - 100000) * 1.4e-4F;
+  }
 
   Matrix<float> y;
   gelu_forward(x, y);
@@ -86,7 +92,9 @@ TEST_CASE("GELU: float follows the exact function within its rounding") {
     const double density = std::exp(-0.5 * v * v) / std::sqrt(2 * M_PI);
     worst = std::max(worst, std::abs(y(i) - v * phi) / std::max(1.0, std::abs(v)));
     worst_slope = std::max(worst_slope, std::abs(slope(i) - (phi + v * density)));
-    if (v < 0 && v > -5) { worst_tail = std::max(worst_tail, std::abs(y(i) / (v * phi) - 1)); }
+    if (v < 0 && v > -5) {
+      worst_tail = std::max(worst_tail, std::abs(y(i) / (v * phi) - 1));
+    }
   }
   CHECK(worst < 1.5e-7);
   CHECK(worst_slope < 2.5e-7);

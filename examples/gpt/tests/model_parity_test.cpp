@@ -21,10 +21,13 @@ template <class Scalar>
 struct ReferenceCase {
   explicit ReferenceCase(const std::string& name)
       : file(fs::path(__FILE__).parent_path().parent_path() / "parity" / (name + ".safetensors")),
-        batch(number("batch")), model(config(), 1) {
+        batch(number("batch")),
+        model(config(), 1) {
     if (model.config().weights == WeightKind::inrank) {
       auto ranks = model.ranks();
-      for (LayerRank& layer : ranks) { layer.rank = layer.columns = number("rank"); }
+      for (LayerRank& layer : ranks) {
+        layer.rank = layer.columns = number("rank");
+      }
       model.set_ranks(ranks);
     }
     model.for_each_parameter([&](const Parameter<Scalar>& p) {
@@ -51,7 +54,7 @@ struct ReferenceCase {
     config.context = number("context");
     config.vocabulary = number("vocabulary");
     config.bias = file.metadata().at("bias") == "true";
-    if (file.metadata().at("weights") == "low_rank") { 
+    if (file.metadata().at("weights") == "low_rank") {
       config.weights = WeightKind::inrank;
       config.warmup = 1000; // no growth within the ten steps
     }
@@ -94,13 +97,15 @@ template <class Scalar>
 void check_forward_and_gradients(const std::string& name, const Tolerances& tolerance) {
   ReferenceCase<Scalar> reference(name);
   auto& model = reference.model;
-  const double loss = model.forward(reference.tokens, reference.targets, reference.batch,
-                                    model.config().context);
+  const double loss =
+      model.forward(reference.tokens, reference.targets, reference.batch, model.config().context);
   model.backward();
 
-  const auto expected = reference.tensor("expected.logits", model.logits().rows, model.logits().cols);
+  const auto expected =
+      reference.tensor("expected.logits", model.logits().rows, model.logits().cols);
   CHECK(relative_error(dense(model.logits()), expected) < tolerance.logits);
-  CHECK(loss == doctest::Approx(reference.tensor("expected.loss", 1, 1)(0)).epsilon(tolerance.loss));
+  CHECK(loss ==
+        doctest::Approx(reference.tensor("expected.loss", 1, 1)(0)).epsilon(tolerance.loss));
   model.for_each_parameter([&](const Parameter<Scalar>& p) {
     CAPTURE(p.name);
     CHECK(p.is_trained() == reference.file.contains("grad." + p.name));
@@ -122,15 +127,17 @@ void check_ten_steps(const std::string& name, const Tolerances& tolerance) {
   const auto losses = reference.tensor("expected.losses", 10, 1);
   const auto norms = reference.tensor("expected.gradient_norms", 10, 1);
   for (Index i = 0; i < 10; ++i) {
-    const StepResult result = trainer.step(reference.tokens, reference.targets, reference.batch,
-                                           model.config().context);
+    const StepResult result =
+        trainer.step(reference.tokens, reference.targets, reference.batch, model.config().context);
     CHECK(result.loss == doctest::Approx(losses(i)).epsilon(tolerance.losses));
     CHECK(result.grad_norm == doctest::Approx(norms(i)).epsilon(tolerance.losses));
   }
   if (std::is_same_v<Scalar, double>) {
     model.for_each_parameter([&](const Parameter<Scalar>& p) {
       CAPTURE(p.name);
-      if (!p.is_trained()) { return; }
+      if (!p.is_trained()) {
+        return;
+      }
       const auto expected = reference.tensor("final." + p.name, p.value.rows, p.value.cols);
       // AdamW divides the keys' vanishing bias gradients by their own size.
       if (p.name.find("c_attn.bias") == std::string::npos) {

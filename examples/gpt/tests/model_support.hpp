@@ -12,9 +12,8 @@ template <class Scalar = double>
 Matrix<Scalar> random_matrix(Index rows, Index cols, unsigned seed) {
   std::mt19937 random(seed);
   std::normal_distribution<double> normal;
-  return Matrix<Scalar>::NullaryExpr(rows, cols, [&](Index, Index) {
-    return static_cast<Scalar>(normal(random));
-  });
+  return Matrix<Scalar>::NullaryExpr(
+      rows, cols, [&](Index, Index) { return static_cast<Scalar>(normal(random)); });
 }
 
 inline GptConfig tiny_config(WeightKind weights = WeightKind::full,
@@ -37,7 +36,9 @@ template <class Scalar>
 Matrix<Scalar> copy(accrete::View<const Scalar> view) {
   Matrix<Scalar> result(view.rows, view.cols);
   for (Index j = 0; j < view.cols; ++j) {
-    for (Index i = 0; i < view.rows; ++i) { result(i, j) = view(i, j); }
+    for (Index i = 0; i < view.rows; ++i) {
+      result(i, j) = view(i, j);
+    }
   }
   return result;
 }
@@ -48,11 +49,14 @@ template <class Model>
 void disturb(Model& model, double deviation) {
   unsigned seed = 0;
   model.for_each_parameter([&](const auto& p) {
-    if (!p.is_trained()) { return; }
+    if (!p.is_trained()) {
+      return;
+    }
     const auto noise = random_matrix(p.value.rows, p.value.cols, ++seed);
     for (Index j = 0; j < noise.cols(); ++j) {
       for (Index i = 0; i < noise.rows(); ++i) {
-        p.value(i, j) += static_cast<std::remove_cvref_t<decltype(p.value(0, 0))>>(deviation * noise(i, j));
+        p.value(i, j) +=
+            static_cast<std::remove_cvref_t<decltype(p.value(0, 0))>>(deviation * noise(i, j));
       }
     }
   });
@@ -61,7 +65,9 @@ void disturb(Model& model, double deviation) {
 inline std::vector<int> random_tokens(Index count, Index vocabulary, unsigned seed) {
   std::mt19937 random(seed);
   std::vector<int> tokens(static_cast<std::size_t>(count));
-  for (int& token : tokens) { token = static_cast<int>(random() % static_cast<unsigned>(vocabulary)); }
+  for (int& token : tokens) {
+    token = static_cast<int>(random() % static_cast<unsigned>(vocabulary));
+  }
   return tokens;
 }
 

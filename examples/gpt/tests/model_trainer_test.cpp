@@ -37,7 +37,9 @@ GptConfig growing(WeightKind weights) {
 template <class Scalar>
 struct Training {
   explicit Training(const GptConfig& config, std::uint64_t seed = 3)
-      : model(config, seed), trainer(model, fast()), tokens(random_tokens(batch * length, 11, 1)),
+      : model(config, seed),
+        trainer(model, fast()),
+        tokens(random_tokens(batch * length, 11, 1)),
         targets(random_tokens(batch * length, 11, 2)) {}
 
   StepResult step() { return trainer.step(tokens, targets, batch, length); }
@@ -74,7 +76,9 @@ TEST_CASE("Trainer: every kind of weight learns one batch by heart") {
     Training<float> run(growing(weights));
     const double first = run.step().loss;
     double last = first;
-    for (int i = 0; i < 150; ++i) { last = run.step().loss; }
+    for (int i = 0; i < 150; ++i) {
+      last = run.step().loss;
+    }
     CHECK(first == doctest::Approx(std::log(11.0)).epsilon(0.02));
     CHECK(last < 0.5 * first);
   }
@@ -117,14 +121,20 @@ TEST_CASE("Trainer: ranks grow, keep their buffer and never shrink") {
 
 TEST_CASE("Trainer: the rank search ends with the buffer's columns gone") {
   Training<double> run(growing(WeightKind::inrank_efficient));
-  for (int i = 0; i < 20; ++i) { run.step(); }
-  for (const LayerRank& layer : run.model.ranks()) { CHECK(layer.columns == layer.rank + 3); }
+  for (int i = 0; i < 20; ++i) {
+    run.step();
+  }
+  for (const LayerRank& layer : run.model.ranks()) {
+    CHECK(layer.columns == layer.rank + 3);
+  }
 
   const StepResult last = run.step();
 
   CHECK(last.rank_changes.size() == 4);
   const auto found = run.model.ranks();
-  for (const LayerRank& layer : found) { CHECK(layer.columns == layer.rank); }
+  for (const LayerRank& layer : found) {
+    CHECK(layer.columns == layer.rank);
+  }
   for (int i = 0; i < 10; ++i) {
     CHECK(std::isfinite(run.step().loss));
     CHECK(run.model.ranks().front().rank == found.front().rank);
@@ -134,7 +144,9 @@ TEST_CASE("Trainer: the rank search ends with the buffer's columns gone") {
 TEST_CASE("Trainer: growth changes no logit") {
   for (const WeightKind weights : {WeightKind::inrank, WeightKind::inrank_efficient}) {
     Training<float> run(growing(weights));
-    for (int i = 0; i < 3; ++i) { run.step(); }
+    for (int i = 0; i < 3; ++i) {
+      run.step();
+    }
     run.model.forward(run.tokens, {}, batch, length);
     const Matrix<float> before = copy(run.model.logits());
 
@@ -153,7 +165,9 @@ TEST_CASE("Trainer: a run continues from its saved state, to the last bit") {
   for (const WeightKind weights : weight_kinds) {
     CAPTURE(static_cast<int>(weights));
     Training<float> run(growing(weights));
-    for (int i = 0; i < 25; ++i) { run.step(); }
+    for (int i = 0; i < 25; ++i) {
+      run.step();
+    }
 
     const auto ranks = run.model.ranks();
     const auto tensors = run.tensors();
@@ -167,7 +181,9 @@ TEST_CASE("Trainer: a run continues from its saved state, to the last bit") {
       REQUIRE(from.rows() == to.rows);
       REQUIRE(from.cols() == to.cols);
       for (Index j = 0; j < to.cols; ++j) {
-        for (Index i = 0; i < to.rows; ++i) { to(i, j) = from(i, j); }
+        for (Index i = 0; i < to.rows; ++i) {
+          to(i, j) = from(i, j);
+        }
       }
     };
     resumed.model.for_each_parameter(
@@ -177,7 +193,9 @@ TEST_CASE("Trainer: a run continues from its saved state, to the last bit") {
     });
     resumed.trainer.set_step_count(25);
 
-    for (int i = 0; i < 3; ++i) { CHECK(run.step().loss == resumed.step().loss); }
+    for (int i = 0; i < 3; ++i) {
+      CHECK(run.step().loss == resumed.step().loss);
+    }
     CHECK(run.tensors() == resumed.tensors());
   }
 }

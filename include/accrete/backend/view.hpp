@@ -91,36 +91,42 @@ inline constexpr bool is_viewable = (static_cast<int>(Derived::Flags) & Eigen::D
                                     (static_cast<int>(Derived::InnerStrideAtCompileTime) == 1 ||
                                      static_cast<int>(Derived::IsVectorAtCompileTime) != 0);
 
-template <class Scalar, class Derived>
-View<Scalar> view_of_direct(Scalar* data, const Derived& m) noexcept {
-  static_assert(is_viewable<Derived>,
+template <class Derived>
+auto view_of_direct(Derived& m) noexcept {
+  using Object = std::remove_const_t<Derived>;
+  static_assert(is_viewable<Object>,
                 "accrete: a view needs memory with unit inner stride; evaluate the expression or "
                 "use a column block");
-  if constexpr (Derived::RowsAtCompileTime == 1) {
-    return {data, 1, m.cols(), m.innerStride(), Order::column_major};
-  } else if constexpr (Derived::ColsAtCompileTime == 1) {
-    const bool dense = m.innerStride() == 1;
-    return {data, m.rows(), 1, dense ? m.rows() : m.innerStride(),
-            dense ? Order::column_major : Order::row_major};
-  } else {
-    return {data, m.rows(), m.cols(), m.outerStride(),
-            Derived::IsRowMajor ? Order::row_major : Order::column_major};
+  if constexpr (is_viewable<Object>) {
+    using Result = View<std::remove_pointer_t<decltype(m.data())>>;
+    if constexpr (Object::RowsAtCompileTime == 1) {
+      return Result{m.data(), 1, m.cols(), m.innerStride(), Order::column_major};
+    } else if constexpr (Object::ColsAtCompileTime == 1) {
+      const bool dense = m.innerStride() == 1;
+      return Result{m.data(), m.rows(), 1, dense ? m.rows() : m.innerStride(),
+                    dense ? Order::column_major : Order::row_major};
+    } else {
+      return Result{m.data(), m.rows(), m.cols(), m.outerStride(),
+                    Object::IsRowMajor ? Order::row_major : Order::column_major};
+    }
   }
 }
 
 } // namespace detail
 
 /// View of an Eigen object that lies in memory: matrix, vector, block of columns or rows, Map, Ref,
-/// transpose of one.
+/// transpose of one. The entries are writable where the object's are.
 template <class Derived>
 [[nodiscard]] auto view_of(const Eigen::DenseBase<Derived>& m) noexcept {
-  return detail::view_of_direct<const typename Derived::Scalar>(m.derived().data(), m.derived());
+  return detail::view_of_direct(m.derived());
 }
-
 template <class Derived>
 [[nodiscard]] auto view_of(Eigen::DenseBase<Derived>& m) noexcept {
-  using Pointee = std::remove_pointer_t<decltype(m.derived().data())>;
-  return detail::view_of_direct<Pointee>(m.derived().data(), m.derived());
+  return detail::view_of_direct(m.derived());
+}
+template <class Derived>
+[[nodiscard]] auto view_of(Eigen::DenseBase<Derived>&& m) noexcept {
+  return detail::view_of_direct(m.derived());
 }
 
 ACCRETE_END_NAMESPACE

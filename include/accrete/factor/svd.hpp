@@ -5,6 +5,7 @@
 #include <accrete/matrix/low_rank_matrix.hpp>
 
 #include <algorithm>
+#include <concepts>
 #include <type_traits>
 #include <vector>
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/backend/workspace.hpp>
 #include <accrete/matrix/cumulative_update.hpp>
 
 #include <type_traits>

@@ -4,135 +4,158 @@
 #include <accrete/expr/nodes.hpp>
 
 #include <array>
-#include <utility>
 #include <vector>
 
 ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
-struct CanonicalSum;
-
-/// Factor of a product: a leaf, or a sum that the planner distributes or materialises.
-struct CanonicalFactor {
+/// Node of a canonical form: a sum has terms, a term has factors, a factor is an operand or again
+/// a sum. Children form a list through `next`; -1 is no node.
+struct CanonicalNode {
   Index rows = 0;
   Index cols = 0;
-  int leaf = -1;                 // index of the operand, or -1 for a sum
-  std::vector<CanonicalSum> sum; // one element for a sum
-};
-
-/// coefficients * factors[0] * factors[1] * ...
-struct CanonicalTerm {
-  std::vector<int> coefficients; // slots, multiplied at execution
-  std::vector<CanonicalFactor> factors;
-
-  /// An inner dimension is zero, so the term is the zero matrix.
-  [[nodiscard]] bool is_zero() const noexcept {
-    for (std::size_t i = 0; i + 1 < factors.size(); ++i) {
-      if (factors[i].cols == 0) {
-        return true;
-      }
-    }
-    return false;
-  }
+  int leaf = -1;  ///< of a factor: number of the operand, or -1 for a sum
+  int slots = -1; ///< of a term: list of coefficients; their number stands in `leaf`
+  int first = -1; ///< of a sum: first term; of a term: first factor; of a factor: its sum
+  int next = -1;
 };
 
 /// Sum of product chains: what every expression is reduced to before planning. Nested sums and
-/// products are flattened, transposes stand at the leaves, scales at the terms.
-struct CanonicalSum {
-  Index rows = 0;
-  Index cols = 0;
-  std::vector<CanonicalTerm> terms;
-};
-
-/// Writes down the canonical form, numbering leaves and coefficients in the order of `gather`.
-class Canonicalizer {
+/// products are flattened, transposes stand at the operands, coefficients at the terms. All nodes
+/// lie in one array.
+class CanonicalForm {
  public:
+  template <class Node>
+  explicit CanonicalForm(const Node& expression) {
+    nodes_.reserve(8 * (Node::leaf_count + Node::coefficient_count));
+    root_ = read<false>(expression);
+  }
+
+  [[nodiscard]] int root() const noexcept { return root_; }
+  [[nodiscard]] int leaf_count() const noexcept { return leaves_; }
+  [[nodiscard]] const CanonicalNode& operator[](int node) const noexcept {
+    return nodes_[static_cast<std::size_t>(node)];
+  }
+
+ private:
+  // Leaves and coefficients are numbered in the order in which Gathered collects them.
+
   template <bool transposed, class Holder, class Backend>
-  CanonicalSum read(const Dense<Holder, Backend>& leaf) {
-    CanonicalFactor factor;
-    factor.rows = transposed ? leaf.cols() : leaf.rows();
-    factor.cols = transposed ? leaf.rows() : leaf.cols();
-    factor.leaf = leaves_++;
-    CanonicalSum sum{factor.rows, factor.cols, {}};
-    sum.terms.push_back({{}, {std::move(factor)}});
-    return sum;
+  int read(const Dense<Holder, Backend>& leaf) {
+    const Index rows = transposed ? leaf.cols() : leaf.rows();
+    const Index cols = transposed ? leaf.rows() : leaf.cols();
+    const int factor = add(rows, cols);
+    at(factor).leaf = leaves_++;
+    return sum_of_term(rows, cols, factor);
   }
 
   template <bool transposed, class Operand>
-  CanonicalSum read(const Transposed<Operand>& node) {
+  int read(const Transposed<Operand>& node) {
     return read<!transposed>(node.operand());
   }
 
   template <bool transposed, class Operand>
-  CanonicalSum read(const Scaled<Operand>& node) {
+  int read(const Scaled<Operand>& node) {
     const int slot = coefficients_++;
-    CanonicalSum sum = read<transposed>(node.operand());
-    for (CanonicalTerm& term : sum.terms) {
-      term.coefficients.push_back(slot);
+    const int sum = read<transposed>(node.operand());
+    for (int term = at(sum).first; term >= 0; term = at(term).next) {
+      const int entry = add(0, 0);
+      at(entry).leaf = slot;
+      at(entry).next = at(term).slots;
+      at(term).slots = entry;
     }
     return sum;
   }
 
   template <bool transposed, class Left, class Right>
-  CanonicalSum read(const Sum<Left, Right>& node) {
-    CanonicalSum sum = read<transposed>(node.left());
-    CanonicalSum right = read<transposed>(node.right());
-    for (CanonicalTerm& term : right.terms) {
-      sum.terms.push_back(std::move(term));
-    }
-    return sum;
+  int read(const Sum<Left, Right>& node) {
+    const int left = read<transposed>(node.left());
+    const int right = read<transposed>(node.right());
+    at(last(at(left).first)).next = at(right).first;
+    return left;
   }
 
   template <bool transposed, class Left, class Right>
-  CanonicalSum read(const Product<Left, Right>& node) {
+  int read(const Product<Left, Right>& node) {
     if constexpr (transposed) {
-      CanonicalSum first = read<true>(node.right());
-      return multiply(std::move(first), read<true>(node.left()));
+      const int first = read<true>(node.right());
+      return multiply(first, read<true>(node.left()));
     } else {
-      CanonicalSum first = read<false>(node.left());
-      return multiply(std::move(first), read<false>(node.right()));
+      const int first = read<false>(node.left());
+      return multiply(first, read<false>(node.right()));
     }
   }
 
   template <bool transposed, class U, class V>
-  CanonicalSum read(const Outer<U, V>& node) {
+  int read(const Outer<U, V>& node) {
     if constexpr (transposed) {
-      CanonicalSum first = read<false>(node.v());
-      return multiply(std::move(first), read<true>(node.u()));
+      const int first = read<false>(node.v());
+      return multiply(first, read<true>(node.u()));
     } else {
-      CanonicalSum first = read<false>(node.u());
-      return multiply(std::move(first), read<true>(node.v()));
+      const int first = read<false>(node.u());
+      return multiply(first, read<true>(node.v()));
     }
   }
 
- private:
-  static CanonicalSum multiply(CanonicalSum left, CanonicalSum right) {
-    CanonicalSum product{left.rows, right.cols, {}};
-    CanonicalTerm term;
-    append(term, std::move(left));
-    append(term, std::move(right));
-    product.terms.push_back(std::move(term));
+  CanonicalNode& at(int node) noexcept { return nodes_[static_cast<std::size_t>(node)]; }
+
+  int add(Index rows, Index cols) {
+    CanonicalNode node;
+    node.rows = rows;
+    node.cols = cols;
+    nodes_.push_back(node);
+    return static_cast<int>(nodes_.size()) - 1;
+  }
+
+  int last(int node) noexcept {
+    while (at(node).next >= 0) {
+      node = at(node).next;
+    }
+    return node;
+  }
+
+  int sum_of_term(Index rows, Index cols, int factor) {
+    const int term = add(rows, cols);
+    at(term).first = factor;
+    const int sum = add(rows, cols);
+    at(sum).first = term;
+    return sum;
+  }
+
+  /// A sum as the only term of a product: its factors where it has one term, itself otherwise.
+  int as_term(int sum) {
+    const int term = at(sum).first;
+    if (at(term).next < 0) {
+      return term;
+    }
+    const int factor = add(at(sum).rows, at(sum).cols);
+    at(factor).first = sum;
+    const int product = add(at(sum).rows, at(sum).cols);
+    at(product).first = factor;
     return product;
   }
 
-  static void append(CanonicalTerm& term, CanonicalSum operand) {
-    if (operand.terms.size() == 1) {
-      CanonicalTerm& only = operand.terms.front();
-      term.coefficients.insert(term.coefficients.end(), only.coefficients.begin(),
-                               only.coefficients.end());
-      for (CanonicalFactor& factor : only.factors) {
-        term.factors.push_back(std::move(factor));
-      }
-      return;
+  int multiply(int left, int right) {
+    const Index rows = at(left).rows;
+    const Index cols = at(right).cols;
+    const int term = as_term(left);
+    const int other = as_term(right);
+    at(last(at(term).first)).next = at(other).first;
+    if (at(term).slots < 0) {
+      at(term).slots = at(other).slots;
+    } else {
+      at(last(at(term).slots)).next = at(other).slots;
     }
-    CanonicalFactor factor;
-    factor.rows = operand.rows;
-    factor.cols = operand.cols;
-    factor.sum.push_back(std::move(operand));
-    term.factors.push_back(std::move(factor));
+    at(term).rows = rows;
+    at(term).cols = cols;
+    const int sum = add(rows, cols);
+    at(sum).first = term;
+    return sum;
   }
 
+  std::vector<CanonicalNode> nodes_;
+  int root_ = -1;
   int leaves_ = 0;
   int coefficients_ = 0;
 };
@@ -188,11 +211,6 @@ class Gathered {
   std::size_t next_leaf_ = 0;
   std::size_t next_coefficient_ = 0;
 };
-
-template <class Node>
-CanonicalSum canonical_form(const Node& node) {
-  return Canonicalizer().read<false>(node);
-}
 
 template <class Node>
 auto gather_operands(const Node& node) {

@@ -4,11 +4,9 @@
 #include <accrete/backend/backend.hpp>
 #include <accrete/plan/plan.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <span>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -16,14 +14,15 @@ ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
-/// Plans by the type of the expression and the shapes of its operands. A lookup allocates nothing.
+/// Plans by the type of the expression and the shapes of its operands, sorted by a hash of both. A
+/// lookup allocates nothing.
 class PlanCache {
  public:
   [[nodiscard]] const Plan* find(const void* type, std::span<const Index> shapes) const {
-    const auto [first, last] = entries_.equal_range(hash(type, shapes));
-    for (auto it = first; it != last; ++it) {
-      if (it->second.type == type && std::ranges::equal(it->second.shapes, shapes)) {
-        return it->second.plan.get();
+    const std::size_t key = hash(type, shapes);
+    for (std::size_t i = lower_bound(key); i < entries_.size() && entries_[i].hash == key; ++i) {
+      if (entries_[i].matches(type, shapes)) {
+        return entries_[i].plan.get();
       }
     }
     return nullptr;
@@ -33,9 +32,15 @@ class PlanCache {
     if (entries_.size() >= capacity) {
       entries_.clear();
     }
-    Entry entry{
-        type, {shapes.begin(), shapes.end()}, std::make_unique<const Plan>(std::move(plan))};
-    return *entries_.emplace(hash(type, shapes), std::move(entry))->second.plan;
+    Entry entry;
+    entry.hash = hash(type, shapes);
+    entry.type = type;
+    entry.shapes.assign(shapes.begin(), shapes.end());
+    entry.plan.reset(new Plan(static_cast<Plan&&>(plan)));
+    const Plan& result = *entry.plan;
+    const auto position = static_cast<std::ptrdiff_t>(lower_bound(entry.hash));
+    entries_.insert(entries_.begin() + position, static_cast<Entry&&>(entry));
+    return result;
   }
 
   void clear() { entries_.clear(); }
@@ -46,10 +51,37 @@ class PlanCache {
   static constexpr std::size_t capacity = 4096;
 
   struct Entry {
-    const void* type;
+    std::size_t hash = 0;
+    const void* type = nullptr;
     std::vector<Index> shapes;
     std::unique_ptr<const Plan> plan;
+
+    [[nodiscard]] bool matches(const void* wanted, std::span<const Index> sizes) const {
+      if (type != wanted || shapes.size() != sizes.size()) {
+        return false;
+      }
+      for (std::size_t i = 0; i < sizes.size(); ++i) {
+        if (shapes[i] != sizes[i]) {
+          return false;
+        }
+      }
+      return true;
+    }
   };
+
+  [[nodiscard]] std::size_t lower_bound(std::size_t key) const noexcept {
+    std::size_t first = 0;
+    std::size_t last = entries_.size();
+    while (first < last) {
+      const std::size_t middle = (first + last) / 2;
+      if (entries_[middle].hash < key) {
+        first = middle + 1;
+      } else {
+        last = middle;
+      }
+    }
+    return first;
+  }
 
   static std::size_t hash(const void* type, std::span<const Index> shapes) noexcept {
     auto value = reinterpret_cast<std::size_t>(type);
@@ -60,7 +92,7 @@ class PlanCache {
     return value;
   }
 
-  std::unordered_multimap<std::size_t, Entry> entries_;
+  std::vector<Entry> entries_;
 };
 
 } // namespace detail
@@ -70,7 +102,7 @@ class PlanCache {
 template <class Backend = Cpu>
 class Context {
  public:
-  Context() : model_(std::make_shared<const RooflineModel>()) {}
+  Context() : model_(new RooflineModel) {}
   explicit Context(std::shared_ptr<const CostModel> model) : model_(std::move(model)) {}
 
   [[nodiscard]] Device<Backend>& device() noexcept { return device_; }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/backend/workspace.hpp>
 #include <accrete/expr/operators.hpp>
 #include <accrete/plan/context.hpp>
 #include <accrete/plan/planner.hpp>
@@ -30,8 +31,9 @@ const Plan& plan_of(Context<Backend>& context, const Node& node, const Operands&
   if (const Plan* known = context.plans().find(type, shapes)) {
     return *known;
   }
-  Planner planner(context.cost_model(), static_cast<int>(sizeof(typename Node::Scalar)));
-  return context.plans().insert(type, shapes, planner.plan(canonical_form(node)));
+  const CanonicalForm form(node);
+  Planner planner(context.cost_model(), static_cast<int>(sizeof(typename Node::Scalar)), form);
+  return context.plans().insert(type, shapes, planner.plan());
 }
 
 /// target = alpha * (value of the plan) + beta * target. Allocates nothing once the workspace has
@@ -60,7 +62,8 @@ void execute(Context<Backend>& context, const Plan& plan, const Operands& operan
     const bool final = step.result.kind == PlanOperand::Kind::destination;
     const View<Scalar> result = final ? target : temporary(step.result.index);
     Scalar a = final ? alpha : Scalar{1};
-    for (const int slot : step.coefficients) {
+    for (int i = step.first_slot; i < step.first_slot + step.slot_count; ++i) {
+      const int slot = plan.slots[static_cast<std::size_t>(i)];
       a *= operands.coefficients[static_cast<std::size_t>(slot)];
     }
     const Scalar b = step.accumulate ? Scalar{1} : (final ? beta : Scalar{0});

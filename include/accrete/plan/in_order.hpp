@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/backend/workspace.hpp>
 #include <accrete/plan/evaluate.hpp>
 
 ACCRETE_BEGIN_NAMESPACE

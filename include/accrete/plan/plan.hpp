@@ -8,7 +8,6 @@
 #include <ostream>
 #include <sstream>
 #include <string>
-#include <utility>
 #include <vector>
 
 ACCRETE_BEGIN_NAMESPACE
@@ -31,8 +30,9 @@ struct PlanStep {
   Index m = 0;
   Index n = 0;
   Index k = 1;
-  bool accumulate = false;       ///< adds to what an earlier step wrote
-  std::vector<int> coefficients; ///< slots whose product scales the step
+  bool accumulate = false; ///< adds to what an earlier step wrote
+  int first_slot = 0;      ///< coefficients that scale the step, in Plan::slots
+  int slot_count = 0;
   double predicted_seconds = 0.0;
 
   [[nodiscard]] KernelCall call(int scalar_bytes) const {
@@ -42,7 +42,8 @@ struct PlanStep {
   bool operator==(const PlanStep& other) const {
     return kernel == other.kernel && left == other.left && right == other.right &&
            result == other.result && m == other.m && n == other.n && k == other.k &&
-           accumulate == other.accumulate && coefficients == other.coefficients;
+           accumulate == other.accumulate && first_slot == other.first_slot &&
+           slot_count == other.slot_count;
   }
 };
 
@@ -50,9 +51,19 @@ struct PlanStep {
 struct PlanTemporary {
   Index rows = 0;
   Index cols = 0;
-  Index offset = 0; ///< in scalars
+  Index offset = 0;   ///< in scalars
+  int first_step = 0; ///< that uses it
+  int last_step = -1;
 
   bool operator==(const PlanTemporary&) const = default;
+};
+
+/// Shape of an operand.
+struct PlanShape {
+  Index rows = 0;
+  Index cols = 0;
+
+  bool operator==(const PlanShape&) const = default;
 };
 
 /// How one expression is evaluated: a value that can be compared, printed and executed many times.
@@ -60,9 +71,10 @@ struct Plan {
   Index rows = 0;
   Index cols = 0;
   int scalar_bytes = 4;
-  std::vector<std::pair<Index, Index>> leaf_shapes;
+  std::vector<PlanShape> leaf_shapes;
   std::vector<PlanTemporary> temporaries;
   std::vector<PlanStep> steps;
+  std::vector<int> slots; ///< coefficients of the steps
   Index workspace_scalars = 0;
 
   [[nodiscard]] double flops() const noexcept {
@@ -118,11 +130,11 @@ inline std::string operand_name(const PlanOperand& operand) {
   return name.str();
 }
 
-inline std::string step_formula(const PlanStep& step) {
+inline std::string step_formula(const Plan& plan, const PlanStep& step) {
   std::ostringstream text;
   text << operand_name(step.result) << (step.accumulate ? " += " : " = ");
-  for (const int slot : step.coefficients) {
-    text << 'c' << slot + 1 << ' ';
+  for (int i = step.first_slot; i < step.first_slot + step.slot_count; ++i) {
+    text << 'c' << plan.slots[static_cast<std::size_t>(i)] + 1 << ' ';
   }
   text << operand_name(step.left);
   if (step.right.kind != PlanOperand::Kind::none) {
@@ -145,8 +157,8 @@ inline std::string Plan::text() const {
   out << "result " << rows << " x " << cols;
   for (std::size_t i = 0; i < leaf_shapes.size(); ++i) {
     out << (i == 0 ? ", operands " : ", ")
-        << detail::operand_name({Operand::leaf, static_cast<int>(i)}) << ' ' << leaf_shapes[i].first
-        << " x " << leaf_shapes[i].second;
+        << detail::operand_name({Operand::leaf, static_cast<int>(i)}) << ' ' << leaf_shapes[i].rows
+        << " x " << leaf_shapes[i].cols;
   }
   out << "\n  " << std::left << std::setw(22) << "step" << std::setw(9) << "kernel" << std::setw(20)
       << "m x n x k"
@@ -158,7 +170,7 @@ inline std::string Plan::text() const {
     if (step.right.kind != Operand::none) {
       size << " x " << step.k;
     }
-    out << "  " << std::left << std::setw(22) << detail::step_formula(step) << std::setw(9)
+    out << "  " << std::left << std::setw(22) << detail::step_formula(*this, step) << std::setw(9)
         << kernel_name(step.kernel) << std::setw(20) << size.str();
     detail::write_costs(out, call.flops(), call.bytes(), step.predicted_seconds);
   }

@@ -4,10 +4,8 @@
 #include <accrete/plan/canonical.hpp>
 #include <accrete/plan/plan.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <limits>
-#include <utility>
 #include <vector>
 
 ACCRETE_BEGIN_NAMESPACE
@@ -18,362 +16,415 @@ namespace detail {
 struct Piece {
   Index rows = 0;
   Index cols = 0;
-  const CanonicalSum* sum = nullptr;
+  int sum = -1; ///< node of the canonical form, -1 for an operand
   PlanOperand operand;
 };
-using Chain = std::vector<Piece>;
 
-/// Decision on how to write one chain into its target, with the decisions on its parts.
+/// Pieces [first, first + count) of the planner's array.
+struct Chain {
+  int first = 0;
+  int count = 0;
+};
+
+/// Decision on how to write one chain into its target. The decisions on its parts form a list
+/// through `next`.
 struct Choice {
   enum class Kind : unsigned char {
-    copy,        // one operand
-    sum,         // one sum: each term into the target
-    split,       // (pieces before position) * (pieces from position)
-    apply_left,  // the first piece is a sum: evaluate the rest once, then each term times it
-    apply_right, // the last piece is a sum: likewise from the right
-    distribute   // replace the sum at position by each of its terms
+    copy,      ///< one operand, or the zero matrix
+    sum,       ///< one sum: each term into the target
+    split,     ///< (pieces before position) * (pieces from position)
+    apply,     ///< the sum at one end: evaluate the rest once, then each term times it
+    distribute ///< replace the sum at position by each of its terms
   };
   Kind kind = Kind::copy;
-  std::size_t position = 0;
+  int position = 0;
   double seconds = std::numeric_limits<double>::infinity();
-  std::vector<Choice> parts;
+  int first_part = -1;
+  int last_part = -1;
+  int next = -1;
 };
 
 /// Dynamic programming over the association of product chains; sums inside are materialised,
 /// applied term by term or distributed, whichever the cost model predicts to be fastest.
 class Planner {
  public:
-  Planner(const CostModel& model, int scalar_bytes) : model_(model) {
+  Planner(const CostModel& model, int scalar_bytes, const CanonicalForm& form)
+      : model_(model), form_(form) {
     plan_.scalar_bytes = scalar_bytes;
   }
 
-  [[nodiscard]] Plan plan(const CanonicalSum& expression) {
-    plan_.rows = expression.rows;
-    plan_.cols = expression.cols;
-    plan_.leaf_shapes.resize(count_leaves(expression));
-    record_shapes(expression);
-    if (expression.rows > 0 && expression.cols > 0) {
-      const PlanOperand destination{PlanOperand::Kind::destination, 0};
-      write_sum(choose_sum(expression), expression, destination, {}, false);
+  [[nodiscard]] Plan plan() {
+    const CanonicalNode& root = form_[form_.root()];
+    plan_.rows = root.rows;
+    plan_.cols = root.cols;
+    plan_.leaf_shapes.resize(static_cast<std::size_t>(form_.leaf_count()));
+    record_shapes(form_.root());
+    if (root.rows > 0 && root.cols > 0) {
+      target_ = {PlanOperand::Kind::destination, 0};
+      write_sum(choose_sum(form_.root()), form_.root(), {target_, root.rows, root.cols, false});
     }
     place_temporaries();
-    return std::move(plan_);
+    return static_cast<Plan&&>(plan_);
   }
 
  private:
-  // Choosing.
+  // Chains. They lie in one array that is used as a stack.
 
-  [[nodiscard]] double cost(Kernel kernel, Index m, Index n, Index k) const {
-    return model_.seconds({kernel, m, n, k, false, plan_.scalar_bytes});
+  [[nodiscard]] const Piece& piece(const Chain& chain, int i) const {
+    return pieces_[static_cast<std::size_t>(chain.first + i)];
   }
-  [[nodiscard]] static Kernel product_kernel(Index m, Index n) {
-    return m == 1 || n == 1 ? Kernel::gemv : Kernel::gemm;
+  [[nodiscard]] const Piece& front(const Chain& chain) const { return piece(chain, 0); }
+  [[nodiscard]] const Piece& back(const Chain& chain) const {
+    return piece(chain, chain.count - 1);
   }
-  [[nodiscard]] double product_cost(Index m, Index n, Index k) const {
-    return cost(product_kernel(m, n), m, n, k);
+  [[nodiscard]] bool is_operand(const Chain& chain) const {
+    return chain.count == 1 && front(chain).sum < 0;
+  }
+  static Chain slice(const Chain& chain, int from, int to) {
+    return {chain.first + from, to - from};
   }
 
-  static Piece piece_of(const CanonicalFactor& factor) {
-    const CanonicalSum* sum = factor.leaf < 0 ? factor.sum.data() : nullptr;
-    return {factor.rows, factor.cols, sum, {PlanOperand::Kind::leaf, factor.leaf}};
-  }
-  static Chain chain_of(const CanonicalTerm& term) {
-    Chain chain;
-    for (const CanonicalFactor& factor : term.factors) {
-      chain.push_back(piece_of(factor));
+  /// Restores the array of pieces at the end of a scope.
+  class Mark {
+   public:
+    explicit Mark(std::vector<Piece>& pieces) : pieces_(pieces), size_(pieces.size()) {}
+    Mark(const Mark&) = delete;
+    Mark& operator=(const Mark&) = delete;
+    ~Mark() { pieces_.resize(size_); }
+
+   private:
+    std::vector<Piece>& pieces_;
+    std::size_t size_;
+  };
+
+  void push(Piece piece) { pieces_.push_back(piece); }
+  void push_factors(int term) {
+    for (int f = form_[term].first; f >= 0; f = form_[f].next) {
+      const CanonicalNode& factor = form_[f];
+      push({factor.rows,
+            factor.cols,
+            factor.leaf < 0 ? factor.first : -1,
+            {PlanOperand::Kind::leaf, factor.leaf}});
     }
-    return chain;
   }
-  static Chain slice(const Chain& chain, std::size_t first, std::size_t last) {
-    return {chain.begin() + static_cast<std::ptrdiff_t>(first),
-            chain.begin() + static_cast<std::ptrdiff_t>(last)};
-  }
-  /// The chain with the piece at `position` replaced by the factors of a term.
-  static Chain substituted(const Chain& chain, std::size_t position, const CanonicalTerm& term) {
-    Chain result = slice(chain, 0, position);
-    for (const CanonicalFactor& factor : term.factors) {
-      result.push_back(piece_of(factor));
+  [[nodiscard]] int top() const { return static_cast<int>(pieces_.size()); }
+
+  /// A new chain: that one with the piece at `position` replaced by the factors of a term.
+  Chain substituted(const Chain& chain, int position, int term) {
+    const int first = top();
+    for (int i = 0; i < position; ++i) {
+      push(Piece(piece(chain, i)));
     }
-    result.insert(result.end(), chain.begin() + static_cast<std::ptrdiff_t>(position) + 1,
-                  chain.end());
-    return result;
+    push_factors(term);
+    for (int i = position + 1; i < chain.count; ++i) {
+      push(Piece(piece(chain, i)));
+    }
+    return {first, top() - first};
   }
-  static bool is_zero(const Chain& chain) {
-    for (std::size_t i = 0; i + 1 < chain.size(); ++i) {
-      if (chain[i].cols == 0) {
+  /// A new chain of the sum at one end and one piece standing for the value of the rest.
+  Chain applied(const Chain& chain, int position, const PlanOperand& value) {
+    const Chain rest = rest_of(chain, position);
+    Piece whole{front(rest).rows, back(rest).cols, -1, value};
+    if (is_operand(rest)) {
+      whole = front(rest);
+    }
+    const Piece sum = piece(chain, position);
+    const int first = top();
+    push(position == 0 ? sum : whole);
+    push(position == 0 ? whole : sum);
+    return {first, 2};
+  }
+  static Chain rest_of(const Chain& chain, int position) {
+    return position == 0 ? slice(chain, 1, chain.count) : slice(chain, 0, chain.count - 1);
+  }
+
+  /// An inner dimension is zero, so the chain is the zero matrix.
+  [[nodiscard]] bool is_zero(const Chain& chain) const {
+    for (int i = 0; i + 1 < chain.count; ++i) {
+      if (piece(chain, i).cols == 0) {
         return true;
       }
     }
     return false;
   }
-  /// One piece standing for the value of the whole chain.
-  static Piece value_of(const Chain& chain, PlanOperand operand = {}) {
-    if (chain.size() == 1 && chain.front().sum == nullptr) {
-      return chain.front();
-    }
-    return {chain.front().rows, chain.back().cols, nullptr, operand};
+
+  // Choosing. Choices lie in one array and are named by their index.
+
+  [[nodiscard]] double cost(Kernel kernel, Index m, Index n, Index k) const {
+    return model_.seconds({kernel, m, n, k, false, plan_.scalar_bytes});
+  }
+  static Kernel product_kernel(Index m, Index n) {
+    return m == 1 || n == 1 ? Kernel::gemv : Kernel::gemm;
   }
 
-  [[nodiscard]] Choice choose_sum(const CanonicalSum& sum) {
-    Choice choice{Choice::Kind::sum, 0, 0.0, {}};
-    for (const CanonicalTerm& term : sum.terms) {
-      add_part(choice, choose(chain_of(term)));
+  int new_choice(Choice::Kind kind, int position, double seconds) {
+    choices_.push_back({kind, position, seconds, -1, -1, -1});
+    return static_cast<int>(choices_.size()) - 1;
+  }
+  Choice& choice(int index) { return choices_[static_cast<std::size_t>(index)]; }
+
+  void add_part(int whole, int part) {
+    choice(whole).seconds += choice(part).seconds;
+    if (choice(whole).first_part < 0) {
+      choice(whole).first_part = part;
+    } else {
+      choice(choice(whole).last_part).next = part;
     }
-    return choice;
+    choice(whole).last_part = part;
   }
 
-  static void add_part(Choice& choice, Choice part) {
-    choice.seconds += part.seconds;
-    choice.parts.push_back(std::move(part));
+  int choose_sum(int sum) {
+    const int whole = new_choice(Choice::Kind::sum, 0, 0.0);
+    for (int term = form_[sum].first; term >= 0; term = form_[term].next) {
+      const Mark mark(pieces_);
+      const int first = top();
+      push_factors(term);
+      add_part(whole, choose({first, top() - first}));
+    }
+    return whole;
   }
 
   /// Value needed as an operand: free when it is one already.
-  [[nodiscard]] Choice choose_operand(const Chain& chain) {
-    if (chain.size() == 1 && chain.front().sum == nullptr) {
-      return {Choice::Kind::copy, 0, 0.0, {}};
-    }
-    return choose(chain);
+  int choose_operand(const Chain& chain) {
+    return is_operand(chain) ? new_choice(Choice::Kind::copy, 0, 0.0) : choose(chain);
   }
 
-  [[nodiscard]] Choice choose(const Chain& chain) {
+  int choose(const Chain& chain) {
     if (is_zero(chain)) {
-      return {Choice::Kind::copy, 0, 0.0, {}};
+      return new_choice(Choice::Kind::copy, 0, 0.0);
     }
-    if (chain.size() == 1) {
-      const Piece& only = chain.front();
-      if (only.sum != nullptr) {
-        return choose_sum(*only.sum);
+    if (chain.count == 1) {
+      const Piece only = front(chain);
+      if (only.sum >= 0) {
+        return choose_sum(only.sum);
       }
-      return {Choice::Kind::copy, 0, cost(Kernel::combine, only.rows, only.cols, 1), {}};
+      return new_choice(Choice::Kind::copy, 0, cost(Kernel::combine, only.rows, only.cols, 1));
     }
-    Choice best;
-    const auto consider = [&best](Choice candidate) {
-      if (candidate.seconds < best.seconds) {
-        best = std::move(candidate);
+    int best = -1;
+    const auto consider = [&](int candidate) {
+      if (best < 0 || choice(candidate).seconds < choice(best).seconds) {
+        best = candidate;
       }
     };
-    if (chain.front().sum != nullptr) {
-      consider(apply(chain, 0));
+    const int last = chain.count - 1;
+    if (front(chain).sum >= 0) {
+      consider(choose_apply(chain, 0));
     }
-    if (chain.back().sum != nullptr) {
-      consider(apply(chain, chain.size() - 1));
+    if (back(chain).sum >= 0) {
+      consider(choose_apply(chain, last));
     }
-    for (std::size_t k = 1; k < chain.size(); ++k) {
-      consider(split(chain, k));
+    for (int k = 1; k <= last; ++k) {
+      consider(choose_split(chain, k));
     }
-    if (chain.size() > 2) {
-      for (std::size_t i = 0; i < chain.size(); ++i) {
-        if (chain[i].sum != nullptr) {
-          consider(distribute(chain, i));
-        }
+    for (int i = 0; chain.count > 2 && i <= last; ++i) {
+      if (piece(chain, i).sum >= 0) {
+        consider(choose_distribute(chain, i));
       }
     }
     return best;
   }
 
-  [[nodiscard]] Choice split(const Chain& chain, std::size_t k) {
-    Choice choice{Choice::Kind::split,
-                  k,
-                  product_cost(chain.front().rows, chain.back().cols, chain[k].rows),
-                  {}};
-    add_part(choice, choose_operand(slice(chain, 0, k)));
-    add_part(choice, choose_operand(slice(chain, k, chain.size())));
-    return choice;
+  int choose_split(const Chain& chain, int k) {
+    const Index m = front(chain).rows;
+    const Index n = back(chain).cols;
+    const int whole =
+        new_choice(Choice::Kind::split, k, cost(product_kernel(m, n), m, n, piece(chain, k).rows));
+    add_part(whole, choose_operand(slice(chain, 0, k)));
+    add_part(whole, choose_operand(slice(chain, k, chain.count)));
+    return whole;
   }
 
-  /// The sum at one end of the chain, term by term, times the value of the rest.
-  [[nodiscard]] Choice apply(const Chain& chain, std::size_t position) {
-    const bool left = position == 0;
-    const Chain rest = left ? slice(chain, 1, chain.size()) : slice(chain, 0, position);
-    Choice choice{left ? Choice::Kind::apply_left : Choice::Kind::apply_right, position, 0.0, {}};
-    add_part(choice, choose_operand(rest));
-    const Chain pair = applied_chain(chain[position], value_of(rest), left);
-    for (const CanonicalTerm& term : chain[position].sum->terms) {
-      add_part(choice, choose(substituted(pair, left ? 0 : 1, term)));
-    }
-    return choice;
-  }
-  static Chain applied_chain(const Piece& sum, const Piece& rest, bool left) {
-    return left ? Chain{sum, rest} : Chain{rest, sum};
+  int choose_apply(const Chain& chain, int position) {
+    const int whole = new_choice(Choice::Kind::apply, position, 0.0);
+    add_part(whole, choose_operand(rest_of(chain, position)));
+    const Mark mark(pieces_);
+    const Chain pair = applied(chain, position, {});
+    add_terms(whole, pair, position == 0 ? 0 : 1);
+    return whole;
   }
 
-  [[nodiscard]] Choice distribute(const Chain& chain, std::size_t position) {
-    Choice choice{Choice::Kind::distribute, position, 0.0, {}};
-    for (const CanonicalTerm& term : chain[position].sum->terms) {
-      add_part(choice, choose(substituted(chain, position, term)));
+  int choose_distribute(const Chain& chain, int position) {
+    const int whole = new_choice(Choice::Kind::distribute, position, 0.0);
+    add_terms(whole, chain, position);
+    return whole;
+  }
+
+  void add_terms(int whole, const Chain& chain, int position) {
+    const int sum = piece(chain, position).sum;
+    for (int term = form_[sum].first; term >= 0; term = form_[term].next) {
+      const Mark mark(pieces_);
+      add_part(whole, choose(substituted(chain, position, term)));
     }
-    return choice;
   }
 
   // Writing down.
 
-  using Slots = std::vector<int>;
+  struct Target {
+    PlanOperand operand;
+    Index rows = 0;
+    Index cols = 0;
+    bool accumulate = false;
+  };
 
-  static Slots joined(const Slots& a, const Slots& b) {
-    Slots all = a;
-    all.insert(all.end(), b.begin(), b.end());
-    return all;
-  }
-
-  PlanOperand new_temporary(Index rows, Index cols) {
-    plan_.temporaries.push_back({rows, cols, 0});
-    return {PlanOperand::Kind::temporary, static_cast<int>(plan_.temporaries.size()) - 1};
-  }
-
-  void add_step(PlanStep step) {
+  void add_step(Kernel kernel, const PlanOperand& left, const PlanOperand& right,
+                const Target& target, Index k) {
+    PlanStep step;
+    step.kernel = kernel;
+    step.left = left;
+    step.right = right;
+    step.result = target.operand;
+    step.m = target.rows;
+    step.n = target.cols;
+    step.k = k;
+    step.accumulate = target.accumulate;
+    if (kernel != Kernel::fill) {
+      step.first_slot = static_cast<int>(plan_.slots.size());
+      step.slot_count = static_cast<int>(slots_.size());
+      for (const int slot : slots_) {
+        plan_.slots.push_back(slot);
+      }
+    }
     step.predicted_seconds = model_.seconds(step.call(plan_.scalar_bytes));
-    plan_.steps.push_back(std::move(step));
+    plan_.steps.push_back(step);
   }
 
-  /// Writes each chain that is not zero, the first with `accumulate`, the others adding to it.
-  template <class Terms, class MakeChain>
-  void write_terms(const Terms& terms, const Choice* parts, const MakeChain& make_chain,
-                   PlanOperand target, std::pair<Index, Index> shape, const Slots& slots,
-                   bool accumulate) {
-    bool written = accumulate;
-    for (std::size_t i = 0; i < terms.size(); ++i) {
-      const Chain chain = make_chain(terms[i]);
-      if (is_zero(chain)) {
+  /// Writes the terms of the sum at `position` of the chain, the first into the target as it is
+  /// told, the others adding to it.
+  void write_terms(int part, const Chain& chain, int position, Target target) {
+    const int sum = piece(chain, position).sum;
+    bool written = target.accumulate;
+    for (int term = form_[sum].first; term >= 0; term = form_[term].next) {
+      const Mark mark(pieces_);
+      const Chain product = substituted(chain, position, term);
+      const int decision = part;
+      part = choice(part).next;
+      if (is_zero(product)) {
         continue;
       }
-      write(parts[i], chain, target, joined(slots, terms[i].coefficients), written);
+      const std::size_t slots = slots_.size();
+      for (int s = form_[term].slots; s >= 0; s = form_[s].next) {
+        slots_.push_back(form_[s].leaf);
+      }
+      target.accumulate = written;
+      write(decision, product, target);
+      slots_.resize(slots);
       written = true;
     }
+    target.accumulate = false;
     if (!written) {
-      add_step({Kernel::fill, {}, {}, target, shape.first, shape.second, 1, false, {}, 0.0});
+      add_step(Kernel::fill, {}, {}, target, 1);
     }
   }
 
-  void write_sum(const Choice& choice, const CanonicalSum& sum, PlanOperand target,
-                 const Slots& slots, bool accumulate) {
-    write_terms(
-        sum.terms, choice.parts.data(), [](const CanonicalTerm& term) { return chain_of(term); },
-        target, {sum.rows, sum.cols}, slots, accumulate);
+  void write_sum(int decision, int sum, const Target& target) {
+    const Mark mark(pieces_);
+    const int first = top();
+    push({form_[sum].rows, form_[sum].cols, sum, {}});
+    write_terms(choice(decision).first_part, {first, 1}, 0, target);
   }
 
   /// An operand holding the value of the chain, computed into a temporary where needed.
-  Piece write_operand(const Choice& choice, const Chain& chain) {
-    if (chain.size() == 1 && chain.front().sum == nullptr) {
-      return chain.front();
+  PlanOperand write_operand(int decision, const Chain& chain) {
+    if (is_operand(chain)) {
+      return front(chain).operand;
     }
-    const PlanOperand temporary = new_temporary(chain.front().rows, chain.back().cols);
-    write(choice, chain, temporary, {}, false);
-    return value_of(chain, temporary);
+    const Index rows = front(chain).rows;
+    const Index cols = back(chain).cols;
+    plan_.temporaries.push_back({rows, cols, 0});
+    const PlanOperand temporary{PlanOperand::Kind::temporary,
+                                static_cast<int>(plan_.temporaries.size()) - 1};
+    // The coefficients belong to the product that the value goes into.
+    std::vector<int> outer;
+    outer.swap(slots_);
+    write(decision, chain, {temporary, rows, cols, false});
+    slots_.swap(outer);
+    return temporary;
   }
 
-  void write(const Choice& choice, const Chain& chain, PlanOperand target, const Slots& slots,
-             bool accumulate) {
-    const std::pair<Index, Index> shape{chain.front().rows, chain.back().cols};
-    const auto write_parts = [&](const Chain& around, std::size_t position, const Choice* parts) {
-      write_terms(
-          around[position].sum->terms, parts,
-          [&](const CanonicalTerm& term) { return substituted(around, position, term); }, target,
-          shape, slots, accumulate);
-    };
-    switch (choice.kind) {
+  void write(int decision, const Chain& chain, const Target& target) {
+    const Choice made = choice(decision);
+    switch (made.kind) {
     case Choice::Kind::copy:
-      if (is_zero(chain)) {
-        if (!accumulate) {
-          add_step({Kernel::fill, {}, {}, target, shape.first, shape.second, 1, false, {}, 0.0});
-        }
-      } else {
-        add_step({Kernel::combine,
-                  chain.front().operand,
-                  {},
-                  target,
-                  shape.first,
-                  shape.second,
-                  1,
-                  accumulate,
-                  slots,
-                  0.0});
+      if (!is_zero(chain)) {
+        add_step(Kernel::combine, front(chain).operand, {}, target, 1);
+      } else if (!target.accumulate) {
+        add_step(Kernel::fill, {}, {}, target, 1);
       }
       return;
     case Choice::Kind::sum:
-      return write_sum(choice, *chain.front().sum, target, slots, accumulate);
+      return write_sum(decision, front(chain).sum, target);
     case Choice::Kind::split: {
-      const Piece left = write_operand(choice.parts[0], slice(chain, 0, choice.position));
-      const Piece right =
-          write_operand(choice.parts[1], slice(chain, choice.position, chain.size()));
-      add_step({product_kernel(left.rows, right.cols), left.operand, right.operand, target,
-                left.rows, right.cols, left.cols, accumulate, slots, 0.0});
-      return;
+      const int right_part = choice(made.first_part).next;
+      const Index k = piece(chain, made.position).rows;
+      const PlanOperand left = write_operand(made.first_part, slice(chain, 0, made.position));
+      const PlanOperand right = write_operand(right_part, slice(chain, made.position, chain.count));
+      return add_step(product_kernel(target.rows, target.cols), left, right, target, k);
     }
-    case Choice::Kind::apply_left:
-    case Choice::Kind::apply_right: {
-      const bool left = choice.kind == Choice::Kind::apply_left;
-      const Chain rest = left ? slice(chain, 1, chain.size()) : slice(chain, 0, choice.position);
-      const Piece value = write_operand(choice.parts[0], rest);
-      return write_parts(applied_chain(chain[choice.position], value, left), left ? 0 : 1,
-                         choice.parts.data() + 1);
+    case Choice::Kind::apply: {
+      const PlanOperand value = write_operand(made.first_part, rest_of(chain, made.position));
+      const Mark mark(pieces_);
+      const Chain pair = applied(chain, made.position, value);
+      return write_terms(choice(made.first_part).next, pair, made.position == 0 ? 0 : 1, target);
     }
     case Choice::Kind::distribute:
-      return write_parts(chain, choice.position, choice.parts.data());
+      return write_terms(made.first_part, chain, made.position, target);
     }
   }
 
   // Bookkeeping.
 
-  static std::size_t count_leaves(const CanonicalSum& sum) {
-    std::size_t count = 0;
-    for (const CanonicalTerm& term : sum.terms) {
-      for (const CanonicalFactor& factor : term.factors) {
-        count += factor.leaf >= 0 ? 1 : count_leaves(factor.sum.front());
-      }
-    }
-    return count;
-  }
-  void record_shapes(const CanonicalSum& sum) {
-    for (const CanonicalTerm& term : sum.terms) {
-      for (const CanonicalFactor& factor : term.factors) {
+  void record_shapes(int sum) {
+    for (int term = form_[sum].first; term >= 0; term = form_[term].next) {
+      for (int f = form_[term].first; f >= 0; f = form_[f].next) {
+        const CanonicalNode& factor = form_[f];
         if (factor.leaf >= 0) {
           plan_.leaf_shapes[static_cast<std::size_t>(factor.leaf)] = {factor.rows, factor.cols};
         } else {
-          record_shapes(factor.sum.front());
+          record_shapes(factor.first);
         }
       }
     }
   }
 
-  struct Lifetime {
-    std::size_t first = std::numeric_limits<std::size_t>::max();
-    std::size_t last = 0;
-    void extend(std::size_t step) {
-      first = std::min(first, step);
-      last = std::max(last, step);
+  /// Steps [first, last] during which a temporary is in use.
+  void find_lifetimes() {
+    for (std::size_t s = 0; s < plan_.steps.size(); ++s) {
+      const PlanStep& step = plan_.steps[s];
+      for (const PlanOperand* operand : {&step.left, &step.right, &step.result}) {
+        if (operand->kind != PlanOperand::Kind::temporary) {
+          continue;
+        }
+        PlanTemporary& temporary = plan_.temporaries[static_cast<std::size_t>(operand->index)];
+        if (temporary.last_step < 0) {
+          temporary.first_step = static_cast<int>(s);
+        }
+        temporary.last_step = static_cast<int>(s);
+      }
     }
-    [[nodiscard]] bool meets(const Lifetime& other) const {
-      return first <= other.last && other.first <= last;
-    }
-  };
+  }
 
   /// First fit: temporaries that are never alive together share memory.
   void place_temporaries() {
-    std::vector<Lifetime> lifetimes(plan_.temporaries.size());
-    for (std::size_t s = 0; s < plan_.steps.size(); ++s) {
-      for (const PlanOperand& operand :
-           {plan_.steps[s].left, plan_.steps[s].right, plan_.steps[s].result}) {
-        if (operand.kind == PlanOperand::Kind::temporary) {
-          lifetimes[static_cast<std::size_t>(operand.index)].extend(s);
-        }
-      }
-    }
+    find_lifetimes();
     for (std::size_t t = 0; t < plan_.temporaries.size(); ++t) {
       PlanTemporary& mine = plan_.temporaries[t];
-      bool moved = true;
-      while (moved) {
-        moved = false;
-        for (std::size_t other = 0; other < t; ++other) {
-          const PlanTemporary& theirs = plan_.temporaries[other];
-          if (lifetimes[t].meets(lifetimes[other]) &&
-              mine.offset < theirs.offset + padded_size(theirs) &&
-              theirs.offset < mine.offset + padded_size(mine)) {
-            mine.offset = theirs.offset + padded_size(theirs);
-            moved = true;
-          }
+      for (std::size_t other = 0; other < t;) {
+        const PlanTemporary& theirs = plan_.temporaries[other];
+        const bool meets =
+            mine.first_step <= theirs.last_step && theirs.first_step <= mine.last_step;
+        const bool collides = mine.offset < theirs.offset + padded_size(theirs) &&
+                              theirs.offset < mine.offset + padded_size(mine);
+        if (meets && collides) {
+          mine.offset = theirs.offset + padded_size(theirs);
+          other = 0;
+        } else {
+          ++other;
         }
       }
-      plan_.workspace_scalars = std::max(plan_.workspace_scalars, mine.offset + padded_size(mine));
+      const Index end = mine.offset + padded_size(mine);
+      if (end > plan_.workspace_scalars) {
+        plan_.workspace_scalars = end;
+      }
     }
   }
   [[nodiscard]] Index padded_size(const PlanTemporary& temporary) const {
@@ -382,7 +433,12 @@ class Planner {
   }
 
   const CostModel& model_;
+  const CanonicalForm& form_;
   Plan plan_;
+  PlanOperand target_;
+  std::vector<Piece> pieces_;
+  std::vector<Choice> choices_;
+  std::vector<int> slots_; // coefficients of the products around the one being written
 };
 
 } // namespace detail

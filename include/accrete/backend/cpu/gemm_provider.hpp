@@ -51,7 +51,7 @@ class OpenmpThreads {
   }
 
  private:
-  int before_ = 0;
+  [[maybe_unused]] int before_ = 0;
 };
 
 /// c = alpha a b + beta c with c column-major, through an external library.
