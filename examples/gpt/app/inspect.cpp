@@ -78,6 +78,13 @@ int sample(const SampleOptions& options) {
 int check_gradients(const CheckOptions& options) {
   Gpt<double> model(options.model, options.seed);
   RandomStream random(options.seed, 0);
+  // Factors and biases that start at zero would leave other gradients zero and unchecked.
+  model.for_each_parameter([&](const Parameter<double>& parameter) {
+    for (Index i = 0; i < parameter.value.size(); ++i) {
+      parameter.value(i % parameter.value.rows, i / parameter.value.rows) +=
+          0.1 * (random.uniform() - 0.5);
+    }
+  });
   Batch batch;
   batch.resize(options.batch, options.model.context);
   const auto vocabulary = static_cast<std::uint64_t>(options.model.vocabulary);
