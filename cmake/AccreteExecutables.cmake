@@ -25,7 +25,7 @@ target_compile_options(
             -Wshadow
             -Wnon-virtual-dtor
             # g++ 12 warns about its own AVX-512 header.
-            $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>
+            $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized;-Wno-uninitialized>
             $<$<BOOL:${ACCRETE_WERROR}>:-Werror>
             $<$<BOOL:${ACCRETE_NATIVE}>:-march=native>
             $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>
