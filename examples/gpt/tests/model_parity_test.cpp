@@ -20,7 +20,7 @@ const char* const cases[] = {"tiny", "tiny_bias", "tiny_low_rank"};
 template <class Scalar>
 struct ReferenceCase {
   explicit ReferenceCase(const std::string& name)
-      : file(fs::path(__FILE__).parent_path().parent_path() / "parity" / (name + ".safetensors")),
+      : file(fs::path(GPT_PARITY_FOLDER) / (name + ".safetensors")),
         batch(number("batch")),
         model(config(), 1) {
     if (model.config().weights == WeightKind::inrank) {
