@@ -186,6 +186,11 @@ TEST_CASE("mismatched shapes name the operation, both shapes and the remedy") {
                        ac::ShapeError);
   Dense<float> Y(3, 7);
   CHECK_THROWS_AS(ac::noalias(Y.leftCols(4)) = a * B.transpose(), ac::ShapeError);
+  Eigen::Matrix<float, 3, Eigen::Dynamic> fixed_rows;
+  ac::noalias(fixed_rows) = a * B.transpose();
+  CHECK(fixed_rows.cols() == 5);
+  CHECK_THROWS_AS(ac::noalias(fixed_rows) = ac::lazy<TestBackend>(B) * A.transpose(),
+                  ac::ShapeError);
 }
 
 TEST_CASE_TEMPLATE("empty operands: rank zero is the zero update, no columns give no columns",

@@ -7,6 +7,7 @@
 #include <accrete/plan/planner.hpp>
 
 #include <array>
+#include <type_traits>
 #include <utility>
 
 ACCRETE_BEGIN_NAMESPACE
@@ -153,8 +154,14 @@ class NoAlias {
 
   template <ExpressionNode Node>
   Target& operator=(const Node& node) {
-    if constexpr (requires { target_.resize(node.rows(), node.cols()); }) {
-      if (target_.rows() != node.rows() || target_.cols() != node.cols()) {
+    // Blocks and maps have resize() too, which only asserts; they keep their shape and are checked.
+    if constexpr (std::is_base_of_v<Eigen::PlainObjectBase<Target>, Target> &&
+                  Target::SizeAtCompileTime == Eigen::Dynamic) {
+      const bool rows_fit = Target::RowsAtCompileTime == Eigen::Dynamic ||
+                            Target::RowsAtCompileTime == node.rows();
+      const bool cols_fit = Target::ColsAtCompileTime == Eigen::Dynamic ||
+                            Target::ColsAtCompileTime == node.cols();
+      if (rows_fit && cols_fit) {
         target_.resize(node.rows(), node.cols());
       }
     }
