@@ -54,7 +54,7 @@ class CausalAttention {
   static constexpr Index lanes = 64 / sizeof(Scalar);
   using View = accrete::View<Scalar>;
   using ConstView = accrete::View<const Scalar>;
-  using Aligned = Eigen::Map<Eigen::Array<Scalar, Eigen::Dynamic, 1>, Eigen::Aligned64>;
+  using Aligned = Eigen::Map<Eigen::Array<Scalar, Eigen::Dynamic, 1>, Eigen::AlignedMax>;
 
   struct Sizes {
     Index width, head, length, padded; // C, C / heads, and the length rounded up to whole vectors
