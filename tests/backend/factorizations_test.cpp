@@ -2,6 +2,7 @@
 #include "test_backend.hpp"
 
 #include <accrete/backend/cpu/cpu.hpp>
+#include <accrete/backend/cpu/symmetric_eigen.hpp>
 #include <accrete/backend/reference/reference.hpp>
 
 #include <Eigen/Dense>

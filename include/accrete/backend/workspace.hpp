@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/config.hpp>
+#include <accrete/backend/plain_array.hpp>
 
 #include <algorithm>
 #include <cstddef>
-#include <memory>
 #include <new>
-#include <vector>
 
 ACCRETE_BEGIN_NAMESPACE
 
@@ -40,13 +38,14 @@ class Workspace {
 
    private:
     Workspace& workspace_;
-    std::size_t block_;
+    Index block_;
     std::size_t offset_;
   };
 
   Workspace() = default;
-  Workspace(Workspace&&) noexcept = default;
-  Workspace& operator=(Workspace&&) noexcept = default;
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+  ~Workspace() { free_blocks(); }
 
   /// Bytes held, in use or not.
   [[nodiscard]] std::size_t capacity() const noexcept {
@@ -58,20 +57,21 @@ class Workspace {
   }
 
  private:
-  struct Free {
-    void operator()(std::byte* p) const noexcept {
-      ::operator delete (p, std::align_val_t{alignment});
-    }
-  };
   struct Block {
-    std::unique_ptr<std::byte, Free> data;
+    std::byte* data;
     std::size_t size;
   };
 
   void add_block(std::size_t bytes) {
-    blocks_.push_back({std::unique_ptr<std::byte, Free>(static_cast<std::byte*>(
-                           ::operator new (bytes, std::align_val_t{alignment}))),
-                       bytes});
+    const Index added = blocks_.push({nullptr, 0});
+    void* memory = ::operator new (bytes, std::align_val_t{alignment});
+    blocks_[added] = {static_cast<std::byte*>(memory), bytes};
+  }
+  void free_blocks() noexcept {
+    for (const Block& block : blocks_) {
+      ::operator delete (block.data, std::align_val_t{alignment});
+    }
+    blocks_.shrink(0);
   }
 
   void* take(std::size_t bytes) {
@@ -83,12 +83,12 @@ class Workspace {
     if (block_ == blocks_.size()) {
       add_block(std::max(bytes, capacity()));
     }
-    void* p = blocks_[block_].data.get() + offset_;
+    void* p = blocks_[block_].data + offset_;
     offset_ += bytes;
     return p;
   }
 
-  void release(std::size_t block, std::size_t offset) noexcept {
+  void release(Index block, std::size_t offset) noexcept {
     block_ = block;
     offset_ = offset;
     if (--depth_ == 0 && blocks_.size() > 1) {
@@ -98,17 +98,17 @@ class Workspace {
 
   void merge_blocks() noexcept {
     const std::size_t bytes = capacity();
-    blocks_.clear();
+    free_blocks();
     block_ = 0;
     try {
       add_block(bytes);
     } catch (const std::bad_alloc&) {
-      blocks_.clear(); // the next frame asks again and reports the failure to its caller
+      free_blocks(); // the next frame asks again and reports the failure to its caller
     }
   }
 
-  std::vector<Block> blocks_;
-  std::size_t block_ = 0;
+  PlainArray<Block> blocks_;
+  Index block_ = 0;
   std::size_t offset_ = 0;
   int depth_ = 0;
 };

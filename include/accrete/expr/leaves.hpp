@@ -3,12 +3,22 @@
 
 #include <accrete/expr/expression.hpp>
 
+#include <cstdio>
 #include <memory>
 #include <utility>
 
 ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
+
+[[noreturn]] inline void throw_resized(Index old_rows, Index old_cols, Index rows, Index cols) {
+  char text[256];
+  std::snprintf(text, sizeof text,
+                "accrete: an operand was %td x %td when the expression was built and is %td x %td "
+                "now; when it is also the destination, assign expression.eval()",
+                old_rows, old_cols, rows, cols);
+  throw ShapeError(text);
+}
 
 /// A named Eigen matrix: read again at evaluation, so a resize in between is noticed.
 template <class Object>
@@ -24,10 +34,7 @@ class ReferencedObject {
   [[nodiscard]] Index cols() const noexcept { return cols_; }
   [[nodiscard]] View<const Scalar> view() const {
     if (object_->rows() != rows_ || object_->cols() != cols_) {
-      throw ShapeError("accrete: an operand was " + shape_text(rows_, cols_) +
-                       " when the expression was built and is " +
-                       shape_text(object_->rows(), object_->cols()) +
-                       " now; when it is also the destination, assign expression.eval()");
+      throw_resized(rows_, cols_, object_->rows(), object_->cols());
     }
     return view_of(*object_);
   }

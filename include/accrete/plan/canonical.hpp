@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/backend/plain_array.hpp>
 #include <accrete/expr/nodes.hpp>
 
 #include <array>
-#include <vector>
 
 ACCRETE_BEGIN_NAMESPACE
 
@@ -28,15 +28,12 @@ class CanonicalForm {
  public:
   template <class Node>
   explicit CanonicalForm(const Node& expression) {
-    nodes_.reserve(8 * (Node::leaf_count + Node::coefficient_count));
     root_ = read<false>(expression);
   }
 
   [[nodiscard]] int root() const noexcept { return root_; }
   [[nodiscard]] int leaf_count() const noexcept { return leaves_; }
-  [[nodiscard]] const CanonicalNode& operator[](int node) const noexcept {
-    return nodes_[static_cast<std::size_t>(node)];
-  }
+  [[nodiscard]] const CanonicalNode& operator[](int node) const noexcept { return nodes_[node]; }
 
  private:
   // Leaves and coefficients are numbered in the order in which Gathered collects them.
@@ -98,14 +95,13 @@ class CanonicalForm {
     }
   }
 
-  CanonicalNode& at(int node) noexcept { return nodes_[static_cast<std::size_t>(node)]; }
+  CanonicalNode& at(int node) noexcept { return nodes_[node]; }
 
   int add(Index rows, Index cols) {
     CanonicalNode node;
     node.rows = rows;
     node.cols = cols;
-    nodes_.push_back(node);
-    return static_cast<int>(nodes_.size()) - 1;
+    return static_cast<int>(nodes_.push(node));
   }
 
   int last(int node) noexcept {
@@ -154,7 +150,7 @@ class CanonicalForm {
     return sum;
   }
 
-  std::vector<CanonicalNode> nodes_;
+  PlainArray<CanonicalNode> nodes_;
   int root_ = -1;
   int leaves_ = 0;
   int coefficients_ = 0;

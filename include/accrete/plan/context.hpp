@@ -8,91 +8,86 @@
 #include <memory>
 #include <span>
 #include <utility>
-#include <vector>
 
 ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
-/// Plans by the type of the expression and the shapes of its operands, sorted by a hash of both. A
-/// lookup allocates nothing.
+/// Plans by the type of the expression and the shapes of its operands: a table of lists, found by a
+/// hash of both. A lookup allocates nothing.
 class PlanCache {
  public:
-  [[nodiscard]] const Plan* find(const void* type, std::span<const Index> shapes) const {
-    const std::size_t key = hash(type, shapes);
-    for (std::size_t i = lower_bound(key); i < entries_.size() && entries_[i].hash == key; ++i) {
-      if (entries_[i].matches(type, shapes)) {
-        return entries_[i].plan.get();
+  PlanCache() = default;
+  PlanCache(const PlanCache&) = delete;
+  PlanCache& operator=(const PlanCache&) = delete;
+  ~PlanCache() { clear(); }
+
+  /// `shapes` are rows and columns of each operand in canonical order.
+  [[nodiscard]] const Plan* find(const void* type, std::span<const Index> shapes) const noexcept {
+    for (const Entry* entry = buckets_[bucket(type, shapes)]; entry != nullptr;
+         entry = entry->next) {
+      if (entry->type == type && fits(entry->plan, shapes)) {
+        return &entry->plan;
       }
     }
     return nullptr;
   }
 
   const Plan& insert(const void* type, std::span<const Index> shapes, Plan plan) {
-    if (entries_.size() >= capacity) {
-      entries_.clear();
+    if (size_ >= capacity) {
+      clear();
     }
-    Entry entry;
-    entry.hash = hash(type, shapes);
-    entry.type = type;
-    entry.shapes.assign(shapes.begin(), shapes.end());
-    entry.plan.reset(new Plan(static_cast<Plan&&>(plan)));
-    const Plan& result = *entry.plan;
-    const auto position = static_cast<std::ptrdiff_t>(lower_bound(entry.hash));
-    entries_.insert(entries_.begin() + position, static_cast<Entry&&>(entry));
-    return result;
+    Entry*& first = buckets_[bucket(type, shapes)];
+    first = new Entry{first, type, static_cast<Plan&&>(plan)};
+    ++size_;
+    return first->plan;
   }
 
-  void clear() { entries_.clear(); }
-  [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
+  void clear() noexcept {
+    for (Entry*& first : buckets_) {
+      while (first != nullptr) {
+        const Entry* entry = first;
+        first = entry->next;
+        delete entry;
+      }
+    }
+    size_ = 0;
+  }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
  private:
   // Bounds the memory of programs whose shapes never repeat.
   static constexpr std::size_t capacity = 4096;
+  static constexpr std::size_t bucket_count = 512;
 
   struct Entry {
-    std::size_t hash = 0;
-    const void* type = nullptr;
-    std::vector<Index> shapes;
-    std::unique_ptr<const Plan> plan;
-
-    [[nodiscard]] bool matches(const void* wanted, std::span<const Index> sizes) const {
-      if (type != wanted || shapes.size() != sizes.size()) {
-        return false;
-      }
-      for (std::size_t i = 0; i < sizes.size(); ++i) {
-        if (shapes[i] != sizes[i]) {
-          return false;
-        }
-      }
-      return true;
-    }
+    Entry* next;
+    const void* type;
+    Plan plan;
   };
 
-  [[nodiscard]] std::size_t lower_bound(std::size_t key) const noexcept {
-    std::size_t first = 0;
-    std::size_t last = entries_.size();
-    while (first < last) {
-      const std::size_t middle = (first + last) / 2;
-      if (entries_[middle].hash < key) {
-        first = middle + 1;
-      } else {
-        last = middle;
+  [[nodiscard]] static bool fits(const Plan& plan, std::span<const Index> shapes) noexcept {
+    const Index* size = shapes.data();
+    for (const PlanShape& shape : plan.leaf_shapes) {
+      if (shape.rows != size[0] || shape.cols != size[1]) {
+        return false;
       }
+      size += 2;
     }
-    return first;
+    return true;
   }
 
-  static std::size_t hash(const void* type, std::span<const Index> shapes) noexcept {
+  static std::size_t bucket(const void* type, std::span<const Index> shapes) noexcept {
     auto value = reinterpret_cast<std::size_t>(type);
     for (const Index size : shapes) {
       value = (value ^ static_cast<std::size_t>(size)) * 0x9E3779B97F4A7C15ULL;
       value ^= value >> 32;
     }
-    return value;
+    return value % bucket_count;
   }
 
-  std::vector<Entry> entries_;
+  Entry* buckets_[bucket_count] = {};
+  std::size_t size_ = 0;
 };
 
 } // namespace detail

@@ -50,7 +50,7 @@ void execute(Context<Backend>& context, const Plan& plan, const Operands& operan
                        : nullptr;
 
   const auto temporary = [&](int index) {
-    const PlanTemporary& t = plan.temporaries[static_cast<std::size_t>(index)];
+    const PlanTemporary& t = plan.temporaries[index];
     return dense_view(memory + t.offset, t.rows, t.cols);
   };
   const auto source = [&](const PlanOperand& operand) -> View<const Scalar> {
@@ -64,7 +64,7 @@ void execute(Context<Backend>& context, const Plan& plan, const Operands& operan
     const View<Scalar> result = final ? target : temporary(step.result.index);
     Scalar a = final ? alpha : Scalar{1};
     for (int i = step.first_slot; i < step.first_slot + step.slot_count; ++i) {
-      const int slot = plan.slots[static_cast<std::size_t>(i)];
+      const int slot = plan.slots[i];
       a *= operands.coefficients[static_cast<std::size_t>(slot)];
     }
     const Scalar b = step.accumulate ? Scalar{1} : (final ? beta : Scalar{0});
@@ -157,10 +157,10 @@ class NoAlias {
     // Blocks and maps have resize() too, which only asserts; they keep their shape and are checked.
     if constexpr (std::is_base_of_v<Eigen::PlainObjectBase<Target>, Target> &&
                   Target::SizeAtCompileTime == Eigen::Dynamic) {
-      const bool rows_fit = Target::RowsAtCompileTime == Eigen::Dynamic ||
-                            Target::RowsAtCompileTime == node.rows();
-      const bool cols_fit = Target::ColsAtCompileTime == Eigen::Dynamic ||
-                            Target::ColsAtCompileTime == node.cols();
+      const bool rows_fit =
+          Target::RowsAtCompileTime == Eigen::Dynamic || Target::RowsAtCompileTime == node.rows();
+      const bool cols_fit =
+          Target::ColsAtCompileTime == Eigen::Dynamic || Target::ColsAtCompileTime == node.cols();
       if (rows_fit && cols_fit) {
         target_.resize(node.rows(), node.cols());
       }

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <accrete/plan/evaluate.hpp>
+#include <accrete/plan/plan_text.hpp>
 
 #include <ostream>
-#include <sstream>
 #include <string>
 
 ACCRETE_BEGIN_NAMESPACE
@@ -18,10 +18,8 @@ struct Explanation {
   int threads = 1;
 
   [[nodiscard]] std::string text() const {
-    std::ostringstream out;
-    out << backend << " (" << provider << ", " << threads
-        << (threads == 1 ? " thread), " : " threads), ") << scalar << ": " << plan.text();
-    return out.str();
+    return backend + " (" + provider + ", " + std::to_string(threads) +
+           (threads == 1 ? " thread), " : " threads), ") + scalar + ": " + plan.text();
   }
 };
 

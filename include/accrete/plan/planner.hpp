@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/backend/plain_array.hpp>
 #include <accrete/plan/canonical.hpp>
 #include <accrete/plan/plan.hpp>
 
 #include <cstddef>
 #include <limits>
-#include <vector>
 
 ACCRETE_BEGIN_NAMESPACE
 
@@ -57,7 +57,9 @@ class Planner {
     const CanonicalNode& root = form_[form_.root()];
     plan_.rows = root.rows;
     plan_.cols = root.cols;
-    plan_.leaf_shapes.resize(static_cast<std::size_t>(form_.leaf_count()));
+    for (int leaf = 0; leaf < form_.leaf_count(); ++leaf) {
+      plan_.leaf_shapes.push({});
+    }
     record_shapes(form_.root());
     if (root.rows > 0 && root.cols > 0) {
       target_ = {PlanOperand::Kind::destination, 0};
@@ -71,7 +73,7 @@ class Planner {
   // Chains. They lie in one array that is used as a stack.
 
   [[nodiscard]] const Piece& piece(const Chain& chain, int i) const {
-    return pieces_[static_cast<std::size_t>(chain.first + i)];
+    return pieces_[chain.first + i];
   }
   [[nodiscard]] const Piece& front(const Chain& chain) const { return piece(chain, 0); }
   [[nodiscard]] const Piece& back(const Chain& chain) const {
@@ -87,17 +89,17 @@ class Planner {
   /// Restores the array of pieces at the end of a scope.
   class Mark {
    public:
-    explicit Mark(std::vector<Piece>& pieces) : pieces_(pieces), size_(pieces.size()) {}
+    explicit Mark(PlainArray<Piece>& pieces) : pieces_(pieces), size_(pieces.size()) {}
     Mark(const Mark&) = delete;
     Mark& operator=(const Mark&) = delete;
-    ~Mark() { pieces_.resize(size_); }
+    ~Mark() { pieces_.shrink(size_); }
 
    private:
-    std::vector<Piece>& pieces_;
-    std::size_t size_;
+    PlainArray<Piece>& pieces_;
+    Index size_;
   };
 
-  void push(Piece piece) { pieces_.push_back(piece); }
+  void push(const Piece& piece) { pieces_.push(piece); }
   void push_factors(int term) {
     for (int f = form_[term].first; f >= 0; f = form_[f].next) {
       const CanonicalNode& factor = form_[f];
@@ -158,10 +160,9 @@ class Planner {
   }
 
   int new_choice(Choice::Kind kind, int position, double seconds) {
-    choices_.push_back({kind, position, seconds, -1, -1, -1});
-    return static_cast<int>(choices_.size()) - 1;
+    return static_cast<int>(choices_.push({kind, position, seconds, -1, -1, -1}));
   }
-  Choice& choice(int index) { return choices_[static_cast<std::size_t>(index)]; }
+  Choice& choice(int index) { return choices_[index]; }
 
   void add_part(int whole, int part) {
     choice(whole).seconds += choice(part).seconds;
@@ -279,13 +280,13 @@ class Planner {
     step.accumulate = target.accumulate;
     if (kernel != Kernel::fill) {
       step.first_slot = static_cast<int>(plan_.slots.size());
-      step.slot_count = static_cast<int>(slots_.size());
-      for (const int slot : slots_) {
-        plan_.slots.push_back(slot);
+      step.slot_count = static_cast<int>(slots_.size() - first_slot_);
+      for (Index i = first_slot_; i < slots_.size(); ++i) {
+        plan_.slots.push(slots_[i]);
       }
     }
     step.predicted_seconds = model_.seconds(step.call(plan_.scalar_bytes));
-    plan_.steps.push_back(step);
+    plan_.steps.push(step);
   }
 
   /// Writes the terms of the sum at `position` of the chain, the first into the target as it is
@@ -301,13 +302,13 @@ class Planner {
       if (is_zero(product)) {
         continue;
       }
-      const std::size_t slots = slots_.size();
+      const Index slots = slots_.size();
       for (int s = form_[term].slots; s >= 0; s = form_[s].next) {
-        slots_.push_back(form_[s].leaf);
+        slots_.push(form_[s].leaf);
       }
       target.accumulate = written;
       write(decision, product, target);
-      slots_.resize(slots);
+      slots_.shrink(slots);
       written = true;
     }
     target.accumulate = false;
@@ -330,14 +331,13 @@ class Planner {
     }
     const Index rows = front(chain).rows;
     const Index cols = back(chain).cols;
-    plan_.temporaries.push_back({rows, cols, 0});
     const PlanOperand temporary{PlanOperand::Kind::temporary,
-                                static_cast<int>(plan_.temporaries.size()) - 1};
+                                static_cast<int>(plan_.temporaries.push({rows, cols, 0}))};
     // The coefficients belong to the product that the value goes into.
-    std::vector<int> outer;
-    outer.swap(slots_);
+    const Index outer = first_slot_;
+    first_slot_ = slots_.size();
     write(decision, chain, {temporary, rows, cols, false});
-    slots_.swap(outer);
+    first_slot_ = outer;
     return temporary;
   }
 
@@ -378,7 +378,7 @@ class Planner {
       for (int f = form_[term].first; f >= 0; f = form_[f].next) {
         const CanonicalNode& factor = form_[f];
         if (factor.leaf >= 0) {
-          plan_.leaf_shapes[static_cast<std::size_t>(factor.leaf)] = {factor.rows, factor.cols};
+          plan_.leaf_shapes[factor.leaf] = {factor.rows, factor.cols};
         } else {
           record_shapes(factor.first);
         }
@@ -388,13 +388,13 @@ class Planner {
 
   /// Steps [first, last] during which a temporary is in use.
   void find_lifetimes() {
-    for (std::size_t s = 0; s < plan_.steps.size(); ++s) {
+    for (Index s = 0; s < plan_.steps.size(); ++s) {
       const PlanStep& step = plan_.steps[s];
       for (const PlanOperand* operand : {&step.left, &step.right, &step.result}) {
         if (operand->kind != PlanOperand::Kind::temporary) {
           continue;
         }
-        PlanTemporary& temporary = plan_.temporaries[static_cast<std::size_t>(operand->index)];
+        PlanTemporary& temporary = plan_.temporaries[operand->index];
         if (temporary.last_step < 0) {
           temporary.first_step = static_cast<int>(s);
         }
@@ -406,9 +406,9 @@ class Planner {
   /// First fit: temporaries that are never alive together share memory.
   void place_temporaries() {
     find_lifetimes();
-    for (std::size_t t = 0; t < plan_.temporaries.size(); ++t) {
+    for (Index t = 0; t < plan_.temporaries.size(); ++t) {
       PlanTemporary& mine = plan_.temporaries[t];
-      for (std::size_t other = 0; other < t;) {
+      for (Index other = 0; other < t;) {
         const PlanTemporary& theirs = plan_.temporaries[other];
         const bool meets =
             mine.first_step <= theirs.last_step && theirs.first_step <= mine.last_step;
@@ -436,9 +436,11 @@ class Planner {
   const CanonicalForm& form_;
   Plan plan_;
   PlanOperand target_;
-  std::vector<Piece> pieces_;
-  std::vector<Choice> choices_;
-  std::vector<int> slots_; // coefficients of the products around the one being written
+  PlainArray<Piece> pieces_;
+  PlainArray<Choice> choices_;
+  // Coefficients of the products around the one being written; those of a temporary start anew.
+  PlainArray<int> slots_;
+  Index first_slot_ = 0;
 };
 
 } // namespace detail

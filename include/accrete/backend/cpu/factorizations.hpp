@@ -4,9 +4,13 @@
 #include <accrete/backend/cpu/device.hpp>
 #include <accrete/backend/factorization_checks.hpp>
 
-#include <Eigen/Eigenvalues>
 #include <Eigen/QR>
 #include <Eigen/SVD>
+
+namespace Eigen {
+template <class>
+class SelfAdjointEigenSolver; // Eigen/Eigenvalues is costly to compile: symmetric_eigen.hpp has it
+} // namespace Eigen
 
 ACCRETE_BEGIN_NAMESPACE
 
@@ -71,7 +75,7 @@ struct CpuFactorizations {
   }
 
   /// a = vectors diag(values) vectorsᵀ of a symmetric matrix, of which the lower triangle is read;
-  /// values in descending order.
+  /// values in descending order. The caller includes backend/cpu/symmetric_eigen.hpp.
   /// @throws ShapeError, NumericError on NaN or infinity.
   template <class Scalar>
   static void symmetric_eigen(Device<Cpu>&, std::type_identity_t<View<const Scalar>> a,

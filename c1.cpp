@@ -1,0 +1,1 @@
+#include <accrete/accrete.hpp>
