@@ -21,11 +21,12 @@ std::string print_text(const char* format, Values... values) {
 inline std::string operand_name(const PlanOperand& operand) {
   switch (operand.kind) {
   case PlanOperand::Kind::leaf: {
-    std::string name(1, static_cast<char>('A' + operand.index % 26));
-    return operand.index < 26 ? name : name + std::to_string(operand.index / 26);
+    const char letter = static_cast<char>('A' + operand.index % 26);
+    return operand.index < 26 ? print_text("%c", letter)
+                              : print_text("%c%d", letter, operand.index / 26);
   }
   case PlanOperand::Kind::temporary:
-    return "t" + std::to_string(operand.index + 1);
+    return print_text("t%d", operand.index + 1);
   case PlanOperand::Kind::destination:
     return "result";
   case PlanOperand::Kind::none:
@@ -37,7 +38,7 @@ inline std::string operand_name(const PlanOperand& operand) {
 inline std::string step_formula(const Plan& plan, const PlanStep& step) {
   std::string text = operand_name(step.result) + (step.accumulate ? " += " : " = ");
   for (int i = step.first_slot; i < step.first_slot + step.slot_count; ++i) {
-    text += "c" + std::to_string(plan.slots[i] + 1) + " ";
+    text += print_text("c%d ", plan.slots[i] + 1);
   }
   text += operand_name(step.left);
   if (step.right.kind != PlanOperand::Kind::none) {
@@ -46,9 +47,7 @@ inline std::string step_formula(const Plan& plan, const PlanStep& step) {
   return text;
 }
 
-inline std::string shape_of(Index rows, Index cols) {
-  return std::to_string(rows) + " x " + std::to_string(cols);
-}
+inline std::string shape_of(Index rows, Index cols) { return print_text("%td x %td", rows, cols); }
 
 inline std::string costs_text(double flops, double bytes, double seconds) {
   return print_text("%10.3f%10.1f%10.1f\n", flops * 1e-6, bytes / 1024.0, seconds * 1e6);
@@ -70,7 +69,7 @@ inline std::string Plan::text() const {
     const KernelCall call = step.call(scalar_bytes);
     std::string size = detail::shape_of(step.m, step.n);
     if (step.right.kind != Operand::none) {
-      size += " x " + std::to_string(step.k);
+      size += detail::print_text(" x %td", step.k);
     }
     text += detail::print_text("  %-22s%-9s%-20s", detail::step_formula(*this, step).c_str(),
                                kernel_name(step.kernel), size.c_str()) +
