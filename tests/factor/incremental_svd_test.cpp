@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: MIT
+#include "test_backend.hpp"
+
+#include <accrete/backend/cpu/cpu.hpp>
+#include <accrete/backend/reference/reference.hpp>
+#include <accrete/factor/incremental_svd.hpp>
+
+#include <Eigen/Dense>
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+#include <random>
+
+using accrete::IncrementalSvdOptions;
+using accrete::Index;
+
+namespace {
+
+template <class S>
+using Mat = Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic>;
+template <class S>
+using Stream = accrete::IncrementalSVD<S, TestBackend>;
+
+template <class S>
+Mat<S> random(Index rows, Index cols, unsigned seed) {
+  std::mt19937 generator(seed);
+  std::uniform_real_distribution<double> uniform(-1, 1);
+  return Mat<S>::NullaryExpr(rows, cols, [&] { return static_cast<S>(uniform(generator)); });
+}
+
+template <class S>
+Eigen::MatrixXd formed(Stream<S>& svd) {
+  const Eigen::Map<const Eigen::VectorXd> values(svd.singular_values().data(), svd.rank());
+  return Mat<S>(svd.U()).template cast<double>() * values.asDiagonal() *
+         Mat<S>(svd.V()).template cast<double>().transpose();
+}
+
+template <class S>
+double distance(Stream<S>& svd, const Mat<S>& x) {
+  return (formed(svd) - x.template cast<double>()).stableNorm();
+}
+
+Eigen::VectorXd exact_values(const Eigen::MatrixXd& x) {
+  return Eigen::JacobiSVD<Eigen::MatrixXd>(x).singularValues();
+}
+
+// Mirsky: the singular values differ by no more than the matrices.
+template <class S>
+void check_state(Stream<S>& svd, const Mat<S>& x) {
+  CHECK(svd.rows() == x.rows());
+  CHECK(svd.cols() == x.cols());
+  const double bound = svd.error_bound();
+  CHECK(distance(svd, x) <= bound);
+  Eigen::VectorXd values = exact_values(x.template cast<double>());
+  for (Index j = 0; j < values.size(); ++j) {
+    values[j] -= j < svd.rank() ? svd.singular_values()[static_cast<std::size_t>(j)] : 0.0;
+  }
+  CHECK(values.stableNorm() <= bound + 1e-15 * x.template cast<double>().stableNorm());
+  CHECK(svd.orthogonality() < (sizeof(S) == 8 ? 1e-12 : 1e-5));
+}
+
+template <class S>
+void stream_columns(Stream<S>& svd, const Mat<S>& x, Index width) {
+  for (Index first = 0; first < x.cols(); first += width) {
+    svd.append_columns(x.middleCols(first, std::min(width, x.cols() - first)));
+  }
+}
+
+template <class S>
+Mat<S> planted(const Eigen::VectorXd& values, Index rows, Index cols, unsigned seed) {
+  const Index k = values.size();
+  const Eigen::MatrixXd u =
+      Eigen::HouseholderQR<Eigen::MatrixXd>(random<double>(rows, k, seed)).householderQ() *
+      Eigen::MatrixXd::Identity(rows, k);
+  const Eigen::MatrixXd v =
+      Eigen::HouseholderQR<Eigen::MatrixXd>(random<double>(cols, k, seed + 1)).householderQ() *
+      Eigen::MatrixXd::Identity(cols, k);
+  return (u * values.asDiagonal() * v.transpose()).template cast<S>();
+}
+
+} // namespace
+
+TEST_CASE_TEMPLATE("planted spectra come out within the bound", S, float, double) {
+  Eigen::VectorXd geometric(12), clustered(12), gap(12);
+  for (Index j = 0; j < 12; ++j) {
+    geometric[j] = std::pow(0.5, j);
+    clustered[j] = j < 6 ? 1 + 1e-3 * static_cast<double>(j) : 0.1;
+    gap[j] = j < 4 ? 1 : 1e-5;
+  }
+  std::vector<Eigen::VectorXd> spectra = {
+      geometric,        clustered, gap, Eigen::VectorXd::Ones(12), Eigen::VectorXd::Zero(12),
+      geometric.head(3)};
+  if (sizeof(S) == 8) {
+    spectra.push_back(1e150 * geometric);
+    spectra.push_back(1e-150 * geometric);
+  }
+  for (std::size_t i = 0; i < spectra.size(); ++i) {
+    for (const Index max_rank : {5, 40}) {
+      CAPTURE(i);
+      CAPTURE(max_rank);
+      const Mat<S> x = planted<S>(spectra[i], 30, 22, 7);
+      Stream<S> svd(30, {.max_rank = max_rank});
+      stream_columns(svd, x, 4); // the last block is narrower
+      check_state(svd, x);
+      CHECK(svd.rank() <= max_rank);
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("the error stays below the bound in random streams", S, float, double) {
+  for (unsigned seed = 0; seed < 60; ++seed) {
+    CAPTURE(seed);
+    std::mt19937 generator(seed);
+    const auto pick = [&](int low, int high) {
+      return std::uniform_int_distribution<int>(low, high)(generator);
+    };
+    Mat<S> x = random<S>(pick(3, 14), pick(1, 9), seed);
+    Stream<S> svd(x.rows(), {.max_rank = pick(1, 9), .tolerance = seed % 3 == 0 ? 0.05 : 0.0});
+    svd.append_columns(x);
+    for (int step = 0; step < 8; ++step) {
+      CAPTURE(step);
+      const unsigned next = 100 * seed + static_cast<unsigned>(step);
+      const Index width = pick(1, 5);
+      switch (pick(0, 5)) {
+      case 0: {
+        const Mat<S> block = random<S>(x.rows(), width, next);
+        svd.append_columns(block);
+        x = (Mat<S>(x.rows(), x.cols() + width) << x, block).finished();
+        break;
+      }
+      case 1: {
+        const Mat<S> block = random<S>(width, x.cols(), next);
+        svd.append_rows(block);
+        x = (Mat<S>(x.rows() + width, x.cols()) << x, block).finished();
+        break;
+      }
+      case 2: {
+        const Mat<S> a = random<S>(x.rows(), width, next);
+        const Mat<S> b = random<S>(x.cols(), width, next + 7);
+        svd.add(a, b);
+        x += a * b.transpose();
+        break;
+      }
+      case 3: {
+        const Mat<S> column = random<S>(x.rows(), 1, next);
+        svd.revise(x.cols() - 1, column);
+        x.rightCols(1) = column;
+        break;
+      }
+      case 4:
+        if (x.cols() > 1) {
+          svd.downdate(0, 1);
+          x = Mat<S>(x.rightCols(x.cols() - 1));
+        }
+        break;
+      default:
+        svd.forget(0.5);
+        x *= S{0.5};
+      }
+      check_state(svd, x);
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("structure", S, float, double) {
+  const double eps = static_cast<double>(std::numeric_limits<S>::epsilon());
+  const Mat<S> x = random<S>(20, 6, 1);
+  Stream<S> svd(20);
+  svd.append_columns(Mat<S>(20, 0));
+  CHECK(svd.rank() == 0);
+  stream_columns(svd, x, 4);
+  CHECK(svd.rank() == 6);
+
+  Stream<S> twice(20);
+  stream_columns(twice, x, 4);
+  stream_columns(twice, x, 4);
+  CHECK(twice.rank() == 6);
+  check_state(twice, Mat<S>((Mat<S>(20, 12) << x, x).finished()));
+
+  Stream<S> back = svd;
+  back.append_columns(random<S>(20, 3, 2));
+  CHECK(back.rank() == 9);
+  back.downdate(6, 3);
+  CHECK(back.rank() == 6);
+  check_state(back, x);
+
+  const Mat<S> a = x * random<S>(6, 2, 3);
+  const Mat<S> b = random<S>(6, 2, 4);
+  Stream<S> inside = svd;
+  inside.add(a, b);
+  CHECK(inside.rank() == 6);
+  check_state(inside, Mat<S>(x + a * b.transpose()));
+
+  Stream<S> other(20);
+  const Mat<S> y = random<S>(20, 5, 5);
+  other.append_columns(y);
+  Stream<S> merged = svd;
+  merged.merge(other);
+  check_state(merged, Mat<S>((Mat<S>(20, 11) << x, y).finished()));
+
+  Stream<S> wide(4, {.max_rank = 2}); // blocks wider than the rank, and than the rows
+  const Mat<S> z = random<S>(4, 11, 6);
+  wide.append_columns(z);
+  CHECK(wide.rank() == 2);
+  check_state(wide, z);
+  CHECK(svd.error_bound() < 1e3 * eps * static_cast<double>(x.norm()));
+
+  Stream<S> without_v(20, {.keep_v = false});
+  stream_columns(without_v, x, 4);
+  CHECK(without_v.rank() == 6);
+  CHECK_THROWS_AS((void)without_v.V(), accrete::ArgumentError);
+  CHECK_THROWS_AS(without_v.downdate(0, 1), accrete::ArgumentError);
+}
+
+TEST_CASE_TEMPLATE("many rank-1 updates keep the bases orthonormal", S, float, double) {
+  Mat<S> x = random<S>(24, 18, 1);
+  Stream<S> svd(24, {.max_rank = 6});
+  svd.append_columns(x);
+  for (unsigned i = 0; i < 600; ++i) {
+    svd.add(random<S>(24, 1, 2 * i), random<S>(18, 1, 2 * i + 1));
+  }
+  CHECK(svd.orthogonality() < (sizeof(S) == 8 ? 1e-12 : 1e-5));
+  for (unsigned i = 0; i < 300; ++i) {
+    svd.append_columns(random<S>(24, 1, i));
+  }
+  CHECK(svd.orthogonality() < (sizeof(S) == 8 ? 1e-12 : 1e-5));
+}
+
+TEST_CASE("refused operands change nothing") {
+  const Mat<double> x = random<double>(7, 5, 1);
+  Stream<double> svd(7);
+  svd.append_columns(x);
+  const Eigen::MatrixXd before = formed(svd);
+  Mat<double> bad = random<double>(7, 2, 2);
+  bad(3, 1) = std::numeric_limits<double>::quiet_NaN();
+  CHECK_THROWS_AS(svd.append_columns(bad), accrete::NumericError);
+  CHECK_THROWS_AS(svd.add(bad, random<double>(5, 2, 3)), accrete::NumericError);
+  CHECK_THROWS_AS(svd.revise(1, bad), accrete::NumericError);
+  CHECK_THROWS_AS(svd.append_columns(random<double>(6, 1, 3)), accrete::ShapeError);
+  CHECK_THROWS_AS(svd.append_rows(random<double>(1, 6, 3)), accrete::ShapeError);
+  CHECK_THROWS_AS(svd.add(random<double>(7, 1, 3), random<double>(5, 2, 3)), accrete::ShapeError);
+  CHECK_THROWS_AS(svd.downdate(4, 2), accrete::ShapeError);
+  CHECK_THROWS_AS(svd.forget(1.5), accrete::ArgumentError);
+  CHECK_THROWS_AS(Stream<double>(-1), accrete::ShapeError);
+  CHECK(formed(svd) == before);
+}
