@@ -24,8 +24,9 @@ target_compile_options(
             -Wpedantic
             -Wshadow
             -Wnon-virtual-dtor
-            # g++ 12 warns about its own AVX-512 header.
-            $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized;-Wno-uninitialized>
+            # g++ 12 warns about its own AVX-512 header and its own std::string.
+            $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized;-Wno-uninitialized;-Wno-restrict>
+            $<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds;-Wno-stringop-overflow>
             $<$<BOOL:${ACCRETE_WERROR}>:-Werror>
             $<$<BOOL:${ACCRETE_NATIVE}>:-march=native>
             $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>

@@ -82,7 +82,7 @@ class IncrementalSVD {
   void append_columns(const Block& block) {
     const View<const Scalar> b = view_of(block);
     check_rows("append_columns", "the block", b, rows());
-    check_finite("append_columns", b);
+    check_finite("IncrementalSVD append_columns", b);
     const Index step = std::max<Index>(rows(), 1); // a wider piece has no thin QR
     for (Index first = 0; first < b.cols; first += step) {
       const Index count = std::min(step, b.cols - first);
@@ -100,7 +100,7 @@ class IncrementalSVD {
                        detail::shape_text(b.cols, b.rows) + " but X has " + std::to_string(cols()) +
                        " columns; append blocks of that many columns");
     }
-    check_finite("append_rows", b);
+    check_finite("IncrementalSVD append_rows", b);
     const Index step = std::max<Index>(cols(), 1);
     for (Index first = 0; first < b.cols; first += step) {
       append(right_, &left_, b.columns(first, std::min(step, b.cols - first)), Run::rows);
@@ -119,8 +119,8 @@ class IncrementalSVD {
                        " and B " + detail::shape_text(b.rows, b.cols) +
                        "; both need the same number of columns");
     }
-    check_finite("add", a);
-    check_finite("add", b);
+    check_finite("IncrementalSVD add", a);
+    check_finite("IncrementalSVD add", b);
     add_views(a, b);
   }
 
@@ -131,7 +131,7 @@ class IncrementalSVD {
     const View<const Scalar> c = view_of(columns);
     check_rows("revise", "the block", c, rows());
     check_range("revise", first, c.cols);
-    check_finite("revise", c);
+    check_finite("IncrementalSVD revise", c);
     detail::Frame<Backend> frame(device().workspace());
     const auto difference = detail::temporary<Scalar>(frame, rows(), c.cols);
     const auto selection = detail::temporary<Scalar>(frame, cols(), c.cols);
@@ -244,7 +244,7 @@ class IncrementalSVD {
   }
   static void check_finite(const char* operation, View<const Scalar> a) {
     if (!a.empty() && !Kernels<Backend>::all_finite(device(), a)) {
-      detail::throw_not_finite(std::string("IncrementalSVD ") + operation, a.rows, a.cols);
+      detail::throw_not_finite(operation, a.rows, a.cols);
     }
   }
 
