@@ -4,7 +4,9 @@
 // All of the CPU library.
 #include <accrete/backend/cpu/cpu.hpp>
 #include <accrete/backend/reference/reference.hpp>
+#include <accrete/factor/incremental_pca.hpp>
 #include <accrete/factor/incremental_svd.hpp>
+#include <accrete/factor/incremental_svd_file.hpp>
 #include <accrete/factor/qr.hpp>
 #include <accrete/factor/svd.hpp>
 #include <accrete/factor/truncation.hpp>

@@ -113,4 +113,14 @@ class Workspace {
   int depth_ = 0;
 };
 
+namespace detail {
+
+/// This thread's workspace for small host-side matrices, whatever the backend.
+inline Workspace& host_workspace() {
+  thread_local Workspace workspace;
+  return workspace;
+}
+
+} // namespace detail
+
 ACCRETE_END_NAMESPACE

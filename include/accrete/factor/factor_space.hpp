@@ -3,6 +3,7 @@
 
 #include <accrete/backend/backend.hpp>
 #include <accrete/backend/factorization_checks.hpp>
+#include <accrete/factor/cholesky_qr.hpp>
 
 #include <algorithm>
 #include <string>
@@ -37,20 +38,6 @@ struct FactorSvd {
   std::vector<double> values;
 };
 
-template <class Backend>
-using Frame =
-    typename std::remove_cvref_t<decltype(std::declval<Device<Backend>&>().workspace())>::Frame;
-
-template <class Scalar, class Frame>
-View<Scalar> temporary(Frame& frame, Index rows, Index cols) {
-  return dense_view(frame.template allocate<Scalar>(rows * cols), rows, cols);
-}
-
-template <class Backend, class Scalar>
-void multiply(Device<Backend>& device, View<const Scalar> a, View<const Scalar> b, View<Scalar> c) {
-  Kernels<Backend>::gemm(device, Scalar{1}, a, b, Scalar{0}, c);
-}
-
 template <class Backend, class Scalar, class Frame>
 OrthogonalFactor<Scalar> orthogonal_factor(Device<Backend>& device, Frame& frame,
                                            View<const Scalar> factor) {
@@ -59,8 +46,10 @@ OrthogonalFactor<Scalar> orthogonal_factor(Device<Backend>& device, Frame& frame
   }
   const auto q = temporary<Scalar>(frame, factor.rows, factor.cols);
   const auto r = temporary<Scalar>(frame, factor.cols, factor.cols);
-  Kernels<Backend>::combine(device, Scalar{1}, factor, Scalar{0}, q);
-  Kernels<Backend>::thin_qr(device, q, r);
+  if (!cholesky_qr2<Backend, Scalar>(device, frame, factor, q, r)) {
+    Kernels<Backend>::combine(device, Scalar{1}, factor, Scalar{0}, q);
+    Kernels<Backend>::thin_qr(device, q, r);
+  }
   return {q, r, false};
 }
 

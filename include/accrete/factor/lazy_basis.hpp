@@ -1,41 +1,33 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/factor/factor_space.hpp>
+#include <accrete/factor/temporaries.hpp>
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <utility>
 
 ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
-/// c = a b; zero where the inner dimension is.
-template <class Backend, class Scalar>
-void product_into(Device<Backend>& device, View<const Scalar> a, View<const Scalar> b,
-                  View<Scalar> c) {
-  if (c.empty()) {
-    return;
-  }
-  if (a.cols == 0) {
-    Kernels<Backend>::fill(device, Scalar{0}, c);
-  } else {
-    Kernels<Backend>::gemm(device, Scalar{1}, a, b, Scalar{0}, c);
-  }
-}
+/// A basis as stored * rotation; the rotation is null where it is the identity.
+template <class Scalar>
+struct BasisView {
+  View<const Scalar> stored;
+  View<const Scalar> rotation;
 
-template <class Backend, class Scalar>
-void copy_into(Device<Backend>& device, View<const Scalar> a, View<Scalar> c) {
-  if (!c.empty()) {
-    Kernels<Backend>::combine(device, Scalar{1}, a, Scalar{0}, c);
+  [[nodiscard]] Index rows() const noexcept { return stored.rows; }
+  [[nodiscard]] Index cols() const noexcept {
+    return rotation.data != nullptr ? rotation.cols : stored.cols;
   }
-}
+};
 
-/// Orthonormal columns that grow in both directions. When only rows come in, all earlier rows are
-/// multiplied by one small matrix; for most of them that product is put off and accumulated, so
-/// that n rows are not rewritten at every step. Nothing is inverted.
+/// Orthonormal columns that grow in both directions.
+///
+/// An update multiplies all of them by a small matrix. Where it adds few directions, or rows only,
+/// that product is put off and accumulated: for most rows the basis is stored * rotation, the rows
+/// that came later are explicit. So m rows are not rewritten at every step, and nothing is
+/// inverted.
 template <class Scalar, class Backend>
 class LazyBasis {
  public:
@@ -46,8 +38,9 @@ class LazyBasis {
   [[nodiscard]] Index rows() const noexcept { return rows_; }
   [[nodiscard]] Index cols() const noexcept { return cols_; }
 
-  /// Room for rows x cols entries; at least doubles what has to grow.
+  /// Room for rows x cols entries, beside directions that are put off; at least doubles what grows.
   void reserve(Device<Backend>& device, Index rows, Index cols) {
+    cols += most_pending(cols);
     if (rows <= storage_.rows() && cols <= storage_.cols()) {
       return;
     }
@@ -55,68 +48,70 @@ class LazyBasis {
       return needed <= held ? held : std::max(needed, 2 * held);
     };
     Storage larger(grown(rows, storage_.rows()), grown(cols, storage_.cols()));
-    const Index width = std::max(cols_, pending_ > 0 ? rotation_.rows() : Index{0});
-    copy_into<Backend, Scalar>(device, view_of(storage_).block(0, 0, rows_, width),
+    const Index width = std::max(cols_, stored_width());
+    copy_into<Backend, Scalar>(device, all().block(0, 0, rows_, width),
                                view_of(larger).block(0, 0, rows_, width));
     storage_ = std::move(larger);
+    spare_ = Storage();
   }
 
   /// The basis, rows x cols, with nothing put off.
   View<Scalar> settled(Device<Backend>& device) {
     if (pending_ > 0) {
-      Frame<Backend> frame(device.workspace());
-      const auto rotated = temporary<Scalar>(frame, pending_, cols_);
-      product_into<Backend, Scalar>(device,
-                                    view_of(storage_).block(0, 0, pending_, rotation_.rows()),
-                                    view_of(rotation_), rotated);
-      copy_into<Backend, Scalar>(device, rotated, view_of(storage_).block(0, 0, pending_, cols_));
+      const auto target = spare();
+      multiply<Backend, Scalar>(device, all().block(0, 0, pending_, width_), rotation(),
+                                target.block(0, 0, pending_, cols_));
+      copy_into<Backend, Scalar>(device, all().block(pending_, 0, rows_ - pending_, cols_),
+                                 target.block(pending_, 0, rows_ - pending_, cols_));
+      std::swap(storage_, spare_);
       pending_ = 0;
     }
-    return view_of(storage_).block(0, 0, rows_, cols_);
+    return all().block(0, 0, rows_, cols_);
+  }
+
+  /// The basis without the work of settled() where only directions were put off.
+  BasisView<Scalar> current(Device<Backend>& device) {
+    if (pending_ > 0 && pending_ == rows_) {
+      return {all().block(0, 0, rows_, width_), rotation()};
+    }
+    return {settled(device), {}};
   }
 
   /// basis <- [basis, directions] * rotation, with p directions and a (cols + p) x k rotation.
-  /// Needs settled() and reserve() before.
+  /// Needs current() and reserve() before.
   void turn(Device<Backend>& device, View<const Scalar> directions, View<const Scalar> rotation) {
-    Frame<Backend> frame(device.workspace());
-    const auto turned = temporary<Scalar>(frame, rows_, rotation.cols);
-    product_into<Backend, Scalar>(device, view_of(storage_).block(0, 0, rows_, cols_),
-                                  rotation.block(0, 0, cols_, rotation.cols), turned);
-    if (directions.cols > 0 && !turned.empty()) {
+    const Index added = directions.cols;
+    if (stored_width() + added - rotation.cols <= most_pending(rotation.cols)) {
+      copy_into<Backend, Scalar>(device, directions, all().block(0, stored_width(), rows_, added));
+      accumulate(device, rotation.block(0, 0, cols_, rotation.cols),
+                 rotation.block(cols_, 0, added, rotation.cols));
+      return;
+    }
+    const auto basis = settled(device);
+    const auto turned = spare().block(0, 0, rows_, rotation.cols);
+    multiply<Backend, Scalar>(device, basis, rotation.block(0, 0, cols_, rotation.cols), turned);
+    if (added > 0 && !turned.empty()) {
       Kernels<Backend>::gemm(device, Scalar{1}, directions,
-                             rotation.block(cols_, 0, directions.cols, rotation.cols), Scalar{1},
-                             turned);
+                             rotation.block(cols_, 0, added, rotation.cols), Scalar{1}, turned);
     }
     cols_ = rotation.cols;
-    copy_into<Backend, Scalar>(device, turned, view_of(storage_).block(0, 0, rows_, cols_));
+    std::swap(storage_, spare_);
   }
 
   /// basis <- [basis * rotation.top; rotation.bottom], a (cols + b) x k rotation for b new rows.
   /// Needs reserve() before.
   void append_rows(Device<Backend>& device, View<const Scalar> rotation) {
     const Index added = rotation.rows - cols_;
+    const Index recent = pending_ > 0 ? rows_ - pending_ : 0;
     const auto top = rotation.block(0, 0, cols_, rotation.cols);
     Frame<Backend> frame(device.workspace());
-    if (pending_ == 0) {
-      pending_ = rows_;
-      rotation_.resize(cols_, rotation.cols);
-      copy_into<Backend, Scalar>(device, top, view_of(rotation_));
-    } else {
-      const auto total = temporary<Scalar>(frame, rotation_.rows(), rotation.cols);
-      product_into<Backend, Scalar>(device, view_of(rotation_), top, total);
-      rotation_.resize(total.rows, total.cols);
-      copy_into<Backend, Scalar>(device, total, view_of(rotation_));
-      const Index recent = rows_ - pending_;
-      const auto rotated = temporary<Scalar>(frame, recent, rotation.cols);
-      product_into<Backend, Scalar>(device, view_of(storage_).block(pending_, 0, recent, cols_),
-                                    top, rotated);
-      copy_into<Backend, Scalar>(device, rotated,
-                                 view_of(storage_).block(pending_, 0, recent, rotation.cols));
-    }
-    copy_into<Backend, Scalar>(device, rotation.block(cols_, 0, added, rotation.cols),
-                               view_of(storage_).block(rows_, 0, added, rotation.cols));
+    const auto rotated = temporary<Scalar>(frame, recent, rotation.cols);
+    multiply<Backend, Scalar>(device, all().block(pending_, 0, recent, cols_), top, rotated);
+    copy_into<Backend, Scalar>(device, rotated, all().block(pending_, 0, recent, rotation.cols));
+    accumulate(device, top, top.block(0, 0, 0, top.cols));
+    copy_into<Backend, Scalar>(device, rotation.block(top.rows, 0, added, rotation.cols),
+                               all().block(rows_, 0, added, rotation.cols));
     rows_ += added;
-    cols_ = rotation.cols;
     if (rows_ - pending_ > 4 * std::max<Index>(cols_, 16)) {
       settled(device);
     }
@@ -130,95 +125,54 @@ class LazyBasis {
     reserve(device, value.rows, value.cols);
     rows_ = value.rows;
     cols_ = value.cols;
-    copy_into<Backend, Scalar>(device, value, view_of(storage_).block(0, 0, rows_, cols_));
+    copy_into<Backend, Scalar>(device, value, all().block(0, 0, rows_, cols_));
   }
 
  private:
+  /// Directions that may wait: each makes projections dearer, each wait saves a product.
+  static constexpr Index most_pending(Index cols) noexcept { return std::min<Index>(cols / 4, 32); }
+
+  [[nodiscard]] View<Scalar> all() { return view_of(storage_); }
+  [[nodiscard]] Index stored_width() const noexcept { return pending_ > 0 ? width_ : cols_; }
+  View<Scalar> spare() {
+    if (spare_.rows() != storage_.rows() || spare_.cols() != storage_.cols()) {
+      spare_ = Storage(storage_.rows(), storage_.cols());
+    }
+    return view_of(spare_);
+  }
+
+  [[nodiscard]] View<Scalar> rotation() { return view_of(rotation_).block(0, 0, width_, cols_); }
+
+  /// rotation() <- [rotation() * top; bottom], where top has cols_ rows; the bottom rows are for
+  /// directions that were stored beside the basis. All rows become pending where none was.
+  void accumulate(Device<Backend>& device, View<const Scalar> top, View<const Scalar> bottom) {
+    const Index width = stored_width();
+    Frame<Backend> frame(device.workspace());
+    const auto total = temporary<Scalar>(frame, width, top.cols);
+    if (pending_ > 0) {
+      multiply<Backend, Scalar>(device, rotation(), top, total);
+    } else {
+      copy_into<Backend, Scalar>(device, top, total);
+      pending_ = rows_;
+    }
+    width_ = width + bottom.rows;
+    cols_ = top.cols;
+    if (rotation_.rows() < width_ || rotation_.cols() < cols_) {
+      const Index side = std::max(width_, cols_) + most_pending(cols_);
+      rotation_ = Storage(side, side);
+    }
+    copy_into<Backend, Scalar>(device, total, rotation().block(0, 0, width, cols_));
+    copy_into<Backend, Scalar>(device, bottom, rotation().block(width, 0, bottom.rows, cols_));
+  }
+
   Storage storage_;
-  Storage rotation_; // of the first pending_ rows
+  Storage spare_; // the next storage, so that nothing is copied back
+  Storage rotation_;
   Index rows_ = 0;
   Index cols_ = 0;
-  Index pending_ = 0;
+  Index pending_ = 0; // rows, from the first on, that are stored * rotation
+  Index width_ = 0;   // columns that are stored for them
 };
-
-/// block = basis * coefficients + directions * rest, up to `dropped` in the Frobenius norm;
-/// directions are orthonormal and orthogonal to the basis. All in the caller's frame.
-template <class Scalar>
-struct Split {
-  View<Scalar> coefficients;
-  View<Scalar> directions;
-  View<Scalar> rest;
-  double norm = 0;
-  double dropped = 0;
-};
-
-/// sqrt of a sum of squares that neither overflows nor underflows on the way.
-template <class Scalar>
-double safe_norm(const Scalar* values, Index count) {
-  return Eigen::Map<const Eigen::Matrix<Scalar, Eigen::Dynamic, 1>>(values, count)
-      .template cast<double>()
-      .stableNorm();
-}
-
-/// Splits a block, block.cols <= block.rows, in two Gram-Schmidt passes. Between them an SVD of
-/// the triangle drops the directions that are rounding noise, and the second pass acts on
-/// normalised directions, so that small residuals come out orthogonal as well.
-template <class Backend, class Scalar, class Frame>
-Split<Scalar> split(Device<Backend>& device, Frame& frame, View<const Scalar> basis,
-                    View<const Scalar> block) {
-  using K = Kernels<Backend>;
-  const Index rank = basis.cols;
-  const Index count = block.cols;
-  const auto subtract = [&](View<const Scalar> coefficients, View<Scalar> target) {
-    if (rank > 0 && !target.empty()) {
-      K::gemm(device, Scalar{-1}, basis, coefficients, Scalar{1}, target);
-    }
-  };
-  Split<Scalar> result;
-  result.coefficients = temporary<Scalar>(frame, rank, count);
-  const auto residual = temporary<Scalar>(frame, block.rows, count);
-  const auto triangle = temporary<Scalar>(frame, count, count);
-  copy_into<Backend, Scalar>(device, block, residual);
-  product_into<Backend, Scalar>(device, basis.transposed(), block, result.coefficients);
-  subtract(result.coefficients, residual);
-  K::thin_qr(device, residual, triangle);
-
-  const auto left = temporary<Scalar>(frame, count, count);
-  const auto right = temporary<Scalar>(frame, count, count);
-  const auto values = temporary<Scalar>(frame, count, 1);
-  K::svd(device, View<const Scalar>(triangle), left, values, right);
-  Scalar* host = frame.template allocate<Scalar>(std::max(rank, Index{1}) * count + count);
-  K::download(device, View<const Scalar>(values), host);
-  K::download(device, View<const Scalar>(result.coefficients), host + count);
-  result.norm = std::hypot(safe_norm(host, count), safe_norm(host + count, rank * count));
-  const double noise = 8 * std::sqrt(static_cast<double>(count + rank)) *
-                       static_cast<double>(std::numeric_limits<Scalar>::epsilon()) * result.norm;
-  Index kept = std::min(count, block.rows - rank);
-  while (kept > 0 && !(static_cast<double>(host[kept - 1]) > noise)) {
-    --kept;
-  }
-  result.dropped = safe_norm(host + kept, count - kept);
-
-  result.directions = temporary<Scalar>(frame, block.rows, kept);
-  result.rest = temporary<Scalar>(frame, kept, count);
-  if (kept == 0) {
-    return result;
-  }
-  product_into<Backend, Scalar>(device, residual, left.left_columns(kept), result.directions);
-  const auto scaled = temporary<Scalar>(frame, kept, count); // diag(values) rightᵀ
-  product_into<Backend, Scalar>(device, left.left_columns(kept).transposed(), triangle, scaled);
-  const auto inside = temporary<Scalar>(frame, rank, kept);
-  const auto outside = temporary<Scalar>(frame, kept, kept);
-  product_into<Backend, Scalar>(device, basis.transposed(), result.directions, inside);
-  subtract(inside, result.directions);
-  K::thin_qr(device, result.directions, outside);
-  product_into<Backend, Scalar>(device, outside, scaled, result.rest);
-  if (rank > 0) {
-    K::gemm(device, Scalar{1}, View<const Scalar>(inside), View<const Scalar>(scaled), Scalar{1},
-            result.coefficients);
-  }
-  return result;
-}
 
 } // namespace detail
 

@@ -1,1 +1,0 @@
-#include <Eigen/Dense>

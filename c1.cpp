@@ -1,1 +1,0 @@
-#include <accrete/accrete.hpp>

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/factor/temporaries.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+ACCRETE_BEGIN_NAMESPACE
+
+namespace detail {
+
+/// a = (a inverse) triangle, where the columns of a inverse are orthonormal up to
+/// epsilon * growth. Both k x k, in the caller's frame.
+template <class Scalar>
+struct GramFactor {
+  View<Scalar> triangle;
+  View<Scalar> inverse;
+  /// Squared Frobenius norm of the inverse after the columns of a were brought to length one: k for
+  /// orthonormal columns, infinite where the factorisation broke down.
+  double growth = std::numeric_limits<double>::infinity();
+
+  /// The columns of a inverse span what those of a do, and are independent.
+  [[nodiscard]] bool usable() const noexcept {
+    // The Gram matrix has rounding errors of some epsilons: three digits are left for them.
+    return growth * static_cast<double>(std::numeric_limits<Scalar>::epsilon()) < 1e-3;
+  }
+  /// The columns of a were so close to orthonormal that those of a inverse are so to rounding.
+  [[nodiscard]] bool accurate() const noexcept {
+    return growth < 2 * static_cast<double>(triangle.cols);
+  }
+};
+
+/// gram <- its Cholesky factor L, gram = L Lᵀ, with zeros above the diagonal; inverse <- L⁻¹. Both
+/// k x k and column-major in host memory. False where gram is not positive definite. Plain loops
+/// down the columns: k is small, and compilers vectorise them.
+template <class Scalar>
+bool invert_cholesky(Index k, Scalar* gram, Scalar* inverse) {
+  const auto subtract = [](Index count, Scalar factor, const Scalar* from, Scalar* to) {
+#pragma omp simd
+    for (Index i = 0; i < count; ++i) {
+      to[i] -= factor * from[i];
+    }
+  };
+  for (Index j = 0; j < k; ++j) {
+    Scalar* column = gram + j * k;
+    for (Index p = 0; p < j; ++p) {
+      subtract(k - j, gram[p * k + j], gram + p * k + j, column + j);
+    }
+    if (!(column[j] > Scalar{0})) {
+      return false;
+    }
+    const Scalar scale = 1 / std::sqrt(column[j]);
+    std::fill_n(column, j, Scalar{0});
+    std::for_each(column + j, column + k, [=](Scalar& x) { x *= scale; });
+  }
+  std::fill_n(inverse, k * k, Scalar{0});
+  for (Index c = 0; c < k; ++c) {
+    Scalar* x = inverse + c * k;
+    x[c] = Scalar{1};
+    for (Index j = c; j < k; ++j) {
+      x[j] /= gram[j * k + j];
+      subtract(k - j - 1, x[j], gram + j * k + j + 1, x + j + 1);
+    }
+  }
+  return true;
+}
+
+/// The triangle of a's QR factorisation from the Cholesky factor of aᵀ a: one product at full speed
+/// and k³ work, where reflections take 2 m k² at the speed of memory. The Gram matrix squares the
+/// condition; `growth` tells by how much that hurts.
+template <class Backend, class Scalar, class Frame>
+GramFactor<Scalar> gram_factor(Device<Backend>& device, Frame& frame, View<const Scalar> a) {
+  const Index k = a.cols;
+  GramFactor<Scalar> factor;
+  factor.triangle = temporary<Scalar>(frame, k, k);
+  factor.inverse = temporary<Scalar>(frame, k, k);
+  multiply<Backend, Scalar>(device, a.transposed(), a, factor.triangle);
+
+  Workspace::Frame host(host_workspace());
+  Scalar* gram = host.allocate<Scalar>(k * k);
+  Scalar* inverse = host.allocate<Scalar>(k * k);
+  Scalar* lengths = host.allocate<Scalar>(k);
+  Kernels<Backend>::download(device, View<const Scalar>(factor.triangle), gram);
+  for (Index j = 0; j < k; ++j) {
+    lengths[j] = std::sqrt(gram[j * k + j]);
+    if (!std::isfinite(lengths[j]) || !std::isfinite(1 / lengths[j])) {
+      return factor;
+    }
+  }
+  for (Index j = 0; j < k; ++j) {
+    for (Index i = j; i < k; ++i) {
+      gram[j * k + i] /= lengths[i] * lengths[j];
+    }
+  }
+  if (!invert_cholesky(k, gram, inverse)) {
+    return factor;
+  }
+  double growth = 0;
+  for (Index j = 0; j < k; ++j) {
+    for (Index i = j; i < k; ++i) {
+      growth += static_cast<double>(inverse[j * k + i] * inverse[j * k + i]);
+      inverse[j * k + i] /= lengths[j];
+      gram[j * k + i] *= lengths[i];
+    }
+  }
+  // Lᵀ diag(lengths) and diag(lengths)⁻¹ L⁻ᵀ
+  Kernels<Backend>::upload(device, gram, factor.triangle.transposed());
+  Kernels<Backend>::upload(device, inverse, factor.inverse.transposed());
+  if (std::isfinite(growth)) {
+    factor.growth = growth;
+  }
+  return factor;
+}
+
+/// CholeskyQR2: a = q r with orthonormal q by one or two passes (Yamamoto, Nakatsukasa, Yanagisawa,
+/// Fukaya, "Roundoff error analysis of the CholeskyQR2 algorithm", ETNA 44, 2015). False, with
+/// q and r undefined, where the columns of a are too close to dependent.
+template <class Backend, class Scalar, class Frame>
+bool cholesky_qr2(Device<Backend>& device, Frame& frame, View<const Scalar> a, View<Scalar> q,
+                  View<Scalar> r) {
+  const GramFactor<Scalar> first = gram_factor<Backend, Scalar>(device, frame, a);
+  if (!first.usable()) {
+    return false;
+  }
+  if (first.accurate()) {
+    multiply<Backend, Scalar>(device, a, first.inverse, q);
+    copy_into<Backend, Scalar>(device, first.triangle, r);
+    return true;
+  }
+  const auto skewed = temporary<Scalar>(frame, a.rows, a.cols);
+  multiply<Backend, Scalar>(device, a, first.inverse, skewed);
+  const GramFactor<Scalar> second =
+      gram_factor<Backend, Scalar>(device, frame, View<const Scalar>(skewed));
+  if (!second.accurate()) {
+    return false;
+  }
+  multiply<Backend, Scalar>(device, skewed, second.inverse, q);
+  multiply<Backend, Scalar>(device, second.triangle, first.triangle, r);
+  return true;
+}
+
+} // namespace detail
+
+ACCRETE_END_NAMESPACE

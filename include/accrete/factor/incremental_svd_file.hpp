@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/factor/incremental_svd_state.hpp>
+
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <string>
+
+#if __has_include(<unistd.h>)
+#include <unistd.h>
+#endif
+
+ACCRETE_BEGIN_NAMESPACE
+
+namespace detail {
+
+// The file: a header of 8-byte numbers in the machine's byte order, then singular values (double),
+// U and V (Scalar, column-major), and the header's magic number again.
+struct SvdFileHeader {
+  static constexpr std::uint64_t magic_number = 0x3144565345524341ULL; // "ACRESVD1"
+
+  std::uint64_t magic = magic_number;
+  std::int64_t scalar_bytes = 0;
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+  std::int64_t rank = 0;
+  std::int64_t max_rank = 0;
+  double tolerance = 0;
+  std::int64_t keep_v = 0;
+  std::int64_t check_every = 0;
+  std::int64_t updates = 0;
+  double settled_error = 0;
+  double run_error = 0;
+  std::int64_t run = 0;
+};
+
+class SvdFile {
+ public:
+  SvdFile(std::string path, const char* mode)
+      : path_(std::move(path)), file_(std::fopen(path_.c_str(), mode)) {
+    if (file_ == nullptr) {
+      fail("cannot be opened", errno);
+    }
+  }
+
+  template <class T>
+  void write(const T* values, Index count) {
+    const auto size = static_cast<std::size_t>(count);
+    if (size > 0 && std::fwrite(values, sizeof(T), size, file_.get()) != size) {
+      fail("cannot be written", errno);
+    }
+  }
+  template <class T>
+  void read(T* values, Index count) {
+    const auto size = static_cast<std::size_t>(count);
+    if (size > 0 && std::fread(values, sizeof(T), size, file_.get()) != size) {
+      fail("ends too early; it was cut or is no IncrementalSVD", 0);
+    }
+  }
+  [[nodiscard]] std::int64_t size() {
+    std::fseek(file_.get(), 0, SEEK_END);
+    const std::int64_t bytes = std::ftell(file_.get());
+    std::rewind(file_.get());
+    return bytes;
+  }
+  /// All bytes are on the device when this returns.
+  void close() {
+    int failed = std::fflush(file_.get());
+#if __has_include(<unistd.h>)
+    if (failed == 0 && ::fsync(::fileno(file_.get())) != 0 && errno != EINVAL && errno != EROFS) {
+      failed = -1;
+    }
+#endif
+    const int reason = errno;
+    if (std::fclose(file_.release()) != 0 || failed != 0) {
+      fail("cannot be written", reason);
+    }
+  }
+  [[noreturn]] void fail(const char* what, int reason) const {
+    std::string text = "IncrementalSVD file " + path_ + " " + what;
+    if (reason != 0) {
+      text += ": ";
+      text += std::strerror(reason);
+    }
+    throw Error(text);
+  }
+
+ private:
+  struct Close {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+  std::string path_;
+  std::unique_ptr<std::FILE, Close> file_;
+};
+
+template <class Scalar>
+void write_svd(SvdFile& file, const IncrementalSvdState<Scalar>& state) {
+  SvdFileHeader header;
+  header.scalar_bytes = sizeof(Scalar);
+  header.rows = state.U.rows();
+  header.cols = state.cols;
+  header.rank = state.U.cols();
+  header.max_rank = state.options.max_rank;
+  header.tolerance = state.options.tolerance;
+  header.keep_v = state.options.keep_v ? 1 : 0;
+  header.check_every = state.options.check_every;
+  header.updates = state.updates;
+  header.settled_error = state.settled_error;
+  header.run_error = state.run_error;
+  header.run = state.run;
+  file.write(&header, 1);
+  file.write(state.values.data(), header.rank);
+  file.write(state.U.data(), state.U.size());
+  file.write(state.V.data(), state.V.size());
+  file.write(&header.magic, 1);
+}
+
+/// The sizes in the header account for every byte of the file.
+inline bool sizes_fit(const SvdFileHeader& header, std::int64_t file_bytes) {
+  constexpr std::int64_t most = std::int64_t{1} << 40; // no product below overflows a double
+  if (header.rows < 0 || header.cols < 0 || header.rank < 0 || header.rows > most ||
+      header.cols > most || header.rank > most) {
+    return false;
+  }
+  const auto number = [](std::int64_t value) { return static_cast<double>(value); };
+  const double entries =
+      number(header.rank) * (number(header.rows) + (header.keep_v != 0 ? number(header.cols) : 0));
+  return number(file_bytes) == number(sizeof(header) + sizeof(header.magic)) +
+                                   8 * number(header.rank) + number(header.scalar_bytes) * entries;
+}
+
+} // namespace detail
+
+/// Writes a state to a file, atomically: an interrupted or failed write leaves what was there.
+/// `svd.state()` gives the state. The file is for machines of the same byte order.
+/// @throws Error with the system's reason, ShapeError, NumericError for a damaged state.
+template <class Scalar>
+void save(const IncrementalSvdState<Scalar>& state, const std::string& path) {
+  state.validate();
+  const std::string temporary = path + ".new";
+  try {
+    detail::SvdFile file(temporary, "wb");
+    detail::write_svd(file, state);
+    file.close();
+  } catch (...) {
+    std::remove(temporary.c_str());
+    throw;
+  }
+  if (std::rename(temporary.c_str(), path.c_str()) != 0) {
+    const int reason = errno;
+    std::remove(temporary.c_str());
+    throw Error("IncrementalSVD file " + path + " cannot be replaced: " + std::strerror(reason));
+  }
+}
+
+/// Reads what save() wrote: `IncrementalSVD<double> svd(load_incremental_svd<double>(path))`.
+/// @throws Error for a missing, cut or foreign file, or one of another scalar.
+template <class Scalar>
+[[nodiscard]] IncrementalSvdState<Scalar> load_incremental_svd(const std::string& path) {
+  detail::SvdFile file(path, "rb");
+  const std::int64_t bytes = file.size();
+  detail::SvdFileHeader header;
+  file.read(&header, 1);
+  if (header.magic != detail::SvdFileHeader::magic_number) {
+    file.fail("is no IncrementalSVD, or of a machine of another byte order", 0);
+  }
+  if (header.scalar_bytes != static_cast<std::int64_t>(sizeof(Scalar))) {
+    file.fail("holds another scalar; load it as float or double, as it was saved", 0);
+  }
+  if (!detail::sizes_fit(header, bytes)) {
+    file.fail("has another length than its header says; it was cut or damaged", 0);
+  }
+  IncrementalSvdState<Scalar> state;
+  state.options = {.max_rank = static_cast<Index>(header.max_rank),
+                   .tolerance = header.tolerance,
+                   .keep_v = header.keep_v != 0,
+                   .check_every = static_cast<Index>(header.check_every)};
+  state.cols = static_cast<Index>(header.cols);
+  state.values.resize(static_cast<std::size_t>(header.rank));
+  state.U.resize(header.rows, header.rank);
+  state.V.resize(header.keep_v != 0 ? header.cols : 0, header.keep_v != 0 ? header.rank : 0);
+  state.updates = static_cast<Index>(header.updates);
+  state.settled_error = header.settled_error;
+  state.run_error = header.run_error;
+  state.run = static_cast<int>(header.run);
+  std::uint64_t end = 0;
+  file.read(state.values.data(), header.rank);
+  file.read(state.U.data(), state.U.size());
+  file.read(state.V.data(), state.V.size());
+  file.read(&end, 1);
+  state.validate();
+  return state;
+}
+
+ACCRETE_END_NAMESPACE

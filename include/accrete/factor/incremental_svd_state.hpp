@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/config.hpp>
+#include <accrete/error.hpp>
+
+#include <Eigen/Core>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+ACCRETE_BEGIN_NAMESPACE
+
+struct IncrementalSvdOptions {
+  /// Most singular values kept.
+  Index max_rank = std::numeric_limits<Index>::max();
+  /// Largest Frobenius norm that one update may discard, as a fraction of the whole's.
+  double tolerance = 0;
+  /// Without V, columns can be appended and nothing else.
+  bool keep_v = true;
+  /// Updates between two checks of the orthogonality of U and V.
+  Index check_every = 16;
+
+  /// @throws ArgumentError when a field is outside its domain.
+  void validate() const {
+    if (max_rank < 0) {
+      throw ArgumentError("IncrementalSVD: max_rank = " + std::to_string(max_rank) +
+                          "; give at least 0");
+    }
+    if (!(tolerance >= 0 && tolerance <= 1)) {
+      throw ArgumentError("IncrementalSVD: tolerance = " + std::to_string(tolerance) +
+                          " is a fraction of the Frobenius norm; give a number in [0, 1]");
+    }
+    if (check_every < 1) {
+      throw ArgumentError("IncrementalSVD: check_every = " + std::to_string(check_every) +
+                          "; give at least 1");
+    }
+  }
+};
+
+/// What an IncrementalSVD holds between two updates, in host memory.
+template <class Scalar>
+struct IncrementalSvdState {
+  using HostMatrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
+
+  IncrementalSvdOptions options = {};
+  /// Columns of X; V has as many rows where it is kept, otherwise none.
+  Index cols = 0;
+  std::vector<double> values = {};
+  HostMatrix U = {};
+  HostMatrix V = {};
+  Index updates = 0;
+  /// The two parts of the error bound, and what kind of update the second belongs to.
+  double settled_error = 0;
+  double run_error = 0;
+  int run = 0;
+
+  /// @throws ShapeError, ArgumentError, NumericError when the parts do not belong together.
+  void validate() const {
+    options.validate();
+    const auto rank = static_cast<Index>(values.size());
+    const Index v_rows = options.keep_v ? cols : 0;
+    const Index v_cols = options.keep_v ? rank : 0;
+    if (U.cols() != rank || cols < 0 || V.rows() != v_rows || V.cols() != v_cols) {
+      throw ShapeError("IncrementalSVD state: U is " + detail::shape_text(U.rows(), U.cols()) +
+                       ", V " + detail::shape_text(V.rows(), V.cols()) + ", for " +
+                       std::to_string(rank) + " singular values and " + std::to_string(cols) +
+                       " columns of X; they belong to different decompositions");
+    }
+    const auto valid = [](double value) { return std::isfinite(value) && value >= 0; };
+    if (!U.allFinite() || !V.allFinite() || !std::all_of(values.begin(), values.end(), valid) ||
+        !std::is_sorted(values.rbegin(), values.rend()) || !valid(settled_error) ||
+        !valid(run_error)) {
+      throw NumericError("IncrementalSVD state: the singular values must descend and be neither "
+                         "negative nor infinite, and all entries finite; the state is damaged");
+    }
+    if (updates < 0 || run < 0 || run > 2) {
+      throw ArgumentError("IncrementalSVD state: updates = " + std::to_string(updates) +
+                          ", run = " + std::to_string(run) + "; the state is damaged");
+    }
+  }
+};
+
+ACCRETE_END_NAMESPACE

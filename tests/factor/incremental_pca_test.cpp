@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+#include "test_backend.hpp"
+
+#include <accrete/backend/cpu/cpu.hpp>
+#include <accrete/backend/reference/reference.hpp>
+#include <accrete/factor/incremental_pca.hpp>
+
+#include <Eigen/SVD>
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <random>
+
+using accrete::Index;
+
+namespace {
+
+template <class S>
+using Mat = Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic>;
+template <class S>
+using Pca = accrete::IncrementalPCA<S, TestBackend>;
+
+/// Samples far from the origin, so that a wrong mean shows.
+template <class S>
+Mat<S> samples(Index features, Index count, unsigned seed) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<double> normal;
+  Eigen::MatrixXd x =
+      Eigen::MatrixXd::NullaryExpr(features, count, [&] { return normal(generator); });
+  for (Index i = 0; i < features; ++i) {
+    x.row(i) *= std::pow(0.6, static_cast<double>(i));
+    x.row(i).array() += 3.0 - static_cast<double>(i);
+  }
+  return x.template cast<S>();
+}
+
+template <class S>
+void append(Pca<S>& pca, const Mat<S>& x, Index width) {
+  for (Index first = 0; first < x.cols(); first += width) {
+    pca.append(x.middleCols(first, std::min(width, x.cols() - first)));
+  }
+}
+
+template <class S>
+double epsilon() {
+  return static_cast<double>(std::numeric_limits<S>::epsilon());
+}
+
+} // namespace
+
+TEST_CASE_TEMPLATE("blocks give the components of all samples at once", S, float, double) {
+  const Mat<S> x = samples<S>(9, 41, 1);
+  const Eigen::MatrixXd wide = x.template cast<double>();
+  const Eigen::VectorXd mean = wide.rowwise().mean();
+  const Eigen::MatrixXd centred = wide.colwise() - mean;
+  const Eigen::JacobiSVD<Eigen::MatrixXd> exact(centred, Eigen::ComputeThinU);
+  const double tolerance = 200 * epsilon<S>() * wide.norm();
+  for (const Index width : {1, 4, 41}) {
+    CAPTURE(width);
+    Pca<S> pca(9);
+    append(pca, x, width);
+    CHECK(pca.samples() == 41);
+    REQUIRE(pca.rank() == 9);
+    CHECK((Mat<S>(pca.mean()).template cast<double>() - mean).norm() <= tolerance);
+    for (Index j = 0; j < 9; ++j) {
+      const auto k = static_cast<std::size_t>(j);
+      CHECK(std::abs(pca.singular_values()[k] - exact.singularValues()[j]) <= tolerance);
+      CHECK(pca.explained_variance()[k] ==
+            doctest::Approx(std::pow(pca.singular_values()[k], 2) / 40));
+    }
+    const std::vector<double> ratio = pca.explained_variance_ratio();
+    CHECK(std::accumulate(ratio.begin(), ratio.end(), 0.0) ==
+          doctest::Approx(1).epsilon(1000 * epsilon<S>()));
+    // All components: the coordinates give the samples back.
+    const Mat<S> back = pca.inverse_transform(pca.transform(x));
+    CHECK((back.template cast<double>() - wide).norm() <= tolerance);
+  }
+}
+
+TEST_CASE_TEMPLATE("the leading components of truncated blocks stay within the bound", S, float,
+                   double) {
+  const Mat<S> x = samples<S>(12, 60, 2);
+  const Eigen::MatrixXd wide = x.template cast<double>();
+  const Eigen::MatrixXd centred = wide.colwise() - wide.rowwise().mean();
+  const Eigen::VectorXd exact = Eigen::JacobiSVD<Eigen::MatrixXd>(centred).singularValues();
+  Pca<S> pca(12, {.max_rank = 4});
+  append(pca, x, 7);
+  REQUIRE(pca.rank() == 4);
+  for (Index j = 0; j < 4; ++j) {
+    CHECK(std::abs(pca.singular_values()[static_cast<std::size_t>(j)] - exact[j]) <=
+          pca.error_bound() + 200 * epsilon<S>() * wide.norm());
+  }
+  const std::vector<double> ratio = pca.explained_variance_ratio();
+  CHECK(std::accumulate(ratio.begin(), ratio.end(), 0.0) < 1);
+  const Mat<S> u = pca.components();
+  CHECK((u.transpose() * u - Mat<S>::Identity(4, 4)).norm() < 80 * epsilon<S>());
+}
+
+TEST_CASE_TEMPLATE("equal samples have no components", S, float, double) {
+  Pca<S> pca(3);
+  pca.append(Mat<S>(3, 0));
+  CHECK(pca.samples() == 0);
+  CHECK(pca.transform(Mat<S>::Ones(3, 2)).rows() == 0);
+  pca.append(Mat<S>::Constant(3, 1, S{2}));
+  CHECK(pca.rank() == 0);
+  pca.append(Mat<S>::Constant(3, 5, S{2}));
+  CHECK(pca.rank() == 0);
+  CHECK(pca.explained_variance().empty());
+  CHECK(Mat<S>(pca.mean()) == Mat<S>::Constant(3, 1, S{2}));
+}
+
+TEST_CASE("refused samples change nothing") {
+  Pca<double> pca(4);
+  pca.append(samples<double>(4, 6, 3));
+  const Mat<double> mean = pca.mean();
+  const std::vector<double> values = pca.singular_values();
+  Mat<double> bad = samples<double>(4, 2, 4);
+  bad(1, 1) = std::numeric_limits<double>::infinity();
+  CHECK_THROWS_AS(pca.append(bad), accrete::NumericError);
+  CHECK_THROWS_AS(pca.append(samples<double>(3, 2, 4)), accrete::ShapeError);
+  CHECK_THROWS_AS((void)pca.transform(samples<double>(3, 2, 4)), accrete::ShapeError);
+  CHECK_THROWS_AS((void)pca.inverse_transform(samples<double>(1, 2, 4)), accrete::ShapeError);
+  CHECK(pca.samples() == 6);
+  CHECK(Mat<double>(pca.mean()) == mean);
+  CHECK(pca.singular_values() == values);
+}
