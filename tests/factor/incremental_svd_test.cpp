@@ -245,3 +245,75 @@ TEST_CASE("refused operands change nothing") {
   CHECK_THROWS_AS(Stream<double>(-1), accrete::ShapeError);
   CHECK(formed(svd) == before);
 }
+
+TEST_CASE_TEMPLATE("a state goes on bit for bit", S, float, double) {
+  Stream<S> svd(15, {.max_rank = 6, .check_every = 3});
+  stream_columns(svd, random<S>(15, 9, 1), 2);
+  svd.add(random<S>(15, 1, 2), random<S>(9, 1, 3));
+  Stream<S> copy(svd.state());
+  for (Stream<S>* each : {&svd, &copy}) {
+    each->append_columns(random<S>(15, 2, 4));
+    each->append_rows(random<S>(1, 11, 5));
+    each->forget(0.5);
+  }
+  CHECK(copy.singular_values() == svd.singular_values());
+  CHECK(copy.error_bound() == svd.error_bound());
+  CHECK(Mat<S>(copy.U()) == Mat<S>(svd.U()));
+  CHECK(Mat<S>(copy.V()) == Mat<S>(svd.V()));
+}
+
+TEST_CASE("states that do not belong together are refused") {
+  Stream<double> svd(7);
+  svd.append_columns(random<double>(7, 4, 1));
+  const auto good = svd.state();
+  auto bad = good;
+  bad.V.conservativeResize(3, Eigen::NoChange);
+  CHECK_THROWS_AS(Stream<double>{bad}, accrete::ShapeError);
+  bad = good;
+  std::swap(bad.values.front(), bad.values.back());
+  CHECK_THROWS_AS(Stream<double>{bad}, accrete::NumericError);
+  bad = good;
+  bad.U(2, 1) = std::numeric_limits<double>::quiet_NaN();
+  CHECK_THROWS_AS(Stream<double>{bad}, accrete::NumericError);
+  bad = good;
+  bad.run = 3;
+  CHECK_THROWS_AS(Stream<double>{bad}, accrete::ArgumentError);
+}
+
+TEST_CASE_TEMPLATE("nothing goes wrong without rows or columns", S, float, double) {
+  Stream<S> no_rows(0);
+  no_rows.append_columns(Mat<S>(0, 3));
+  CHECK(no_rows.cols() == 3);
+  no_rows.append_rows(Mat<S>::Ones(2, 3));
+  check_state(no_rows, Mat<S>(Mat<S>::Ones(2, 3)));
+  Stream<S> no_columns(2);
+  no_columns.append_rows(Mat<S>(3, 0));
+  CHECK(no_columns.rows() == 5);
+  no_columns.append_columns(Mat<S>::Ones(5, 2));
+  check_state(no_columns, Mat<S>(Mat<S>::Ones(5, 2)));
+}
+
+TEST_CASE_TEMPLATE("narrow updates wait and come out the same", S, float, double) {
+  // Single columns at a rank where directions are put off, with the other updates between.
+  Mat<S> x = random<S>(40, 24, 1);
+  Stream<S> svd(40, {.max_rank = 20});
+  svd.append_columns(x);
+  for (unsigned i = 0; i < 30; ++i) {
+    const Mat<S> column = random<S>(40, 1, 10 + i);
+    svd.append_columns(column);
+    x = (Mat<S>(40, x.cols() + 1) << x, column).finished();
+    if (i % 7 == 3) {
+      const Mat<S> a = random<S>(40, 1, 100 + i);
+      const Mat<S> b = random<S>(x.cols(), 1, 200 + i);
+      svd.add(a, b);
+      x += a * b.transpose();
+    }
+    if (i % 11 == 5) {
+      svd.downdate(1, 2);
+      Mat<S> rest(40, x.cols() - 2);
+      rest << x.leftCols(1), x.rightCols(x.cols() - 3);
+      x = rest;
+    }
+    check_state(svd, x);
+  }
+}

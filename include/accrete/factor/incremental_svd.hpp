@@ -43,8 +43,10 @@ class IncrementalSVD {
   explicit IncrementalSVD(const State& state) : options_(state.options), cols_(state.cols) {
     state.validate();
     configure();
-    svd_.left.assign(device(), uploaded(state.U));
-    svd_.right.assign(device(), uploaded(state.V));
+    const Storage u = uploaded(state.U);
+    const Storage v = uploaded(state.V);
+    svd_.left.assign(device(), view_of(u));
+    svd_.right.assign(device(), view_of(v));
     svd_.values = state.values;
     svd_.updates = state.updates;
     svd_.loss = {state.settled_error, state.run_error, static_cast<Run>(state.run)};

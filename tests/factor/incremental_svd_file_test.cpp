@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+#include "test_backend.hpp"
+
+#include <accrete/backend/cpu/cpu.hpp>
+#include <accrete/backend/reference/reference.hpp>
+#include <accrete/factor/incremental_svd.hpp>
+#include <accrete/factor/incremental_svd_file.hpp>
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <string>
+
+namespace fs = std::filesystem;
+
+namespace {
+
+using Stream = accrete::IncrementalSVD<double, TestBackend>;
+
+/// A folder of its own, removed at the end.
+class Folder {
+ public:
+  Folder()
+      : path_(fs::temp_directory_path() /
+              (std::string("accrete_svd_") + TestBackend::name + std::to_string(::getpid()))) {
+    fs::remove_all(path_);
+    fs::create_directories(path_);
+  }
+  ~Folder() { fs::remove_all(path_); }
+  [[nodiscard]] std::string file(const char* name) const { return (path_ / name).string(); }
+  [[nodiscard]] bool is_only(const char* name) const {
+    return std::distance(fs::directory_iterator(path_), fs::directory_iterator()) == 1 &&
+           fs::exists(path_ / name);
+  }
+
+ private:
+  fs::path path_;
+};
+
+Stream stream(bool keep_v) {
+  std::srand(7);
+  Stream svd(12, {.max_rank = 5, .tolerance = 0.01, .keep_v = keep_v, .check_every = 2});
+  svd.append_columns(Eigen::MatrixXd::Random(12, 4));
+  svd.append_columns(Eigen::MatrixXd::Random(12, 3));
+  return svd;
+}
+
+std::string message(const std::string& path) {
+  try {
+    static_cast<void>(accrete::load_incremental_svd<double>(path));
+  } catch (const accrete::Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+} // namespace
+
+TEST_CASE("a saved stream goes on bit for bit") {
+  const Folder folder;
+  for (const bool keep_v : {true, false}) {
+    Stream svd = stream(keep_v);
+    accrete::save(svd.state(), folder.file("stream"));
+    CHECK(folder.is_only("stream"));
+    Stream loaded(accrete::load_incremental_svd<double>(folder.file("stream")));
+    CHECK(loaded.options().tolerance == 0.01);
+    const Eigen::MatrixXd block = Eigen::MatrixXd::Random(12, 2);
+    svd.append_columns(block);
+    loaded.append_columns(block);
+    CHECK(loaded.cols() == svd.cols());
+    CHECK(loaded.singular_values() == svd.singular_values());
+    CHECK(loaded.error_bound() == svd.error_bound());
+    CHECK(Eigen::MatrixXd(loaded.U()) == Eigen::MatrixXd(svd.U()));
+  }
+}
+
+TEST_CASE("files that are missing, cut, damaged or foreign say what is wrong") {
+  const Folder folder;
+  const std::string path = folder.file("stream");
+  CHECK(message(path).find("cannot be opened") != std::string::npos);
+  accrete::save(stream(true).state(), path);
+  const auto size = fs::file_size(path);
+  CHECK_THROWS_AS((void)accrete::load_incremental_svd<float>(path), accrete::Error);
+
+  for (const auto shorter : {size - 1, size / 2, std::uintmax_t{40}, std::uintmax_t{0}}) {
+    fs::resize_file(path, shorter);
+    CAPTURE(shorter);
+    const std::string text = message(path);
+    CHECK((text.find("cut") != std::string::npos));
+  }
+  std::ofstream(path) << std::string(500, 'x');
+  CHECK(message(path).find("is no IncrementalSVD") != std::string::npos);
+
+  accrete::save(stream(true).state(), path);
+  std::fstream damaged(path, std::ios::binary | std::ios::in | std::ios::out);
+  damaged.seekp(static_cast<std::streamoff>(size) - 16);
+  const double infinite = std::numeric_limits<double>::infinity();
+  damaged.write(reinterpret_cast<const char*>(&infinite), 8);
+  damaged.close();
+  CHECK(message(path).find("finite") != std::string::npos);
+}
+
+TEST_CASE("a failed write leaves the old file") {
+  const Folder folder;
+  const std::string path = folder.file("stream");
+  Stream svd = stream(true);
+  accrete::save(svd.state(), path);
+  CHECK_THROWS_AS(accrete::save(svd.state(), folder.file("nowhere/stream")), accrete::Error);
+  fs::create_directories(path + ".new"); // the temporary cannot be opened
+  CHECK_THROWS_AS(accrete::save(svd.state(), path), accrete::Error);
+  fs::remove_all(path + ".new");
+  CHECK(message(path).empty());
+  if (fs::exists("/dev/full")) {
+    fs::create_symlink("/dev/full", path + ".new");
+    CHECK_THROWS_AS(accrete::save(svd.state(), path), accrete::Error);
+    CHECK(message(path).empty());
+  }
+}
