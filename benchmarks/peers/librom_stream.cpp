@@ -2,11 +2,14 @@
 // libROM's IncrementalSVDBrand on the stream of benchmarks/incremental_svd_stream.cpp; compiled by
 // benchmarks/incremental_svd against a checkout of libROM. It takes one column at a time.
 //
-//     librom_stream DATA ROWS COLS DIMENSION BASIS
+//     librom_stream DATA ROWS COLS DIMENSION RANK BASIS
+//
+// BASIS receives the leading RANK of DIMENSION vectors.
 #include "linalg/BasisGenerator.h"
 
 #include <mpi.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -14,8 +17,8 @@
 #include <vector>
 
 int main(int argc, char** argv) {
-  if (argc != 6) {
-    std::fprintf(stderr, "librom_stream DATA ROWS COLS DIMENSION BASIS\n");
+  if (argc != 7) {
+    std::fprintf(stderr, "librom_stream DATA ROWS COLS DIMENSION RANK BASIS\n");
     return 2;
   }
   MPI_Init(&argc, &argv);
@@ -36,8 +39,8 @@ int main(int argc, char** argv) {
   const auto basis = generator.getSpatialBasis();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
 
-  std::ofstream file(argv[5], std::ios::binary);
-  for (int j = 0; j < basis->numColumns(); ++j) {
+  std::ofstream file(argv[6], std::ios::binary);
+  for (int j = 0; j < std::min(std::atoi(argv[5]), basis->numColumns()); ++j) {
     for (int i = 0; i < rows; ++i) {
       const double value = basis->item(i, j);
       file.write(reinterpret_cast<const char*>(&value), 8);

@@ -129,7 +129,7 @@ struct UpdatableSvd {
 
   /// X <- u vᵀ, by QR of both factors.
   template <class Frame>
-  void assign(Frame& frame, View<const Scalar> u, View<const Scalar> v) {
+  void assign(Frame& frame, View<const Scalar> u, View<const Scalar> v, Run run = Run::none) {
     if (u.empty() || v.empty()) {
       values.clear();
       left.assign(device(), u.left_columns(0));
@@ -138,7 +138,7 @@ struct UpdatableSvd {
     }
     const auto svd = factor_svd<Backend, Scalar>(device(), frame, u, v, true);
     spectrum_ = svd.values;
-    cut(u.cols, 0, Run::none);
+    cut(u.cols, 0, run);
     const auto new_left = temporary<Scalar>(frame, u.rows, rank());
     const auto new_right = temporary<Scalar>(frame, v.rows, rank());
     expand<Backend, Scalar>(device(), svd.left, svd.a.left_columns(rank()), new_left);
@@ -164,7 +164,7 @@ struct UpdatableSvd {
   static double epsilon() { return static_cast<double>(std::numeric_limits<Scalar>::epsilon()); }
   /// Rounding of one update of a core of this size and norm.
   static double rounding(Index core_size, double norm) {
-    return 8 * epsilon() * static_cast<double>(core_size) * norm;
+    return 16 * epsilon() * std::sqrt(static_cast<double>(core_size)) * norm;
   }
 
   /// The core's leading square becomes diag(values), the rest zero.
@@ -258,7 +258,7 @@ struct UpdatableSvd {
   void restore() {
     Frame<Backend> frame(device().workspace());
     if (keep_v) {
-      assign(frame, scaled_left(frame), right.settled(device()));
+      assign(frame, scaled_left(frame), right.settled(device()), loss.run);
       return;
     }
     const auto identity = temporary<Scalar>(frame, rank(), rank());
@@ -266,7 +266,7 @@ struct UpdatableSvd {
     for (Index j = 0; j < rank(); ++j) {
       Kernels<Backend>::fill(device(), Scalar{1}, identity.block(j, j, 1, 1));
     }
-    assign(frame, scaled_left(frame), identity);
+    assign(frame, scaled_left(frame), identity, loss.run);
   }
 
   static double departure(View<const Scalar> q) {
