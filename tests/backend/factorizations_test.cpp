@@ -9,6 +9,7 @@
 #include <doctest/doctest.h>
 
 #include <limits>
+#include <utility>
 
 using accrete::Device;
 using accrete::Index;

@@ -46,10 +46,7 @@ OrthogonalFactor<Scalar> orthogonal_factor(Device<Backend>& device, Frame& frame
   }
   const auto q = temporary<Scalar>(frame, factor.rows, factor.cols);
   const auto r = temporary<Scalar>(frame, factor.cols, factor.cols);
-  if (!cholesky_qr2<Backend, Scalar>(device, frame, factor, q, r)) {
-    Kernels<Backend>::combine(device, Scalar{1}, factor, Scalar{0}, q);
-    Kernels<Backend>::thin_qr(device, q, r);
-  }
+  thin_qr_into<Backend, Scalar>(device, factor, q, r);
   return {q, r, false};
 }
 
