@@ -12,6 +12,9 @@
 #include <accrete/grow/growth.hpp>
 #include <accrete/grow/initializers.hpp>
 #include <accrete/grow/inrank.hpp>
+#include <accrete/grow/rank_budget.hpp>
+#include <accrete/grow/rank_policies.hpp>
+#include <accrete/grow/rank_schedule.hpp>
 #include <accrete/matrix/cumulative_update.hpp>
 #include <accrete/matrix/low_rank_matrix.hpp>
 #include <accrete/optim/adamw.hpp>
