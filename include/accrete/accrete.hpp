@@ -18,5 +18,9 @@
 #include <accrete/matrix/cumulative_update.hpp>
 #include <accrete/matrix/low_rank_matrix.hpp>
 #include <accrete/optim/adamw.hpp>
+#include <accrete/optim/muon.hpp>
+#include <accrete/optim/optimizer.hpp>
+#include <accrete/optim/sgd.hpp>
+#include <accrete/optim/state_policy.hpp>
 #include <accrete/plan/explain.hpp>
 #include <accrete/plan/in_order.hpp>

@@ -76,6 +76,52 @@ struct CpuElementwise {
     });
   }
 
+  /// c(i, j) = alpha a(i, j) b(i, j) + beta c(i, j)
+  template <class Scalar>
+  static void hadamard(Device<Cpu>& device, Scalar alpha, View<const Scalar> a,
+                       View<const Scalar> b, Scalar beta, View<Scalar> c) {
+    if (!c.is_column_major()) {
+      return hadamard(device, alpha, a.transposed(), b.transposed(), beta, c.transposed());
+    }
+    parallel_ranges(threads_for(device, c), c.cols, 1, [&](Index first, Index count) {
+      for (Index j = first; j < first + count; ++j) {
+        const Scalar* x = a.data + j * a.col_step();
+        const Scalar* y = b.data + j * b.col_step();
+        Scalar* z = c.data + j * c.stride;
+        const auto set = [=](Index i, Scalar product) {
+          z[i] = beta == Scalar{0} ? alpha * product : alpha * product + beta * z[i];
+        };
+        if (a.row_step() == 1 && b.row_step() == 1) {
+#pragma omp simd
+          for (Index i = 0; i < c.rows; ++i) {
+            set(i, x[i] * y[i]);
+          }
+        } else {
+          for (Index i = 0; i < c.rows; ++i) {
+            set(i, x[i * a.row_step()] * y[i * b.row_step()]);
+          }
+        }
+      }
+    });
+  }
+
+  /// c(i, j) = |c(i, j)|
+  template <class Scalar>
+  static void absolute(Device<Cpu>& device, View<Scalar> c) {
+    if (!c.is_column_major()) {
+      c = c.transposed();
+    }
+    parallel_ranges(threads_for(device, c), c.cols, 1, [&](Index first, Index count) {
+      for (Index j = first; j < first + count; ++j) {
+        Scalar* x = c.data + j * c.stride;
+#pragma omp simd
+        for (Index i = 0; i < c.rows; ++i) {
+          x[i] = std::abs(x[i]);
+        }
+      }
+    });
+  }
+
   /// Sum of a(i, j) b(i, j), accumulated in double.
   template <class Scalar>
   static double dot(Device<Cpu>& device, View<const Scalar> a, View<const Scalar> b) {
