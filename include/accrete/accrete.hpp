@@ -6,6 +6,7 @@
 #include <accrete/backend/reference/reference.hpp>
 #include <accrete/factor/incremental_svd.hpp>
 #include <accrete/factor/qr.hpp>
+#include <accrete/factor/randomized_svd.hpp>
 #include <accrete/factor/svd.hpp>
 #include <accrete/factor/truncation.hpp>
 #include <accrete/grad/gradients.hpp>
