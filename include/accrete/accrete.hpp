@@ -20,6 +20,7 @@
 #include <accrete/matrix/cumulative_update.hpp>
 #include <accrete/matrix/low_rank_matrix.hpp>
 #include <accrete/optim/adamw.hpp>
+#include <accrete/optim/decay.hpp>
 #include <accrete/optim/muon.hpp>
 #include <accrete/optim/optimizer.hpp>
 #include <accrete/optim/sgd.hpp>
