@@ -5,6 +5,7 @@
 #include <accrete/backend/cpu/cpu.hpp>
 #include <accrete/backend/reference/reference.hpp>
 #include <accrete/factor/incremental_svd.hpp>
+#include <accrete/factor/polar.hpp>
 #include <accrete/factor/qr.hpp>
 #include <accrete/factor/randomized_svd.hpp>
 #include <accrete/factor/svd.hpp>

@@ -9,6 +9,7 @@
 #include <doctest/doctest.h>
 
 #include <limits>
+#include <utility>
 
 using accrete::Device;
 using accrete::Index;
@@ -236,5 +237,39 @@ TEST_CASE("shapes that do not fit are refused") {
   CHECK_THROWS_AS(Kernels::svd(device, view_of(a), view_of(u), view_of(values), view_of(v)),
                   ShapeError);
   CHECK_THROWS_AS(Kernels::symmetric_eigen(device, view_of(a), view_of(values), view_of(u)),
+                  ShapeError);
+}
+
+TEST_CASE_TEMPLATE("triangular_solve divides from the right, in any order and stride", S, float,
+                   double) {
+  Device<TestBackend> device;
+  for (const Shape& shape : {Shape{1, 1}, Shape{9, 4}, Shape{700, 40}, Shape{5000, 70}, Shape{3, 5},
+                             Shape{0, 3}, Shape{6, 0}}) {
+    const Index rows = shape.rows;
+    const Index cols = shape.cols;
+    CAPTURE(rows);
+    CAPTURE(cols);
+    // Close to the identity: well conditioned for every size.
+    Mat<S> r = random_matrix<S>(cols, cols, 1) / S(2 + cols) + Mat<S>::Identity(cols, cols);
+    const Mat<S> upper = r.template triangularView<Eigen::Upper>();
+    r.template triangularView<Eigen::StrictlyLower>().setConstant(
+        std::numeric_limits<S>::quiet_NaN()); // not read
+    const RowMat<S> r_rows = r;
+    const Mat<S> a = random_matrix<S>(rows, cols, 2);
+    const double bound = rounding<S>(rows, cols) * static_cast<double>(a.norm());
+    Mat<S> padded = Mat<S>::Constant(rows + 3, cols + 1, S{7});
+    padded.topLeftCorner(rows, cols) = a;
+    Kernels::triangular_solve(device, view_of(std::as_const(r)),
+                              view_of(padded.topLeftCorner(rows, cols)));
+    CHECK((padded.topLeftCorner(rows, cols) * upper - a).norm() <= bound);
+    CHECK((padded.bottomRows(3).array() == S{7}).all());
+    CHECK((padded.rightCols(1).array() == S{7}).all());
+    RowMat<S> by_rows = a;
+    Kernels::triangular_solve(device, view_of(r_rows), view_of(by_rows));
+    CHECK((by_rows * upper - a).norm() <= bound);
+  }
+  Mat<S> r = Mat<S>::Identity(3, 3);
+  Mat<S> a = Mat<S>::Ones(4, 2);
+  CHECK_THROWS_AS(Kernels::triangular_solve(device, view_of(std::as_const(r)), view_of(a)),
                   ShapeError);
 }

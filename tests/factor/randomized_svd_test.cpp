@@ -21,6 +21,11 @@ using accrete::ShapeError;
 
 namespace {
 
+struct Shape {
+  Index rows;
+  Index cols;
+};
+
 template <class S>
 constexpr double epsilon = static_cast<double>(std::numeric_limits<S>::epsilon());
 
@@ -72,7 +77,9 @@ Dense<S> value_of(const Result& svd) {
 
 TEST_CASE_TEMPLATE("randomized_svd of a matrix of low rank is its svd", S, float, double) {
   const Eigen::VectorXd values = spectrum(5, [](double j) { return std::pow(2.0, -j); });
-  for (const auto& [rows, cols] : {std::pair{40, 25}, std::pair{25, 40}, std::pair{30, 30}}) {
+  for (const Shape& shape : {Shape{40, 25}, Shape{25, 40}, Shape{30, 30}}) {
+    const Index rows = shape.rows;
+    const Index cols = shape.cols;
     CAPTURE(rows);
     const Dense<S> a = planted<S>(rows, cols, values);
     const auto svd = randomized_svd(lazy<TestBackend>(a), {.rank = 5, .oversampling = 3});
@@ -240,7 +247,9 @@ TEST_CASE_TEMPLATE("the seed decides the result", S, float, double) {
 TEST_CASE_TEMPLATE("a warm start converges to the top subspace", S, float, double) {
   const Index k = 4;
   const Eigen::VectorXd values = spectrum(15, [](double j) { return j < 4 ? 5 - j : 0.5 / j; });
-  for (const auto& [rows, cols] : {std::pair{30, 20}, std::pair{20, 30}}) {
+  for (const Shape& shape : {Shape{30, 20}, Shape{20, 30}}) {
+    const Index rows = shape.rows;
+    const Index cols = shape.cols;
     const Dense<S> a = planted<S>(rows, cols, values);
     const Dense<S> top = orthonormal<S>(rows, 15, 1).leftCols(k);
     const Dense<S> start = orthonormal<S>(rows, k, 9);

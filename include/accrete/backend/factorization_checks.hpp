@@ -37,6 +37,11 @@ void check_thin_qr(const View<Scalar>& a, const View<Scalar>& r) {
   check_output("thin_qr", "r", r.rows, r.cols, a.cols, a.cols);
 }
 
+template <class Scalar>
+void check_triangular_solve(const View<const Scalar>& r, const View<Scalar>& a) {
+  check_output("triangular_solve", "r", r.rows, r.cols, a.cols, a.cols);
+}
+
 /// Checks a, u, values and v of an svd; u and v may both be null views.
 template <class Scalar>
 void check_svd(const View<const Scalar>& a, const View<Scalar>& u, const View<Scalar>& values,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/factor/qr.hpp>
 #include <accrete/factor/svd.hpp>
 
 #include <algorithm>
@@ -58,7 +59,7 @@ void multiply_and_orthonormalise(Context<Backend>& context, const char* operatio
   if (!Kernels<Backend>::all_finite(device, View<const Scalar>(target))) {
     throw_not_finite(operation, node.rows(), node.cols());
   }
-  Kernels<Backend>::thin_qr(device, target, triangle);
+  orthonormalise<Backend>(device, target, triangle, QrMethod::automatic);
 }
 
 /// left(:, 1..kept) of left * diag(values) * rightᵀ = core.

@@ -4,6 +4,7 @@
 #include <accrete/backend/cpu/factorizations.hpp>
 #include <accrete/backend/cpu/optimizer_kernels.hpp>
 #include <accrete/backend/cpu/products.hpp>
+#include <accrete/backend/cpu/triangular_solve.hpp>
 #include <accrete/backend/host_random.hpp>
 #include <accrete/backend/host_transfer.hpp>
 
@@ -13,6 +14,7 @@ template <>
 struct Kernels<Cpu> : detail::CpuProducts,
                       detail::CpuElementwise,
                       detail::CpuFactorizations,
+                      detail::CpuTriangular,
                       detail::CpuOptimizers,
                       detail::HostRandom,
                       detail::HostTransfer {

@@ -40,6 +40,22 @@ struct ReferenceFactorizations {
     q.store(a_to_q);
   }
 
+  /// As CpuTriangular::triangular_solve.
+  template <class Scalar>
+  static void triangular_solve(Device<Reference>&, std::type_identity_t<View<const Scalar>> r,
+                               View<Scalar> a_to_x) {
+    check_triangular_solve<Scalar>(r, a_to_x);
+    for (Index i = 0; i < a_to_x.rows; ++i) {
+      for (Index j = 0; j < r.cols; ++j) {
+        Scalar sum = a_to_x(i, j);
+        for (Index k = 0; k < j; ++k) {
+          sum -= a_to_x(i, k) * r(k, j);
+        }
+        a_to_x(i, j) = sum / r(j, j);
+      }
+    }
+  }
+
   /// As CpuFactorizations::svd.
   template <class Scalar>
   static void svd(Device<Reference>& device, std::type_identity_t<View<const Scalar>> a,
