@@ -52,8 +52,7 @@ struct Written {
         options.nesterov ? Eigen::MatrixXd(gradient + beta * (momentum - gradient)) : momentum;
     const double shape = static_cast<double>(d.rows()) / static_cast<double>(d.cols());
     parameter *= 1 - rate * options.weight_decay;
-    parameter -= rate * std::sqrt(std::max(1.0, shape)) *
-                 orthogonalised(d / std::max(d.norm(), options.epsilon));
+    parameter -= rate * std::sqrt(std::max(1.0, shape)) * orthogonalised(d / d.norm());
   }
 };
 
@@ -84,9 +83,10 @@ TEST_CASE_TEMPLATE("steps agree with the public description in double, tall and 
   }
 }
 
-TEST_CASE_TEMPLATE("the direction's singular values are near 1", S, float, double) {
+TEST_CASE_TEMPLATE("the direction's singular values are near 1 whatever the gradient's size", S,
+                   float, double) {
   Muon<S> state(40, 6);
-  const Mat<S> gradient = Mat<S>::Random(40, 6) * S{1e-3};
+  const Mat<S> gradient = Mat<S>::Random(40, 6) * S(1e-20);
   Mat<S> out(40, 6);
   state.direction(view_of(gradient), view_of(out));
   const Eigen::JacobiSVD<Mat<S>> svd(out / std::sqrt(S{40} / S{6}));
@@ -163,7 +163,6 @@ TEST_CASE_TEMPLATE("a zero gradient makes no step", S, float, double) {
 TEST_CASE("options, rates, shapes and gradients outside their domain are refused") {
   CHECK_THROWS_AS(Muon<float>(3, 3, {.momentum = 1.0}), accrete::ArgumentError);
   CHECK_THROWS_AS(Muon<float>(3, 3, {.weight_decay = -1.0}), accrete::ArgumentError);
-  CHECK_THROWS_AS(Muon<float>(3, 3, {.epsilon = 0}), accrete::ArgumentError);
   Muon<float> state(3, 3);
   Eigen::MatrixXf parameter = Eigen::MatrixXf::Ones(3, 3);
   Eigen::MatrixXf gradient = Eigen::MatrixXf::Ones(3, 2);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/factor/polar.hpp>
+#include <accrete/matrix/low_rank_matrix.hpp>
 #include <accrete/optim/column_state.hpp>
 
 #include <algorithm>
@@ -16,8 +18,6 @@ struct MuonOptions {
   bool nesterov = true;
   /// Decoupled: a step first multiplies the parameter by 1 - learning_rate * weight_decay.
   double weight_decay = 0;
-  /// Least Frobenius norm that the momentum is divided by.
-  double epsilon = 1e-7;
 
   /// Throws ArgumentError when a field is outside its domain.
   void validate() const {
@@ -27,7 +27,6 @@ struct MuonOptions {
     require(momentum >= 0 && momentum < 1, "momentum", momentum, "[0, 1)");
     require(weight_decay >= 0 && std::isfinite(weight_decay), "weight_decay", weight_decay,
             "[0, infinity)");
-    require(epsilon > 0 && std::isfinite(epsilon), "epsilon", epsilon, "(0, infinity)");
   }
 
   /// Calls visit(name, field) for every field, to write or to read them.
@@ -36,43 +35,15 @@ struct MuonOptions {
     visitor("momentum", momentum);
     visitor("nesterov", nesterov);
     visitor("weight_decay", weight_decay);
-    visitor("epsilon", epsilon);
   }
 };
-
-namespace detail {
-
-/// Five steps x <- a x + b (x xᵀ) x + c (x xᵀ)² x through the Gram matrix of the smaller side, for
-/// x of spectral norm at most 1. Singular values above 0.002 end between 0.68 and 1.21: the
-/// coefficients are chosen for speed near 0, not for convergence to 1.
-template <class Backend, class Scalar>
-void muon_iterations(Device<Backend>& device, View<Scalar> x) {
-  if (x.rows < x.cols) {
-    x = x.transposed();
-  }
-  Frame<Backend> frame(device.workspace());
-  const auto gram = temporary<Scalar>(frame, x.cols, x.cols);
-  const auto polynomial = temporary<Scalar>(frame, x.cols, x.cols);
-  const auto product = temporary<Scalar>(frame, x.rows, x.cols);
-  const View<const Scalar> source(x);
-  const View<const Scalar> square(gram);
-  for (int i = 0; i < 5; ++i) {
-    multiply<Backend, Scalar>(device, source.transposed(), source, gram);
-    multiply<Backend, Scalar>(device, square, square, polynomial);
-    Kernels<Backend>::combine(device, Scalar(-4.7750), square, Scalar(2.0315), polynomial);
-    multiply<Backend, Scalar>(device, source, polynomial, product);
-    Kernels<Backend>::combine(device, Scalar{1}, View<const Scalar>(product), Scalar(3.4445), x);
-  }
-}
-
-} // namespace detail
 
 /// Muon on one m x k parameter whose columns come and go (Jordan et al., Muon: An optimizer for
 /// hidden layers in neural networks, 2024; torch.optim.Muon's "original" scale):
 ///
 ///     b = momentum * b + (1 - momentum) g
 ///     d = nesterov ? (1 - momentum) g + momentum * b : b
-///     o = five Newton-Schulz steps from d / max(‖d‖_F, epsilon): nearly d's polar factor
+///     o = polar_factor(d, {.method = PolarMethod::muon}): singular values about 0.7 to 1.2
 ///     p = (1 - learning_rate * weight_decay) p - learning_rate * sqrt(max(1, m / k)) * o
 ///
 /// For hidden layers' matrices and for factors U and V of their own; other parameters take AdamW.
@@ -80,8 +51,8 @@ void muon_iterations(Device<Backend>& device, View<Scalar> x) {
 /// The scale is that of the shape as stored: V (n x k) gets that of an n x k matrix, although it
 /// acts as Vᵀ.
 ///
-/// A step costs 5 (4 m k² + 2 k³) FLOPs for m >= k; memory m * capacity scalars, and 2 m k + 2 k²
-/// of the workspace in the step.
+/// A step costs 5 (4 m k² + 2 k³) FLOPs for m >= k. Memory m * capacity scalars, and 3 m k in the
+/// step.
 template <class MatrixScalar, class MatrixBackend = Cpu>
 class Muon {
  public:
@@ -196,12 +167,10 @@ class Muon {
         ++steps;
       }
     });
-    const double norm =
-        std::sqrt(Kernels<Backend>::squared_norm(device, View<const Scalar>(update)));
-    add(1.0 / std::max(norm, options_.epsilon), update, 0.0, update);
-    detail::muon_iterations<Backend, Scalar>(device, update);
+    const auto leaf = detail::factor_leaf<Scalar, Backend>(View<const Scalar>(update));
+    const auto orthogonal = polar_factor(leaf, {.method = PolarMethod::muon});
     const double shape = std::max(1.0, static_cast<double>(rows()) / static_cast<double>(cols()));
-    add(-learning_rate * std::sqrt(shape), update, 1.0, parameter);
+    add(-learning_rate * std::sqrt(shape), view_of(orthogonal), 1.0, parameter);
   }
 
   std::span<std::int64_t> steps_of(Index begin, Index count) noexcept {
