@@ -79,7 +79,7 @@ std::vector<double> roots_of_values(const char* name, const Svd<Scalar, Backend>
 ///     LowRankMatrix<float> L = init::spectral(svd(W), 32);
 ///     LowRankMatrix<float> M = init::spectral(randomized_svd(W, {.rank = 32}), 32);
 ///
-/// Trap: in Khodak et al. it gains with Frobenius decay (FrobeniusDecay), and loses without.
+/// Its authors decay the factors by the Frobenius penalty (optim/decay.hpp).
 /// @throws RankError for a rank above the number of values that are not zero within rounding,
 /// NumericError.
 template <class Scalar, class Backend>

@@ -35,7 +35,7 @@ void fit_columns(State& state, Index columns) {
 namespace state {
 
 /// Multiplies the state as the gradient is multiplied: first moments exactly, AdamW's second as
-/// SecondMoment says (LDAdam: Robert et al., ICLR 2025; AdaRankGrad: Refael et al., ICLR 2025).
+/// SecondMoment says (LDAdam: Robert et al., ICLR 2025).
 /// For factors that are rotated, as by truncate(): the parameter's next step goes on as before.
 class Rotate {
  public:
@@ -60,10 +60,9 @@ class Keep {
 };
 [[nodiscard]] inline Keep keep() { return {}; }
 
-/// Forgets everything (SST: Zhao et al., ICML 2025; LORO, ICLR 2025).
+/// Forgets everything (LORO, ICLR 2025, every 500 steps).
 ///
-/// Trap: without a learning rate that warms up again, the first steps, each as long as the rate,
-/// can undo the training: ReLoRA with resets and no warm-up diverged.
+/// Trap: the first steps are as long as the learning rate again. Warm it up anew.
 class Reset {
  public:
   template <Optimizer State>
