@@ -13,6 +13,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 using accrete::Index;
 using accrete::MuonOptions;
@@ -63,7 +64,9 @@ TEST_CASE_TEMPLATE("steps agree with the public description in double, tall and 
   static_assert(accrete::Optimizer<Muon<S>>);
   for (const MuonOptions& options :
        {MuonOptions{}, MuonOptions{.momentum = 0.9, .nesterov = false, .weight_decay = 0.1}}) {
-    for (const auto& [m, k] : {std::pair<Index, Index>{24, 6}, {7, 15}, {9, 9}, {12, 1}}) {
+    for (const auto& shape : {std::pair<Index, Index>{24, 6}, {7, 15}, {9, 9}, {12, 1}}) {
+      const Index m = shape.first;
+      const Index k = shape.second;
       CAPTURE(m);
       Mat<S> parameter = Mat<S>::Random(m, k);
       Written expected{options, parameter.template cast<double>(), Eigen::MatrixXd::Zero(m, k)};
