@@ -271,6 +271,26 @@ TEST_CASE_TEMPLATE("rotation carries the first moment exactly, the second by eit
         small * second.norm() * change.squaredNorm());
 }
 
+TEST_CASE_TEMPLATE("a second moment stays positive where the estimated variance is negative", S,
+                   float, double) {
+  // After 90 zeros, ten ones weigh 0.65 in the mean and 0.1 in the second moment.
+  AdamW<S> state(5, 2);
+  Mat<S> out(5, 2);
+  for (int t = 0; t < 100; ++t) {
+    const Mat<S> gradient = Mat<S>::Constant(5, 2, t < 90 ? S{0} : S{1});
+    state.direction(view_of(gradient), view_of(out));
+  }
+  const AdamW<S> before = state;
+  Mat<S> difference(2, 1);
+  difference << S{1}, S{-1};
+  state.rotate(difference);
+  const auto expected = rotated_second<S>(before, difference, state.steps());
+  CHECK((second_of(state).array() > S{0}).all());
+  CHECK(static_cast<double>((second_of(state).template cast<long double>() - expected).norm()) <=
+        200 * static_cast<double>(std::numeric_limits<S>::epsilon()) *
+            static_cast<double>(expected.norm()));
+}
+
 TEST_CASE_TEMPLATE("a rotated state of a constant gradient is the state of the rotated gradient", S,
                    float, double) {
   const Mat<S> gradient = Mat<S>::Random(11, 3);
