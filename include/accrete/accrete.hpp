@@ -21,8 +21,17 @@
 #include <accrete/grow/growth.hpp>
 #include <accrete/grow/initializers.hpp>
 #include <accrete/grow/inrank.hpp>
+#include <accrete/grow/rank_budget.hpp>
+#include <accrete/grow/rank_policies.hpp>
+#include <accrete/grow/rank_schedule.hpp>
+#include <accrete/grow/spectral_initializers.hpp>
 #include <accrete/matrix/cumulative_update.hpp>
 #include <accrete/matrix/low_rank_matrix.hpp>
 #include <accrete/optim/adamw.hpp>
+#include <accrete/optim/decay.hpp>
+#include <accrete/optim/muon.hpp>
+#include <accrete/optim/optimizer.hpp>
+#include <accrete/optim/sgd.hpp>
+#include <accrete/optim/state_policy.hpp>
 #include <accrete/plan/explain.hpp>
 #include <accrete/plan/in_order.hpp>

@@ -8,6 +8,7 @@
 #include <accrete/factor/truncation.hpp>
 #include <accrete/grow/growth.hpp>
 #include <accrete/grow/inrank.hpp>
+#include <accrete/optim/state_policy.hpp>
 
 #include <string>
 #include <vector>

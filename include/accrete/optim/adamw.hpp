@@ -2,14 +2,11 @@
 #pragma once
 
 #include <accrete/backend/optimizer_step.hpp>
-#include <accrete/matrix/basis_change.hpp>
-#include <accrete/plan/context.hpp>
+#include <accrete/optim/column_state.hpp>
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <span>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -27,10 +24,7 @@ struct AdamWOptions {
   /// Throws ArgumentError when a field is outside its domain.
   void validate() const {
     const auto require = [](bool holds, const char* name, double value, const char* domain) {
-      if (!holds) {
-        throw ArgumentError(std::string("AdamW: ") + name + " = " + std::to_string(value) +
-                            " is outside " + domain);
-      }
+      detail::require_option(holds, "AdamW", name, value, domain);
     };
     require(beta1 >= 0 && beta1 < 1, "beta1", beta1, "[0, 1)");
     require(beta2 >= 0 && beta2 < 1, "beta2", beta2, "[0, 1)");
@@ -38,6 +32,27 @@ struct AdamWOptions {
     require(weight_decay >= 0 && std::isfinite(weight_decay), "weight_decay", weight_decay,
             "[0, infinity)");
   }
+
+  /// Calls visit(name, field) for every field, to write or to read them.
+  template <class Visitor>
+  void visit(const Visitor& visitor) {
+    visitor("beta1", beta1);
+    visitor("beta2", beta2);
+    visitor("epsilon", epsilon);
+    visitor("weight_decay", weight_decay);
+  }
+};
+
+/// How AdamW::rotate carries the second moment over. What the gradients of different columns have
+/// to do with each other is not stored, so each form assumes something.
+enum class SecondMoment : unsigned char {
+  /// The columns' deviations from their means are uncorrelated: variances are rotated apart from
+  /// the squared means, |(V - M²) (C∘C) + (M C)²| of the corrected moments (LDAdam: Robert et al.,
+  /// ICLR 2025). Exact for gradients that do not change and for permutations.
+  variance,
+  /// The columns' gradients themselves are uncorrelated: V (C∘C). Never below the least of the
+  /// mixed moments; for beta1 = 0, whose mean is a single gradient.
+  uncorrelated
 };
 
 /// AdamW's state of one m x k parameter whose columns come and go (Loshchilov and Hutter, Decoupled
@@ -48,9 +63,11 @@ struct AdamWOptions {
 /// be (1 - beta1) / sqrt(1 - beta2) times that, 3.2 times with the default betas.
 ///
 /// Memory: 2 m * capacity scalars.
-template <class Scalar, class Backend = Cpu>
+template <class MatrixScalar, class MatrixBackend = Cpu>
 class AdamW {
  public:
+  using Scalar = MatrixScalar;
+  using Backend = MatrixBackend;
   using HostMatrix = typename BasisChange<Scalar>::HostMatrix;
 
   AdamW() : AdamW(0, 0) {}
@@ -58,34 +75,35 @@ class AdamW {
   /// State of a rows x cols parameter that has not been updated, with room for `capacity` columns.
   /// @throws ArgumentError for options outside their domain, ShapeError for negative sizes.
   AdamW(Index rows, Index cols, const AdamWOptions& options = {}, Index capacity = 0)
-      : options_(options) {
-    options_.validate();
-    if (rows < 0 || cols < 0) {
-      throw ShapeError("AdamW: a " + detail::shape_text(rows, cols) + " parameter has no state");
-    }
-    first_ = Storage(rows, std::max(cols, capacity));
-    second_ = Storage(rows, std::max(cols, capacity));
-    steps_.reserve(static_cast<std::size_t>(std::max(cols, capacity)));
-    append_columns(cols);
-  }
+      : options_(validated(options)), state_("AdamW", rows, cols, capacity) {}
 
-  [[nodiscard]] Index rows() const noexcept { return first_.rows(); }
-  [[nodiscard]] Index cols() const noexcept { return static_cast<Index>(steps_.size()); }
-  [[nodiscard]] Index capacity() const noexcept { return first_.cols(); }
+  [[nodiscard]] Index rows() const noexcept { return state_.rows(); }
+  [[nodiscard]] Index cols() const noexcept { return state_.cols(); }
+  [[nodiscard]] Index capacity() const noexcept { return state_.capacity(); }
   [[nodiscard]] const AdamWOptions& options() const noexcept { return options_; }
 
   /// First and second moment, m x k; writable to restore a checkpoint.
-  [[nodiscard]] View<Scalar> first() noexcept { return view_of(first_).left_columns(cols()); }
-  [[nodiscard]] View<Scalar> second() noexcept { return view_of(second_).left_columns(cols()); }
-  [[nodiscard]] View<const Scalar> first() const noexcept {
-    return view_of(first_).left_columns(cols());
-  }
-  [[nodiscard]] View<const Scalar> second() const noexcept {
-    return view_of(second_).left_columns(cols());
-  }
+  [[nodiscard]] View<Scalar> first() noexcept { return state_.moment(0); }
+  [[nodiscard]] View<Scalar> second() noexcept { return state_.moment(1); }
+  [[nodiscard]] View<const Scalar> first() const noexcept { return state_.moment(0); }
+  [[nodiscard]] View<const Scalar> second() const noexcept { return state_.moment(1); }
   /// How often each column was updated.
-  [[nodiscard]] std::span<std::int64_t> steps() noexcept { return steps_; }
-  [[nodiscard]] std::span<const std::int64_t> steps() const noexcept { return steps_; }
+  [[nodiscard]] std::span<std::int64_t> steps() noexcept { return state_.steps(); }
+  [[nodiscard]] std::span<const std::int64_t> steps() const noexcept { return state_.steps(); }
+  /// For how many steps each column still rests.
+  [[nodiscard]] std::span<std::int64_t> frozen() noexcept { return state_.frozen(); }
+  [[nodiscard]] std::span<const std::int64_t> frozen() const noexcept { return state_.frozen(); }
+
+  /// Calls visit(name, buffer) for everything that a checkpoint needs beside the options: Views of
+  /// the moments and spans of the counts, all of cols() columns. What is written into them becomes
+  /// the state; restored into an AdamW of the same options it goes on bit for bit.
+  template <class Visitor>
+  void visit_state(const Visitor& visitor) {
+    visitor("first_moment", first());
+    visitor("second_moment", second());
+    visitor("steps", steps());
+    visitor("frozen", frozen());
+  }
 
   /// One update of `parameter` by `gradient`, which is multiplied by `gradient_scale` as it is read
   /// (to clip a norm without a pass of its own). One pass over memory, no allocation once warm.
@@ -100,172 +118,155 @@ class AdamW {
   /// The same update of the moments; `out` receives what a step would subtract, without the
   /// learning rate and without weight decay. For optimizers that work in a subspace.
   void direction(View<const Scalar> gradient, View<Scalar> out, double gradient_scale = 1.0) {
-    check_shape("AdamW::direction", "output", out.rows, out.cols);
-    Kernels<Backend>::fill(device(), Scalar{0}, out);
+    check("AdamW::direction", "output", out, gradient, 1.0, gradient_scale);
+    Kernels<Backend>::fill(State::device(), Scalar{0}, out);
     advance("AdamW::direction", out, gradient, -1.0, 1.0, gradient_scale);
   }
 
   /// Makes room for `columns` columns; never shrinks.
-  void reserve(Index columns) {
-    if (columns <= capacity()) {
-      return;
-    }
-    Storage first(rows(), columns);
-    Storage second(rows(), columns);
-    copy(std::as_const(*this).first(), view_of(first).left_columns(cols()));
-    copy(std::as_const(*this).second(), view_of(second).left_columns(cols()));
-    steps_.reserve(static_cast<std::size_t>(columns));
-    first_ = std::move(first);
-    second_ = std::move(second);
-  }
+  void reserve(Index columns) { state_.reserve(columns); }
 
   /// New columns at the right, never updated. The moments of the others stay bit for bit.
   /// Moves nothing within the capacity, doubles it otherwise.
-  void append_columns(Index count) {
-    if (count < 0) {
-      throw ArgumentError("AdamW: cannot append " + std::to_string(count) +
-                          " columns; use keep_columns to drop some");
-    }
-    const Index before = cols();
-    if (before + count > capacity()) {
-      reserve(std::max(2 * capacity(), before + count));
-    }
-    steps_.resize(static_cast<std::size_t>(before + count), 0);
-    clear(before, count);
-  }
+  void append_columns(Index count) { state_.append(count); }
 
   /// Column j becomes what column `indices[j]` was, bit for bit; the others are dropped.
   /// @throws RankError for an index outside the columns.
-  void keep_columns(std::span<const Index> indices) {
-    for (const Index index : indices) {
-      if (index < 0 || index >= cols()) {
-        throw RankError("AdamW: keep_columns of column " + std::to_string(index) +
-                        ", but there are " + std::to_string(cols()));
-      }
-    }
-    AdamW kept(rows(), 0, options_, std::max(capacity(), static_cast<Index>(indices.size())));
-    kept.append_columns(static_cast<Index>(indices.size()));
-    for (std::size_t j = 0; j < indices.size(); ++j) {
-      const auto target = static_cast<Index>(j);
-      copy(std::as_const(*this).first().columns(indices[j], 1), kept.first().columns(target, 1));
-      copy(std::as_const(*this).second().columns(indices[j], 1), kept.second().columns(target, 1));
-      kept.steps_[j] = steps_[static_cast<std::size_t>(indices[j])];
-    }
-    *this = std::move(kept);
-  }
+  void keep_columns(std::span<const Index> indices) { state_.keep(indices); }
 
   /// Carries the state over to the parameter whose gradient is `gradient * change` (k x k_new):
-  /// the first moment m * change is exact; the second, v * (change ∘ change), takes the old
-  /// columns' gradients for uncorrelated; each new column takes the step count of the old column
-  /// that contributes most, a zero column starts anew.
+  /// the first moment m * change is exact, the second as `second` says; each new column takes the
+  /// counts of the old column that contributes most, a zero column starts anew. O(m k k_new).
   /// @throws ShapeError when change has another number of rows than this has columns.
-  void rotate(const HostMatrix& change) {
-    if (change.rows() != cols()) {
-      throw ShapeError("AdamW: rotate by a " + detail::shape_text(change.rows(), change.cols()) +
-                       " matrix, but there are " + std::to_string(cols()) +
-                       " columns; its rows must be the old columns");
+  void rotate(const HostMatrix& change, SecondMoment second = SecondMoment::variance) {
+    State rotated = state_.rotated(change);
+    if (change.rows() > 0) {
+      if (second == SecondMoment::variance) {
+        rotate_variance(change, rotated);
+      } else {
+        State::multiply(std::as_const(state_).moment(1), change.cwiseAbs2(), Scalar{0},
+                        rotated.moment(1));
+      }
     }
-    AdamW rotated(rows(), change.cols(), options_, std::max(capacity(), change.cols()));
-    multiply(std::as_const(*this).first(), change, rotated.first());
-    multiply(std::as_const(*this).second(), change.cwiseAbs2(), rotated.second());
-    for (Index j = 0; j < change.cols(); ++j) {
-      Index dominant = 0;
-      const bool any = change.rows() > 0 && change.col(j).cwiseAbs().maxCoeff(&dominant) > 0;
-      rotated.steps_[static_cast<std::size_t>(j)] =
-          any ? steps_[static_cast<std::size_t>(dominant)] : 0;
-    }
-    *this = std::move(rotated);
+    state_ = std::move(rotated);
   }
 
   /// Forgets all moments and counts.
-  void reset() {
-    std::ranges::fill(steps_, 0);
-    clear(0, cols());
+  void reset() { state_.reset(); }
+
+  /// Forgets the moments and the step counts of these columns alone.
+  /// @throws RankError for an index outside the columns.
+  void reset_columns(std::span<const Index> indices) { state_.reset_columns(indices); }
+
+  /// The next `steps` steps leave these columns as they are: the parameter, its decay, the moments
+  /// and the step counts. @throws RankError, ArgumentError for a negative count.
+  void freeze_columns(std::span<const Index> indices, std::int64_t steps) {
+    state_.freeze(indices, steps);
   }
+
+  /// Zeroes a share of the entries, of both moments at once: a second moment that is zero beside a
+  /// first that is not would make a step without bound. Step counts stay. Returns how many entries
+  /// were not zero before. Passes through host memory: for restarts, not for every step.
+  /// @throws ArgumentError for options outside their domain.
+  Index prune(const Pruning& pruning) { return state_.prune(pruning); }
 
  private:
-  using Storage = Matrix<Scalar, Backend>;
+  using State = detail::ColumnState<Scalar, Backend, 2>;
 
-  static Device<Backend>& device() { return Context<Backend>::current().device(); }
-  static void copy(View<const Scalar> from, View<Scalar> to) {
-    Kernels<Backend>::combine(device(), Scalar{1}, from, Scalar{0}, to);
+  static const AdamWOptions& validated(const AdamWOptions& options) {
+    options.validate();
+    return options;
   }
 
-  void clear(Index begin, Index count) {
-    Kernels<Backend>::fill(device(), Scalar{0}, view_of(first_).columns(begin, count));
-    Kernels<Backend>::fill(device(), Scalar{0}, view_of(second_).columns(begin, count));
-  }
-
-  static void multiply(View<const Scalar> moment, const HostMatrix& change, View<Scalar> target) {
-    Storage factor(change.rows(), change.cols());
-    Kernels<Backend>::upload(device(), change.data(), view_of(factor));
-    Kernels<Backend>::gemm(device(), Scalar{1}, moment, View<const Scalar>(view_of(factor)),
-                           Scalar{0}, target);
-  }
-
-  void check_shape(const char* operation, const char* name, Index m, Index k) const {
-    if (m != rows() || k != cols()) {
-      throw ShapeError(std::string(operation) + ": the " + name + " is " +
-                       detail::shape_text(m, k) + " but the state " +
-                       detail::shape_text(rows(), cols()) +
-                       "; append_columns or keep_columns when the parameter does");
-    }
+  void check(const char* operation, const char* name, const View<Scalar>& target,
+             const View<const Scalar>& gradient, double learning_rate,
+             double gradient_scale) const {
+    state_.check_shape(operation, name, target.rows, target.cols);
+    state_.check_shape(operation, "gradient", gradient.rows, gradient.cols);
+    detail::check_rate(operation, learning_rate, gradient_scale);
   }
 
   void advance(const char* operation, View<Scalar> parameter, View<const Scalar> gradient,
                double learning_rate, double decay, double gradient_scale) {
-    check_shape(operation, "parameter", parameter.rows, parameter.cols);
-    check_shape(operation, "gradient", gradient.rows, gradient.cols);
-    if (!std::isfinite(learning_rate) || !std::isfinite(gradient_scale)) {
-      throw ArgumentError(
-          std::string(operation) + ": learning_rate = " + std::to_string(learning_rate) +
-          ", gradient_scale = " + std::to_string(gradient_scale) + "; both must be finite");
-    }
-    if (cols() == 0) {
-      return;
-    }
-    std::int64_t previous = -1;
-    bool uniform = true;
-    corrections_.resize(steps_.size());
-    for (std::size_t j = 0; j < steps_.size(); ++j) {
-      const std::int64_t count = ++steps_[j];
-      corrections_[j] = count == previous ? corrections_[j - 1] : correction(count, learning_rate);
-      uniform = uniform && (j == 0 || count == previous);
-      previous = count;
-    }
+    check(operation, "parameter", parameter, gradient, learning_rate, gradient_scale);
     const AdamWStep<Scalar> shared{static_cast<Scalar>(1.0 - options_.beta1),
                                    static_cast<Scalar>(1.0 - options_.beta2),
                                    static_cast<Scalar>(options_.epsilon),
                                    static_cast<Scalar>(decay), static_cast<Scalar>(gradient_scale)};
-    const std::span<const AdamWColumn<Scalar>> columns(corrections_);
-    Kernels<Backend>::adamw_update(device(), parameter, gradient, first(), second(), shared,
-                                   uniform ? columns.first(1) : columns);
+    state_.for_each_active_run([&](Index begin, Index count) {
+      Kernels<Backend>::adamw_update(State::device(), parameter.columns(begin, count),
+                                     gradient.columns(begin, count), first().columns(begin, count),
+                                     second().columns(begin, count), shared,
+                                     count_and_correct(begin, count, learning_rate));
+    });
+  }
+
+  /// Counts a step of each of these columns and returns their corrections, one for all where the
+  /// counts are equal.
+  std::span<const AdamWColumn<Scalar>> count_and_correct(Index begin, Index count,
+                                                         double learning_rate) {
+    const auto columns =
+        steps().subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count));
+    bool uniform = true;
+    corrections_.resize(columns.size());
+    for (std::size_t j = 0; j < columns.size(); ++j) {
+      ++columns[j];
+      const bool same = j > 0 && columns[j] == columns[j - 1];
+      corrections_[j] = same ? corrections_[j - 1] : correction(columns[j], learning_rate);
+      uniform = uniform && (j == 0 || same);
+    }
+    return std::span<const AdamWColumn<Scalar>>(corrections_).first(uniform ? 1 : columns.size());
+  }
+
+  /// 1 - beta^t without the cancellation of the first steps.
+  static double one_minus_power(double beta, std::int64_t t) {
+    return -std::expm1(static_cast<double>(t) * std::log(beta));
   }
 
   [[nodiscard]] AdamWColumn<Scalar> correction(std::int64_t count, double learning_rate) const {
-    // 1 - beta^t without the cancellation of the first steps.
-    const auto one_minus_power = [t = static_cast<double>(count)](double beta) {
-      return -std::expm1(t * std::log(beta));
-    };
-    return {static_cast<Scalar>(learning_rate / one_minus_power(options_.beta1)),
-            static_cast<Scalar>(1.0 / std::sqrt(one_minus_power(options_.beta2)))};
+    return {static_cast<Scalar>(learning_rate / one_minus_power(options_.beta1, count)),
+            static_cast<Scalar>(1.0 / std::sqrt(one_minus_power(options_.beta2, count)))};
+  }
+
+  /// The corrections before and after the change are diagonal matrices, and so part of the small
+  /// factors: V' = |V A - (M∘M) B + (M N)∘(M N)|.
+  void rotate_variance(const HostMatrix& change, State& rotated) const {
+    HostMatrix of_second = change.cwiseAbs2();
+    HostMatrix of_squares = of_second;
+    HostMatrix of_mean = change;
+    for (Index i = 0; i < change.rows(); ++i) {
+      const std::int64_t count = steps()[static_cast<std::size_t>(i)];
+      // A column that was never updated has no moments.
+      const double mean = count > 0 ? 1 / one_minus_power(options_.beta1, count) : 0.0;
+      const double square = count > 0 ? 1 / one_minus_power(options_.beta2, count) : 0.0;
+      of_second.row(i) *= static_cast<Scalar>(square);
+      of_squares.row(i) *= static_cast<Scalar>(-mean * mean);
+      of_mean.row(i) *= static_cast<Scalar>(mean);
+    }
+    for (Index j = 0; j < change.cols(); ++j) {
+      const std::int64_t count = std::as_const(rotated).steps()[static_cast<std::size_t>(j)];
+      const double square = one_minus_power(options_.beta2, count);
+      of_second.col(j) *= static_cast<Scalar>(square);
+      of_squares.col(j) *= static_cast<Scalar>(square);
+      of_mean.col(j) *= static_cast<Scalar>(std::sqrt(square));
+    }
+    auto& device = State::device();
+    detail::Frame<Backend> frame(device.workspace());
+    const auto squares = detail::temporary<Scalar>(frame, rows(), cols());
+    const auto means = detail::temporary<Scalar>(frame, rows(), change.cols());
+    const View<Scalar> target = rotated.moment(1);
+    Kernels<Backend>::hadamard(device, Scalar{1}, first(), first(), Scalar{0}, squares);
+    State::multiply(second(), of_second, Scalar{0}, target);
+    State::multiply(squares, of_squares, Scalar{1}, target);
+    State::multiply(first(), of_mean, Scalar{0}, means);
+    const View<const Scalar> mean(means);
+    Kernels<Backend>::hadamard(device, Scalar{1}, mean, mean, Scalar{1}, target);
+    Kernels<Backend>::absolute(device, target);
   }
 
   AdamWOptions options_;
-  Storage first_;
-  Storage second_;
-  std::vector<std::int64_t> steps_;
+  State state_;
   std::vector<AdamWColumn<Scalar>> corrections_;
 };
-
-/// Carries the optimizer states of U and V through a change of basis, as their gradients move:
-/// `transport(state_u, state_v, matrix.truncate({...}).basis)`.
-/// @throws ShapeError
-template <class Scalar, class Backend>
-void transport(AdamW<Scalar, Backend>& state_u, AdamW<Scalar, Backend>& state_v,
-               const BasisChange<Scalar>& basis) {
-  state_u.rotate(basis.gradient_of_left());
-  state_v.rotate(basis.gradient_of_right());
-}
 
 ACCRETE_END_NAMESPACE

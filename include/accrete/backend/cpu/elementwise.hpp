@@ -105,6 +105,23 @@ struct CpuElementwise {
     });
   }
 
+  /// c(i, j) = |c(i, j)|
+  template <class Scalar>
+  static void absolute(Device<Cpu>& device, View<Scalar> c) {
+    if (!c.is_column_major()) {
+      c = c.transposed();
+    }
+    parallel_ranges(threads_for(device, c), c.cols, 1, [&](Index first, Index count) {
+      for (Index j = first; j < first + count; ++j) {
+        Scalar* x = c.data + j * c.stride;
+#pragma omp simd
+        for (Index i = 0; i < c.rows; ++i) {
+          x[i] = std::abs(x[i]);
+        }
+      }
+    });
+  }
+
   /// Sum of a(i, j) b(i, j), accumulated in double.
   template <class Scalar>
   static double dot(Device<Cpu>& device, View<const Scalar> a, View<const Scalar> b) {

@@ -62,6 +62,15 @@ struct ReferenceArithmetic {
   }
 
   template <class Scalar>
+  static void absolute(Device<Reference>&, View<Scalar> c) {
+    for (Index j = 0; j < c.cols; ++j) {
+      for (Index i = 0; i < c.rows; ++i) {
+        c(i, j) = std::abs(c(i, j));
+      }
+    }
+  }
+
+  template <class Scalar>
   static double dot(Device<Reference>&, View<const Scalar> a, View<const Scalar> b) {
     double sum = 0.0;
     for (Index j = 0; j < a.cols; ++j) {

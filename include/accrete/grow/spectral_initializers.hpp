@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/factor/randomized_svd.hpp>
+#include <accrete/factor/truncation.hpp>
+#include <accrete/grow/initializers.hpp>
+#include <accrete/matrix/cumulative_update.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+ACCRETE_BEGIN_NAMESPACE
+
+namespace init {
+
+namespace detail {
+
+/// U_r diag(roots) and V_r diag(roots) of the leading `rank` vectors.
+template <class Scalar, class Backend>
+LowRankMatrix<Scalar, Backend> balanced_factors(const Svd<Scalar, Backend>& svd,
+                                                const std::vector<double>& roots) {
+  auto& device = Context<Backend>::current().device();
+  const auto rank = static_cast<Index>(roots.size());
+  LowRankMatrix<Scalar, Backend> result(svd.U.rows(), svd.V.rows(), rank);
+  result.set_rank(rank);
+  const View<const Scalar> u = view_of(svd.U);
+  const View<const Scalar> v = view_of(svd.V);
+  accrete::detail::scale_columns<Backend, Scalar>(device, u.left_columns(rank), roots,
+                                                  result.u_view());
+  accrete::detail::scale_columns<Backend, Scalar>(device, v.left_columns(rank), roots,
+                                                  result.v_view());
+  return result;
+}
+
+/// @throws RankError unless 0 <= rank <= the number of values, NumericError for NaN or infinity.
+template <class Scalar, class Backend>
+void check_leading(const char* name, const Svd<Scalar, Backend>& svd, Index rank) {
+  if (rank < 0 || rank > svd.values.size()) {
+    throw RankError(std::string("init::") + name + ": rank " + std::to_string(rank) + " of " +
+                    std::to_string(svd.values.size()) + " singular values");
+  }
+  if (!svd.values.allFinite()) {
+    throw NumericError(std::string("init::") + name + ": a singular value is NaN or infinite");
+  }
+}
+
+/// The roots of the leading values over `scale`. A value that is zero within rounding would give a
+/// column that is zero in both factors. @throws RankError for such a value.
+template <class Scalar, class Backend>
+std::vector<double> roots_of_values(const char* name, const Svd<Scalar, Backend>& svd, Index rank,
+                                    double scale) {
+  check_leading(name, svd, rank);
+  std::vector<double> roots;
+  for (Index j = 0; j < rank; ++j) {
+    const double rounding =
+        accrete::detail::rank_rounding<Scalar>(svd.values.size()) * double{svd.values[0]};
+    if (double{svd.values[j]} <= rounding) {
+      throw RankError(std::string("init::") + name + ": rank " + std::to_string(rank) +
+                      ", but only " + std::to_string(j) +
+                      " singular values are not zero within rounding; the other columns could "
+                      "never move");
+    }
+    roots.push_back(std::sqrt(double{svd.values[j]} / scale));
+  }
+  return roots;
+}
+
+} // namespace detail
+
+/// Spectral initialisation of a factored layer: the best approximation of rank `rank` of a dense
+/// matrix that was initialised as a dense layer is, split evenly, U_r sqrt(S_r) and V_r sqrt(S_r)
+/// (Khodak et al., Initialization and Regularization of Factorized Neural Layers, ICLR 2021). With
+/// the decomposition of a trained matrix it is the start of a factored fine-tuning.
+///
+///     LowRankMatrix<float> L = init::spectral(svd(W), 32);
+///     LowRankMatrix<float> M = init::spectral(randomized_svd(W, {.rank = 32}), 32);
+///
+/// Its authors decay the factors by the Frobenius penalty (optim/decay.hpp).
+/// @throws RankError for a rank above the number of values that are not zero within rounding,
+/// NumericError.
+template <class Scalar, class Backend>
+[[nodiscard]] LowRankMatrix<Scalar, Backend> spectral(const Svd<Scalar, Backend>& svd, Index rank) {
+  return detail::balanced_factors(svd, detail::roots_of_values("spectral", svd, rank, 1.0));
+}
+
+/// The same with the leading singular values set to 1, so that U and V are orthonormal ("spectral
+/// ones" in Kamalakara et al., Exploring Low Rank Training of Deep Neural Networks, arXiv
+/// 2209.13569). The directions of a dense initialisation, but not its size: ‖U Vᵀ‖_F is sqrt(rank).
+/// @throws RankError for a rank outside the number of values, NumericError.
+template <class Scalar, class Backend>
+[[nodiscard]] LowRankMatrix<Scalar, Backend> spectral_ones(const Svd<Scalar, Backend>& svd,
+                                                           Index rank) {
+  detail::check_leading("spectral_ones", svd, rank);
+  return detail::balanced_factors(svd, std::vector<double>(static_cast<std::size_t>(rank), 1.0));
+}
+
+/// Moves the leading part of W0 into the update: s U Vᵀ becomes the best approximation of rank
+/// `rank` of W0, split evenly, and W0 loses it, so that the matrix is unchanged to rounding (PiSSA:
+/// Meng, Wang and Zhang, NeurIPS 2024). `principal` is the SVD of W0:
+///
+///     init::pissa(W, randomized_svd(W.base(), {.rank = 16, .power_iterations = 4}), 16);
+///
+/// An inexact SVD changes what is trained and not what the matrix is. 2 m n r FLOPs.
+/// @throws RankError when the update is not empty (merge() first) and as spectral(), ShapeError,
+/// ArgumentError when the scale is zero, NumericError. Nothing changes then.
+template <class Scalar, class Backend>
+void pissa(CumulativeUpdate<Scalar, Backend>& matrix, const Svd<Scalar, Backend>& principal,
+           Index rank) {
+  if (matrix.rank() != 0) {
+    throw RankError("init::pissa: the update has rank " + std::to_string(matrix.rank()) +
+                    "; merge() or reset() it first");
+  }
+  if (principal.U.rows() != matrix.rows() || principal.V.rows() != matrix.cols()) {
+    accrete::detail::throw_shape_error("init::pissa", matrix.rows(), matrix.cols(),
+                                       principal.U.rows(), principal.V.rows(),
+                                       "the decomposition must be that of W0");
+  }
+  const auto scale = static_cast<double>(matrix.scale());
+  if (scale == 0 || !std::isfinite(scale)) {
+    throw ArgumentError("init::pissa: the scale " + std::to_string(scale) +
+                        " must be finite and not zero");
+  }
+  auto factors = detail::balanced_factors(
+      principal, detail::roots_of_values("pissa", principal, rank, std::abs(scale)));
+  auto& context = Context<Backend>::current();
+  if (scale < 0) {
+    Kernels<Backend>::combine(context.device(), Scalar{-1}, View<const Scalar>(factors.u_view()),
+                              Scalar{0}, factors.u_view());
+  }
+  accrete::detail::evaluate_into(context, factors.expression(), -matrix.scale(), Scalar{1},
+                                 matrix.base_view(), false);
+  matrix.reserve(rank);
+  matrix.low_rank() = std::move(factors);
+}
+
+template <class Node>
+class GradientSubspace {
+ public:
+  GradientSubspace(Node gradient, double scale, std::uint64_t seed)
+      : gradient_(std::move(gradient)), scale_(scale), seed_(seed) {
+    detail::require_usable("gradient_subspace", scale);
+  }
+
+  /// @throws ShapeError when the gradient has another shape than U Vᵀ, NumericError when it or U
+  /// is not finite.
+  template <class Backend, class Scalar>
+  void operator()(Device<Backend>& device, View<Scalar> u, View<Scalar> v, Index first) const {
+    if (gradient_.rows() != u.rows || gradient_.cols() != v.rows) {
+      accrete::detail::throw_shape_error("init::gradient_subspace", u.rows, v.rows,
+                                         gradient_.rows(), gradient_.cols(),
+                                         "the gradient must have the shape of the matrix");
+    }
+    const Index count = u.cols - first;
+    accrete::detail::Frame<Backend> frame(device.workspace());
+    const auto basis = accrete::detail::temporary<Scalar>(frame, u.rows, u.cols);
+    const auto triangle = accrete::detail::temporary<Scalar>(frame, u.cols, u.cols);
+    const View<Scalar> old = basis.left_columns(first);
+    const auto copy_old = [&] {
+      Kernels<Backend>::combine(device, Scalar{1}, View<const Scalar>(u.left_columns(first)),
+                                Scalar{0}, old);
+    };
+    if (first > 0) {
+      copy_old();
+      Kernels<Backend>::thin_qr(device, old, triangle.block(0, 0, first, first));
+    }
+    const auto q = accrete::detail::factor_leaf<Scalar, Backend>(View<const Scalar>(old));
+    const auto leading =
+        randomized_svd(gradient_ - q * (q.transpose() * gradient_),
+                       {.rank = std::max<Index>(count, 1), .seed = detail::seed_at(seed_, first)});
+    // Where the rest of the gradient has a lower rank than asked for, its vectors are arbitrary
+    // and need not be orthogonal to the old columns: the QR makes them so.
+    copy_old();
+    const View<const Scalar> added = view_of(leading.U).left_columns(count);
+    Kernels<Backend>::combine(device, Scalar{1}, added, Scalar{0}, basis.columns(first, count));
+    Kernels<Backend>::thin_qr(device, basis, triangle);
+    Kernels<Backend>::combine(device, static_cast<Scalar>(scale_),
+                              View<const Scalar>(basis.columns(first, count)), Scalar{0},
+                              detail::new_columns(u, first));
+    Kernels<Backend>::fill(device, Scalar{0}, detail::new_columns(v, first));
+  }
+
+ private:
+  Node gradient_;
+  double scale_;
+  std::uint64_t seed_;
+};
+
+/// New columns of U: the leading left singular vectors of the part of the gradient dW that is
+/// orthogonal to the old columns, of length `scale`; those of V zero. Among orthonormal columns
+/// these give the new columns of V the largest gradient (GradMax: Evci et al., ICLR 2022, whose
+/// criterion it is; the basis of GaLore: Zhao et al., ICML 2024, and the start of LoRA-GA).
+///
+///     grow(L, 8, init::gradient_subspace(lazy(dY) * lazy(X).transpose()));   // dW = dY Xᵀ
+///     grow(L, 8, init::gradient_subspace(dY, X));                            // the same
+///
+/// The gradient is multiplied by thin blocks and never formed. Its operands must outlive the
+/// initializer, except for temporaries, which it owns. Directions beyond the gradient's rank are
+/// arbitrary. Trap: one batch's gradient is noise beyond its leading directions; take a large one.
+/// Cost: that of randomized_svd() of rank k, twice its products where there are old columns, and
+/// O(m r²). @throws ArgumentError for a zero or non-finite scale.
+template <accrete::detail::Operand Gradient>
+[[nodiscard]] auto gradient_subspace(Gradient&& gradient, double scale = 1.0,
+                                     std::uint64_t seed = 0) {
+  auto node = accrete::detail::lift(std::forward<Gradient>(gradient));
+  return GradientSubspace<decltype(node)>(std::move(node), scale, seed);
+}
+template <accrete::detail::Operand Upstream, accrete::detail::Operand Input>
+[[nodiscard]] auto gradient_subspace(Upstream&& upstream, Input&& input, double scale = 1.0,
+                                     std::uint64_t seed = 0) {
+  return gradient_subspace(accrete::detail::lift(std::forward<Upstream>(upstream)) *
+                               accrete::detail::lift(std::forward<Input>(input)).transpose(),
+                           scale, seed);
+}
+
+} // namespace init
+
+ACCRETE_END_NAMESPACE

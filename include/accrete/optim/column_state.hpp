@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/backend/host_random.hpp>
+#include <accrete/factor/factor_space.hpp>
+#include <accrete/matrix/basis_change.hpp>
+#include <accrete/optim/pruning.hpp>
+#include <accrete/plan/context.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <numeric>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+ACCRETE_BEGIN_NAMESPACE
+
+namespace detail {
+
+/// What the optimizers share: `Moments` matrices as large as an m x k parameter whose columns come
+/// and go, and of each column how often it was updated and for how many steps it still rests.
+template <class Scalar, class Backend, int Moments>
+class ColumnState {
+ public:
+  using HostMatrix = typename BasisChange<Scalar>::HostMatrix;
+
+  /// `owner` names the optimizer in errors. @throws ShapeError for negative sizes.
+  ColumnState(const char* owner, Index rows, Index cols, Index capacity) : owner_(owner) {
+    if (rows < 0 || cols < 0) {
+      throw ShapeError(std::string(owner) + ": a " + shape_text(rows, cols) +
+                       " parameter has no state");
+    }
+    for (Storage& moment : moments_) {
+      moment = Storage(rows, std::max(cols, capacity));
+    }
+    append(cols);
+  }
+
+  [[nodiscard]] Index rows() const noexcept { return moments_[0].rows(); }
+  [[nodiscard]] Index cols() const noexcept { return static_cast<Index>(steps_.size()); }
+  [[nodiscard]] Index capacity() const noexcept { return moments_[0].cols(); }
+
+  [[nodiscard]] View<Scalar> moment(std::size_t i) noexcept {
+    return view_of(moments_[i]).left_columns(cols());
+  }
+  [[nodiscard]] View<const Scalar> moment(std::size_t i) const noexcept {
+    return view_of(moments_[i]).left_columns(cols());
+  }
+  [[nodiscard]] std::span<std::int64_t> steps() noexcept { return steps_; }
+  [[nodiscard]] std::span<const std::int64_t> steps() const noexcept { return steps_; }
+  [[nodiscard]] std::span<std::int64_t> frozen() noexcept { return frozen_; }
+  [[nodiscard]] std::span<const std::int64_t> frozen() const noexcept { return frozen_; }
+
+  void reserve(Index columns) {
+    if (columns <= capacity()) {
+      return;
+    }
+    steps_.reserve(static_cast<std::size_t>(columns));
+    frozen_.reserve(static_cast<std::size_t>(columns));
+    std::array<Storage, Moments> larger;
+    for (std::size_t i = 0; i < Moments; ++i) {
+      larger[i] = Storage(rows(), columns);
+      copy(std::as_const(*this).moment(i), view_of(larger[i]).left_columns(cols()));
+    }
+    moments_ = std::move(larger);
+  }
+
+  void append(Index count) {
+    if (count < 0) {
+      throw ArgumentError(std::string(owner_) + ": cannot append " + std::to_string(count) +
+                          " columns; use keep_columns to drop some");
+    }
+    const Index before = cols();
+    if (before + count > capacity()) {
+      reserve(std::max(2 * capacity(), before + count));
+    }
+    steps_.resize(static_cast<std::size_t>(before + count), 0);
+    frozen_.resize(static_cast<std::size_t>(before + count), 0);
+    clear(before, count);
+  }
+
+  void keep(std::span<const Index> indices) {
+    check_columns("keep_columns", indices);
+    const auto count = static_cast<Index>(indices.size());
+    ColumnState kept(owner_, rows(), count, std::max(capacity(), count));
+    for (std::size_t j = 0; j < indices.size(); ++j) {
+      const auto from = static_cast<std::size_t>(indices[j]);
+      for (std::size_t i = 0; i < Moments; ++i) {
+        copy(std::as_const(*this).moment(i).columns(indices[j], 1),
+             kept.moment(i).columns(static_cast<Index>(j), 1));
+      }
+      kept.steps_[j] = steps_[from];
+      kept.frozen_[j] = frozen_[from];
+    }
+    *this = std::move(kept);
+  }
+
+  void reset() {
+    std::ranges::fill(steps_, 0);
+    std::ranges::fill(frozen_, 0);
+    clear(0, cols());
+  }
+
+  void reset_columns(std::span<const Index> indices) {
+    check_columns("reset_columns", indices);
+    for (const Index index : indices) {
+      steps_[static_cast<std::size_t>(index)] = 0;
+      clear(index, 1);
+    }
+  }
+
+  void freeze(std::span<const Index> indices, std::int64_t count) {
+    check_columns("freeze_columns", indices);
+    if (count < 0) {
+      throw ArgumentError(std::string(owner_) + ": cannot freeze columns for " +
+                          std::to_string(count) + " steps");
+    }
+    for (const Index index : indices) {
+      frozen_[static_cast<std::size_t>(index)] = count;
+    }
+  }
+
+  /// Zeroes the same entries of all moments; returns how many of them were not zero before.
+  Index prune(const Pruning& pruning) {
+    pruning.validate();
+    const auto size = static_cast<std::size_t>(rows() * cols());
+    const auto count =
+        static_cast<std::size_t>(std::llround(pruning.fraction * static_cast<double>(size)));
+    if (count == 0) {
+      return 0;
+    }
+    std::array<std::vector<Scalar>, Moments> host;
+    for (std::size_t i = 0; i < Moments; ++i) {
+      host[i].resize(size);
+      Kernels<Backend>::download(device(), std::as_const(*this).moment(i), host[i].data());
+    }
+    Index cleared = 0;
+    for (const std::size_t entry : pruned_entries(pruning, host[0], count)) {
+      bool was_set = false;
+      for (auto& values : host) {
+        was_set = was_set || values[entry] != Scalar{0};
+        values[entry] = Scalar{0};
+      }
+      cleared += was_set ? 1 : 0;
+    }
+    for (std::size_t i = 0; i < Moments; ++i) {
+      Kernels<Backend>::upload(device(), host[i].data(), moment(i));
+    }
+    return cleared;
+  }
+
+  /// The state of the parameter whose gradient is `gradient * change`: the first moment is
+  /// multiplied, which is exact, the others are zero. Each new column takes the counts of the old
+  /// column that contributes most, a zero column starts anew.
+  [[nodiscard]] ColumnState rotated(const HostMatrix& change) const {
+    if (change.rows() != cols()) {
+      throw ShapeError(std::string(owner_) + ": rotate by a " +
+                       shape_text(change.rows(), change.cols()) + " matrix, but there are " +
+                       std::to_string(cols()) + " columns; its rows must be the old columns");
+    }
+    ColumnState result(owner_, rows(), change.cols(), std::max(capacity(), change.cols()));
+    if (change.rows() == 0) {
+      return result;
+    }
+    multiply(moment(0), change, Scalar{0}, result.moment(0));
+    for (Index j = 0; j < change.cols(); ++j) {
+      Index dominant = 0;
+      if (change.col(j).cwiseAbs().maxCoeff(&dominant) > 0) {
+        const auto to = static_cast<std::size_t>(j);
+        result.steps_[to] = steps_[static_cast<std::size_t>(dominant)];
+        result.frozen_[to] = frozen_[static_cast<std::size_t>(dominant)];
+      }
+    }
+    return result;
+  }
+
+  /// target = moment * small + beta * target
+  static void multiply(View<const Scalar> moment, const HostMatrix& small, Scalar beta,
+                       View<Scalar> target) {
+    Frame<Backend> frame(device().workspace());
+    const auto factor = temporary<Scalar>(frame, small.rows(), small.cols());
+    Kernels<Backend>::upload(device(), small.data(), factor);
+    Kernels<Backend>::gemm(device(), Scalar{1}, moment, View<const Scalar>(factor), beta, target);
+  }
+
+  /// Calls update(first, count) for each run of columns that do not rest, then lets the others
+  /// rest for one step less.
+  template <class Update>
+  void for_each_active_run(const Update& update) {
+    for (Index first = 0; first < cols();) {
+      Index last = first;
+      while (last < cols() && frozen_[static_cast<std::size_t>(last)] == 0) {
+        ++last;
+      }
+      if (last > first) {
+        update(first, last - first);
+      }
+      first = last;
+      for (; first < cols() && frozen_[static_cast<std::size_t>(first)] > 0; ++first) {
+        --frozen_[static_cast<std::size_t>(first)];
+      }
+    }
+  }
+
+  void check_shape(const char* operation, const char* name, Index m, Index k) const {
+    if (m != rows() || k != cols()) {
+      throw ShapeError(std::string(operation) + ": the " + name + " is " + shape_text(m, k) +
+                       " but the state " + shape_text(rows(), cols()) +
+                       "; append_columns or keep_columns when the parameter does");
+    }
+  }
+
+  static Device<Backend>& device() { return Context<Backend>::current().device(); }
+
+ private:
+  using Storage = Matrix<Scalar, Backend>;
+
+  static void copy(View<const Scalar> from, View<Scalar> to) {
+    Kernels<Backend>::combine(device(), Scalar{1}, from, Scalar{0}, to);
+  }
+
+  void clear(Index first, Index count) {
+    for (Storage& moment : moments_) {
+      Kernels<Backend>::fill(device(), Scalar{0}, view_of(moment).columns(first, count));
+    }
+  }
+
+  void check_columns(const char* operation, std::span<const Index> indices) const {
+    for (const Index index : indices) {
+      if (index < 0 || index >= cols()) {
+        throw RankError(std::string(owner_) + ": " + operation + " of column " +
+                        std::to_string(index) + ", but there are " + std::to_string(cols()));
+      }
+    }
+  }
+
+  static std::vector<std::size_t>
+  pruned_entries(const Pruning& pruning, const std::vector<Scalar>& values, std::size_t count) {
+    std::vector<double> keys(values.size());
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      keys[i] = pruning.by == Pruning::By::random ? uniform_pair(i, pruning.seed)[0]
+                                                  : std::abs(static_cast<double>(values[i]));
+    }
+    std::vector<std::size_t> order(values.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    if (count < order.size()) {
+      const auto cut = order.begin() + static_cast<std::ptrdiff_t>(count);
+      std::nth_element(order.begin(), cut, order.end(), [&](std::size_t a, std::size_t b) {
+        return keys[a] != keys[b] ? keys[a] < keys[b] : a < b;
+      });
+      order.resize(count);
+    }
+    return order;
+  }
+
+  const char* owner_;
+  std::array<Storage, Moments> moments_;
+  std::vector<std::int64_t> steps_;
+  std::vector<std::int64_t> frozen_;
+};
+
+/// @throws ArgumentError unless both are finite.
+inline void check_rate(const char* operation, double learning_rate, double gradient_scale) {
+  if (!std::isfinite(learning_rate) || !std::isfinite(gradient_scale)) {
+    throw ArgumentError(
+        std::string(operation) + ": learning_rate = " + std::to_string(learning_rate) +
+        ", gradient_scale = " + std::to_string(gradient_scale) + "; both must be finite");
+  }
+}
+
+/// @throws ArgumentError naming the option when `holds` is false.
+inline void require_option(bool holds, const char* owner, const char* name, double value,
+                           const char* domain) {
+  if (!holds) {
+    throw ArgumentError(std::string(owner) + ": " + name + " = " + std::to_string(value) +
+                        " is outside " + domain);
+  }
+}
+
+} // namespace detail
+
+ACCRETE_END_NAMESPACE

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: MIT
+#include "test_backend.hpp"
+
+#include <accrete/backend/cpu/cpu.hpp>
+#include <accrete/backend/reference/reference.hpp>
+#include <accrete/factor/svd.hpp>
+#include <accrete/grow/growth.hpp>
+#include <accrete/grow/spectral_initializers.hpp>
+
+#include <Eigen/Dense>
+#include <doctest/doctest.h>
+
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+namespace init = accrete::init;
+using accrete::Index;
+using accrete::lazy;
+
+namespace {
+
+template <class S>
+using Mat = Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic>;
+template <class S>
+using LowRank = accrete::LowRankMatrix<S, TestBackend>;
+template <class S>
+using Update = accrete::CumulativeUpdate<S, TestBackend>;
+
+template <class S>
+constexpr double epsilon = static_cast<double>(std::numeric_limits<S>::epsilon());
+
+template <class S>
+Eigen::MatrixXd wide(const Mat<S>& matrix) {
+  return matrix.template cast<double>();
+}
+
+template <class S>
+auto svd_of(const Mat<S>& matrix) {
+  return accrete::svd(lazy<TestBackend>(matrix));
+}
+
+// A matrix with orthonormal factors and the given singular values.
+template <class S>
+Mat<S> with_values(Index m, Index n, const std::vector<double>& values) {
+  const auto k = static_cast<Index>(values.size());
+  const auto orthonormal = [k](Index rows) {
+    const Eigen::HouseholderQR<Eigen::MatrixXd> qr(Eigen::MatrixXd::Random(rows, k));
+    return Eigen::MatrixXd(qr.householderQ() * Eigen::MatrixXd::Identity(rows, k));
+  };
+  const Eigen::Map<const Eigen::VectorXd> sigma(values.data(), k);
+  return (orthonormal(m) * sigma.asDiagonal() * orthonormal(n).transpose()).template cast<S>();
+}
+
+Eigen::MatrixXd best_approximation(const Eigen::MatrixXd& a, Index rank) {
+  const Eigen::JacobiSVD<Eigen::MatrixXd> svd(a, Eigen::ComputeThinU | Eigen::ComputeThinV);
+  return svd.matrixU().leftCols(rank) * svd.singularValues().head(rank).asDiagonal() *
+         svd.matrixV().leftCols(rank).transpose();
+}
+
+Eigen::MatrixXd projector(const Eigen::MatrixXd& orthonormal) {
+  return orthonormal * orthonormal.transpose();
+}
+
+} // namespace
+
+TEST_CASE_TEMPLATE("the spectral start is the best approximation, evenly split", S, float, double) {
+  const Mat<S> w = with_values<S>(14, 9, {5, 4, 2, 1, 0.5, 0.3, 0.2, 0.1, 0.05});
+  const LowRank<S> matrix = init::spectral(svd_of(w), 3);
+  REQUIRE(matrix.rank() == 3);
+  const Mat<S> u = matrix.U();
+  const Mat<S> v = matrix.V();
+  CHECK((wide<S>(u * v.transpose()) - best_approximation(wide(w), 3)).norm() <=
+        200 * epsilon<S> * 5);
+  CHECK((u.transpose() * u - v.transpose() * v).norm() <= S(200 * epsilon<S> * 5));
+  const Mat<S> gram = u.transpose() * u;
+  CHECK(static_cast<double>(gram(1, 1)) == doctest::Approx(4).epsilon(100 * epsilon<S>));
+  CHECK(init::spectral(svd_of(w), 0).rank() == 0);
+  const LowRank<S> random =
+      init::spectral(accrete::randomized_svd(lazy<TestBackend>(w), {.rank = 3}), 3);
+  CHECK((wide<S>(Mat<S>(random.U()) * Mat<S>(random.V()).transpose()) -
+         best_approximation(wide(w), 3))
+            .norm() <= 1e-5);
+}
+
+TEST_CASE_TEMPLATE("spectral ones keeps the directions and sets the values to 1", S, float,
+                   double) {
+  const Mat<S> w = with_values<S>(10, 12, {5, 4, 2, 1});
+  const LowRank<S> matrix = init::spectral_ones(svd_of(w), 2);
+  const Eigen::MatrixXd u = wide<S>(matrix.U());
+  const Eigen::MatrixXd v = wide<S>(matrix.V());
+  const double small = 300 * epsilon<S>;
+  CHECK((u.transpose() * u - Eigen::MatrixXd::Identity(2, 2)).norm() <= small);
+  CHECK((v.transpose() * v - Eigen::MatrixXd::Identity(2, 2)).norm() <= small);
+  const Eigen::MatrixXd best = best_approximation(wide(w), 2);
+  CHECK((projector(u) * best - best).norm() <= 5 * small);
+  CHECK((best * projector(v) - best).norm() <= 5 * small);
+  CHECK((u.transpose() * best * v).trace() == doctest::Approx(9).epsilon(small));
+}
+
+TEST_CASE_TEMPLATE("columns that could never move are refused", S, float, double) {
+  const Mat<S> w = with_values<S>(8, 7, {3, 1});
+  CHECK_THROWS_WITH_AS((void)init::spectral(svd_of(w), 3), doctest::Contains("only 2"),
+                       accrete::RankError);
+  CHECK_NOTHROW((void)init::spectral(svd_of(w), 2));
+  CHECK_THROWS_AS((void)init::spectral(svd_of(w), 8), accrete::RankError);
+  CHECK_THROWS_AS((void)init::spectral(svd_of(w), -1), accrete::RankError);
+  const Mat<S> zero = Mat<S>::Zero(4, 4);
+  CHECK_THROWS_AS((void)init::spectral(svd_of(zero), 1), accrete::RankError);
+  auto bad = svd_of(w);
+  bad.values[0] = std::numeric_limits<S>::quiet_NaN();
+  CHECK_THROWS_AS((void)init::spectral_ones(bad, 1), accrete::NumericError);
+  // With ones, no column is zero even there.
+  CHECK(Mat<S>(init::spectral_ones(svd_of(w), 4).U()).colwise().norm().minCoeff() > S{0.9});
+}
+
+TEST_CASE_TEMPLATE("pissa leaves the matrix what it is, and takes the leading part", S, float,
+                   double) {
+  const Mat<S> w = with_values<S>(15, 11, {6, 3, 2, 1, 0.5, 0.25, 0.1});
+  for (const double scale : {1.0, 0.25, -2.0}) {
+    CAPTURE(scale);
+    Update<S> matrix(w);
+    matrix.set_scale(S(scale));
+    init::pissa(matrix, svd_of(w), 3);
+    REQUIRE(matrix.rank() == 3);
+    const Eigen::MatrixXd update = scale * wide<S>(matrix.U()) * wide<S>(matrix.V()).transpose();
+    // W0 is rounded once, and each of its 3 products.
+    CHECK((wide<S>(matrix.base()) + update - wide(w)).norm() <= 10 * epsilon<S> * wide(w).norm());
+    CHECK((update - best_approximation(wide(w), 3)).norm() <= 300 * epsilon<S> * 6);
+    CHECK(wide<S>(matrix.base()).norm() < 1.2);
+    CHECK(std::abs(matrix.U().norm() - matrix.V().norm()) <= S(100 * epsilon<S>));
+  }
+  // Also of a decomposition that is not exact.
+  Update<S> rough(w);
+  init::pissa(rough,
+              accrete::randomized_svd(lazy<TestBackend>(w),
+                                      {.rank = 2, .oversampling = 0, .power_iterations = 0}),
+              2);
+  const Eigen::MatrixXd whole =
+      wide<S>(rough.base()) + wide<S>(rough.U()) * wide<S>(rough.V()).transpose();
+  CHECK((whole - wide(w)).norm() <= 10 * epsilon<S> * wide(w).norm());
+}
+
+TEST_CASE("pissa refuses what it cannot compensate, and changes nothing") {
+  const Mat<double> w = with_values<double>(6, 5, {3, 1});
+  Update<double> matrix(w);
+  const auto svd = svd_of(w);
+  CHECK_THROWS_AS(init::pissa(matrix, svd, 3), accrete::RankError);
+  CHECK_THROWS_AS(init::pissa(matrix, svd_of(Mat<double>(w.transpose())), 1), accrete::ShapeError);
+  matrix.set_scale(0);
+  CHECK_THROWS_AS(init::pissa(matrix, svd, 1), accrete::ArgumentError);
+  matrix.set_scale(1);
+  CHECK(matrix.rank() == 0);
+  CHECK(Mat<double>(matrix.base()) == w);
+  matrix.grow(1, init::orthogonal());
+  CHECK_THROWS_WITH_AS(init::pissa(matrix, svd, 1), doctest::Contains("merge()"),
+                       accrete::RankError);
+}
+
+TEST_CASE_TEMPLATE("the gradient's subspace is the leading one of what the old columns leave", S,
+                   float, double) {
+  // One direction far above the others lies in the span of the old columns.
+  const Index m = 16;
+  const Index n = 13;
+  const Mat<S> old_u = Mat<S>::Random(m, 2);
+  const Eigen::HouseholderQR<Eigen::MatrixXd> qr(wide(old_u));
+  const Eigen::MatrixXd rest = Eigen::MatrixXd::Identity(m, m) -
+                               projector(qr.householderQ() * Eigen::MatrixXd::Identity(m, 2));
+  const Eigen::MatrixXd gradient = rest * with_values<double>(m, n, {4, 3, 2, 0.1, 0.05}) +
+                                   100 * wide(old_u).col(0) * Eigen::MatrixXd::Random(1, n);
+  const Mat<S> dy = Mat<S>::Identity(m, m);
+  const Mat<S> x = gradient.transpose().cast<S>();
+
+  LowRank<S> matrix(old_u, Mat<S>::Random(n, 2));
+  accrete::grow(matrix, 3, init::gradient_subspace(dy, x, 0.5));
+  const Eigen::MatrixXd grown = wide<S>(matrix.U()).rightCols(3) / 0.5;
+  // Rounding of the part in the old span, 100 times as large, is not told from the rest.
+  const double small = 2000 * epsilon<S> * 100;
+  CHECK((grown.transpose() * grown - Eigen::MatrixXd::Identity(3, 3)).norm() <= 300 * epsilon<S>);
+  CHECK((wide(old_u).transpose() * grown).norm() <= 300 * epsilon<S> * wide(old_u).norm());
+  const Eigen::JacobiSVD<Eigen::MatrixXd> svd(rest * gradient, Eigen::ComputeThinU);
+  CHECK((projector(grown) - projector(svd.matrixU().leftCols(3))).norm() <= small);
+  CHECK(wide<S>(matrix.V()).rightCols(3).isZero(0.0));
+  // The gradient of the new columns of V has the norm of the three values.
+  const double reached = (gradient.transpose() * grown).squaredNorm();
+  CHECK(reached == doctest::Approx(svd.singularValues().head(3).squaredNorm()).epsilon(small));
+}
+
+TEST_CASE_TEMPLATE("a gradient of any form, from rank 0, by temporaries too", S, float, double) {
+  const Mat<S> a = Mat<S>::Random(12, 2);
+  const Mat<S> b = Mat<S>::Random(10, 2);
+  const auto from = [&](const auto& initializer) {
+    LowRank<S> matrix(12, 10);
+    accrete::grow(matrix, 2, initializer);
+    const Eigen::MatrixXd u = wide<S>(matrix.U());
+    CHECK((projector(u) * wide(a) - wide(a)).norm() <= 300 * epsilon<S> * wide(a).norm());
+  };
+  from(init::gradient_subspace(a, b));
+  from(init::gradient_subspace(accrete::outer<TestBackend>(a, b)));
+  from(init::gradient_subspace(Mat<S>(a * b.transpose())));
+  from(init::gradient_subspace(Mat<S>(a), Mat<S>(b)));
+}
+
+TEST_CASE_TEMPLATE("columns beyond the gradient's rank are orthonormal all the same", S, float,
+                   double) {
+  const Mat<S> zero = Mat<S>::Zero(9, 4);
+  const Mat<S> x = Mat<S>::Random(8, 4);
+  LowRank<S> matrix(Mat<S>::Random(9, 2), Mat<S>::Random(8, 2));
+  accrete::grow(matrix, 3, init::gradient_subspace(zero, x));
+  const Mat<S> u = matrix.U();
+  const Mat<S> grown = u.rightCols(3);
+  const S small = S(300 * epsilon<S>);
+  CHECK((grown.transpose() * grown - Mat<S>::Identity(3, 3)).norm() <= small);
+  CHECK((u.leftCols(2).transpose() * grown).norm() <= small * u.norm());
+}
+
+TEST_CASE_TEMPLATE("growth within the capacity moves no byte of an old column", S, float, double) {
+  const Mat<S> dy = Mat<S>::Random(40, 6);
+  const Mat<S> x = Mat<S>::Random(30, 6);
+  const auto check = [&](const auto& initializer) {
+    LowRank<S> matrix(40, 30);
+    matrix.reserve(9);
+    matrix.set_rank(3);
+    matrix.U() = Mat<S>::Random(40, 3);
+    matrix.V() = Mat<S>::Random(30, 3);
+    const Mat<S> u = matrix.U();
+    const Mat<S> v = matrix.V();
+    const S* u_data = matrix.U().data();
+    const S* v_data = matrix.V().data();
+    for (int i = 0; i < 3; ++i) {
+      accrete::grow(matrix, 2, initializer);
+    }
+    CHECK(matrix.U().data() == u_data);
+    CHECK(matrix.V().data() == v_data);
+    CHECK(std::memcmp(u_data, u.data(), sizeof(S) * 120) == 0);
+    CHECK(std::memcmp(v_data, v.data(), sizeof(S) * 90) == 0);
+    CHECK(matrix.rank() == 9);
+    for (Index j = 3; j < 9; ++j) {
+      CHECK(matrix.U().col(j).norm() + matrix.V().col(j).norm() > S{0});
+    }
+  };
+  check(init::zero());
+  check(init::normal(0.02));
+  check(init::kaiming());
+  check(init::orthogonal());
+  check(init::gradient_subspace(dy, x));
+}
+
+TEST_CASE("a gradient that does not fit is refused, and nothing changes") {
+  LowRank<double> matrix(9, 8, 4);
+  Mat<double> dy = Mat<double>::Random(9, 3);
+  const Mat<double> x = Mat<double>::Random(8, 3);
+  CHECK_THROWS_AS(accrete::grow(matrix, 2, init::gradient_subspace(x, dy)), accrete::ShapeError);
+  CHECK_THROWS_AS((void)init::gradient_subspace(dy, x, 0.0), accrete::ArgumentError);
+  CHECK_NOTHROW(accrete::grow(matrix, 0, init::gradient_subspace(dy, x)));
+  dy(0, 0) = std::numeric_limits<double>::quiet_NaN();
+  CHECK_THROWS_AS(accrete::grow(matrix, 2, init::gradient_subspace(dy, x)), accrete::NumericError);
+  CHECK(matrix.rank() == 0);
+}

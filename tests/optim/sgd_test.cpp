@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT
+#include "test_backend.hpp"
+
+#include <accrete/backend/cpu/cpu.hpp>
+#include <accrete/backend/reference/reference.hpp>
+#include <accrete/optim/optimizer.hpp>
+#include <accrete/optim/sgd.hpp>
+
+#include <Eigen/Dense>
+#include <doctest/doctest.h>
+
+#include <array>
+#include <cmath>
+#include <limits>
+#include <span>
+#include <string>
+#include <vector>
+
+using accrete::Index;
+using accrete::SgdOptions;
+using accrete::view_of;
+
+namespace {
+
+template <class S>
+using Mat = Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic>;
+template <class S>
+using Sgd = accrete::Sgd<S, TestBackend>;
+
+template <class S>
+Mat<S> momentum_of(const Sgd<S>& state) {
+  const auto view = state.momentum();
+  return Mat<S>::NullaryExpr(view.rows, view.cols, [&](Index i, Index j) { return view(i, j); });
+}
+
+// torch.optim.SGD's documented update of one number.
+struct Number {
+  long double parameter = 0, buffer = 0;
+  int step_count = 0;
+
+  void step(long double gradient, long double rate, const SgdOptions& o) {
+    gradient += static_cast<long double>(o.weight_decay) * parameter;
+    const auto momentum = static_cast<long double>(o.momentum);
+    if (o.momentum != 0) {
+      buffer = step_count > 0
+                   ? momentum * buffer + (1 - static_cast<long double>(o.dampening)) * gradient
+                   : gradient;
+      gradient = o.nesterov ? gradient + momentum * buffer : buffer;
+    }
+    ++step_count;
+    parameter -= rate * gradient;
+  }
+};
+
+const std::array<SgdOptions, 6> settings{
+    SgdOptions{},
+    SgdOptions{.weight_decay = 0.3},
+    SgdOptions{.momentum = 0.9},
+    SgdOptions{.momentum = 0.9, .dampening = 0.25, .weight_decay = 0.1},
+    SgdOptions{.momentum = 0.9, .nesterov = true},
+    SgdOptions{.momentum = 0.8, .nesterov = true, .weight_decay = 0.2}};
+
+} // namespace
+
+TEST_CASE_TEMPLATE("steps agree with torch's update rule in long double, late columns too", S,
+                   float, double) {
+  static_assert(accrete::Optimizer<Sgd<S>>);
+  for (const SgdOptions& options : settings) {
+    CAPTURE(options.momentum);
+    CAPTURE(options.nesterov);
+    Mat<S> parameter = Mat<S>::Random(13, 5);
+    std::vector<Number> expected(65);
+    for (Index i = 0; i < 65; ++i) {
+      expected[static_cast<std::size_t>(i)].parameter =
+          static_cast<long double>(parameter.data()[i]);
+    }
+    Sgd<S> state(13, 3, options);
+    for (int t = 0; t < 12; ++t) {
+      if (t == 4) {
+        state.append_columns(2);
+      }
+      const Index count = 13 * state.cols();
+      const Mat<S> gradient = Mat<S>::Random(13, state.cols());
+      const double scale = t % 2 == 0 ? 0.5 : 1.0;
+      state.step(view_of(parameter).left_columns(state.cols()), view_of(gradient), 0.1, scale);
+      for (Index i = 0; i < count; ++i) {
+        expected[static_cast<std::size_t>(i)].step(static_cast<long double>(scale) *
+                                                       static_cast<long double>(gradient.data()[i]),
+                                                   0.1L, options);
+      }
+    }
+    // Twelve steps round a parameter of size about 2 a few times each.
+    const long double bound = 12 * 10 * std::numeric_limits<S>::epsilon();
+    for (Index i = 0; i < 65; ++i) {
+      CHECK(std::abs(static_cast<long double>(parameter.data()[i]) -
+                     expected[static_cast<std::size_t>(i)].parameter) <= bound);
+    }
+    CHECK(state.steps()[0] == 12);
+    CHECK(state.steps()[4] == 8);
+  }
+}
+
+TEST_CASE_TEMPLATE("the direction is the step without rate and decay", S, float, double) {
+  for (SgdOptions options : settings) {
+    Sgd<S> a(9, 4, options);
+    options.weight_decay = 0;
+    Sgd<S> b(9, 4, options);
+    Sgd<S> c(9, 4, options);
+    Mat<S> parameter = Mat<S>::Zero(9, 4);
+    for (int t = 0; t < 3; ++t) {
+      const Mat<S> gradient = Mat<S>::Random(9, 4);
+      Mat<S> moved = parameter;
+      Mat<S> out = Mat<S>::Constant(9, 4, S{9});
+      Mat<S> same(9, 4);
+      b.step(view_of(moved), view_of(gradient), 0.125);
+      c.direction(view_of(gradient), view_of(out));
+      CHECK((parameter - moved - S{0.125} * out).norm() <=
+            8 * std::numeric_limits<S>::epsilon() * (out.norm() + moved.norm()));
+      CHECK(momentum_of(b) == momentum_of(c));
+      parameter = moved;
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("columns come and go bit for bit", S, float, double) {
+  Sgd<S> state(8, 3, {.momentum = 0.9}, 6);
+  Mat<S> parameter = Mat<S>::Random(8, 3);
+  for (int t = 0; t < 3; ++t) {
+    const Mat<S> gradient = Mat<S>::Random(8, 3);
+    state.step(view_of(parameter), view_of(gradient), 0.1);
+  }
+  const Mat<S> momentum = momentum_of(state);
+  const S* memory = state.momentum().data;
+  state.append_columns(3);
+  CHECK(state.momentum().data == memory);
+  CHECK(momentum_of(state).leftCols(3) == momentum);
+  state.append_columns(4);
+  CHECK(momentum_of(state).leftCols(3) == momentum);
+  CHECK(momentum_of(state).rightCols(7).isZero(S{0}));
+  state.keep_columns(std::array<Index, 2>{2, 0});
+  CHECK(momentum_of(state).col(0) == momentum.col(2));
+  CHECK(momentum_of(state).col(1) == momentum.col(0));
+  const Mat<S> change = Mat<S>::Random(2, 3);
+  const Mat<S> kept = momentum_of(state);
+  state.rotate(change);
+  CHECK((momentum_of(state) - kept * change).norm() <=
+        10 * std::numeric_limits<S>::epsilon() * kept.norm() * change.norm());
+  CHECK(state.steps()[0] == 3);
+  state.freeze_columns(std::array<Index, 1>{1}, 1);
+  const Mat<S> before = momentum_of(state);
+  Mat<S> other = Mat<S>::Random(8, 3);
+  const Mat<S> start = other;
+  const Mat<S> gradient = Mat<S>::Random(8, 3);
+  state.step(view_of(other), view_of(gradient), 0.1);
+  CHECK(other.col(1) == start.col(1));
+  CHECK(other.col(2) != start.col(2));
+  CHECK(momentum_of(state).col(1) == before.col(1));
+  state.reset();
+  CHECK(momentum_of(state).isZero(S{0}));
+  CHECK(state.steps()[0] == 0);
+}
+
+TEST_CASE("a checkpoint names all buffers and options") {
+  Sgd<double> state(4, 2, {.momentum = 0.9});
+  std::vector<std::string> names;
+  const auto note = [&](const char* name, auto&&) { names.emplace_back(name); };
+  state.visit_state(note);
+  SgdOptions options = state.options();
+  options.visit(note);
+  CHECK(names == std::vector<std::string>{"momentum", "steps", "frozen", "momentum", "dampening",
+                                          "nesterov", "weight_decay"});
+}
+
+TEST_CASE("options, rates and shapes outside their domain are refused") {
+  CHECK_THROWS_AS(Sgd<float>(3, 3, {.momentum = -0.1}), accrete::ArgumentError);
+  CHECK_THROWS_AS(Sgd<float>(3, 3, {.nesterov = true}), accrete::ArgumentError);
+  CHECK_THROWS_AS(Sgd<float>(3, 3, {.momentum = 0.9, .dampening = 0.1, .nesterov = true}),
+                  accrete::ArgumentError);
+  CHECK_THROWS_AS(Sgd<float>(3, 3, {.weight_decay = std::nan("")}), accrete::ArgumentError);
+  CHECK_THROWS_AS(Sgd<float>(-1, 3), accrete::ShapeError);
+  Sgd<float> state(3, 3);
+  Eigen::MatrixXf parameter = Eigen::MatrixXf::Ones(3, 3);
+  const Eigen::MatrixXf gradient = Eigen::MatrixXf::Ones(3, 2);
+  CHECK_THROWS_AS(state.step(view_of(parameter), view_of(gradient), 0.1), accrete::ShapeError);
+  CHECK_THROWS_AS(state.direction(view_of(gradient), view_of(parameter)), accrete::ShapeError);
+  CHECK_THROWS_AS(state.step(view_of(parameter), view_of(parameter), std::nan("")),
+                  accrete::ArgumentError);
+  CHECK(parameter == Eigen::MatrixXf::Ones(3, 3));
+  CHECK(state.steps()[0] == 0);
+}
