@@ -5,6 +5,7 @@
 #include <accrete/factor/hadamard.hpp>
 
 #include <cmath>
+#include <limits>
 
 using accrete::ArgumentError;
 using accrete::Context;
@@ -29,6 +30,29 @@ Exact formed(const LowRankMatrix<S, TestBackend>& a) {
 }
 
 } // namespace
+
+TEST_CASE_TEMPLATE("the kernel takes any order and reads the target only where beta is not 0", S,
+                   float, double) {
+  accrete::Device<TestBackend> device;
+  using Kernels = accrete::Kernels<TestBackend>;
+  using RowMatrix = Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  const Dense<S> a = random_matrix<S>(37, 11, 1);
+  const Dense<S> b = random_matrix<S>(37, 11, 2);
+  const Dense<S> c = random_matrix<S>(37, 11, 3);
+  const RowMatrix b_rows = b;
+  const Exact product = exact(a).cwiseProduct(exact(b));
+  const auto run = [&](auto target, S beta) {
+    Kernels::hadamard(device, S{2}, accrete::view_of(a), accrete::view_of(b_rows), beta,
+                      accrete::view_of(target));
+    return Dense<S>(target);
+  };
+  const Dense<S> nan = Dense<S>::Constant(37, 11, std::numeric_limits<S>::quiet_NaN());
+  const long double bound = rounding_bound<S>(4, product.norm() + c.norm());
+  CHECK_CLOSE(run(Dense<S>(nan), S{0}), 2 * product, bound);
+  CHECK_CLOSE(run(RowMatrix(nan), S{0}), 2 * product, bound);
+  CHECK_CLOSE(run(Dense<S>(c), S(-0.5)), 2 * product - 0.5L * exact(c), bound);
+  CHECK_CLOSE(run(RowMatrix(c), S(-0.5)), 2 * product - 0.5L * exact(c), bound);
+}
 
 TEST_CASE_TEMPLATE("entrywise products of low-rank matrices multiply ranks", S, float, double) {
   const auto a = low_rank<S>(9, 6, 2, 1);

@@ -120,6 +120,15 @@ TEST_CASE_TEMPLATE("the polar factor does not depend on the scale", S, float, do
   }
 }
 
+TEST_CASE_TEMPLATE("the iteration works in the smaller dimension", S, float, double) {
+  const Index n = 600;
+  const Dense<S> a = random_matrix<S>(4, n, 1);
+  Context<TestBackend> context;
+  const ScopedContext<TestBackend> use(context);
+  CHECK(departure<S>(polar_factor(lazy<TestBackend>(a))) <= 20 * epsilon<S>);
+  CHECK(context.device().workspace().capacity() < std::size_t(n * n) * sizeof(S) / 2);
+}
+
 TEST_CASE_TEMPLATE("the polar factor of an expression", S, float, double) {
   const Dense<S> x = random_matrix<S>(15, 4, 1);
   const Dense<S> y = random_matrix<S>(4, 4, 2);

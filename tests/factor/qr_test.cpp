@@ -116,6 +116,15 @@ TEST_CASE_TEMPLATE("Q is orthonormal where the operand is rank deficient", S, fl
   }
 }
 
+TEST_CASE_TEMPLATE("pivots that are positive by rounding alone are noticed", S, float, double) {
+  for (unsigned seed = 0; seed < 40; ++seed) {
+    CAPTURE(seed);
+    Dense<S> a = random_matrix<S>(80, 6, seed);
+    a.col(4) = a.col(0) - S(0.7) * a.col(2) + S(0.3) * a.col(3);
+    check<S>(thin_qr(lazy<TestBackend>(a), QrMethod::cholesky), a);
+  }
+}
+
 TEST_CASE_TEMPLATE("very large and very small entries", S, float, double) {
   const bool is_double = std::is_same_v<S, double>;
   for (const double exponent : {-150.0, -30.0, 30.0, 150.0}) {

@@ -192,6 +192,16 @@ TEST_CASE_TEMPLATE("entries near the ends of the range do not overflow", S, floa
   }
 }
 
+TEST_CASE_TEMPLATE("the random block does not overflow where the operand does not", S, float,
+                   double) {
+  // One row whose norm is 0.8 of the largest number: 20 random numbers of variance 1 would do it.
+  const S entry = std::numeric_limits<S>::max() / 25;
+  Dense<S> a = Dense<S>::Zero(5, 400);
+  a.row(2).setConstant(entry);
+  const auto svd = randomized_svd(lazy<TestBackend>(a), {.rank = 1});
+  CHECK(std::abs(static_cast<double>(svd.values(0) / entry) - 20) <= 200 * epsilon<S>);
+}
+
 TEST_CASE_TEMPLATE("randomized_svd of low-rank and implicit operands", S, float, double) {
   const Dense<S> u = random_matrix<S>(30, 4, 1);
   const Dense<S> v = random_matrix<S>(20, 4, 2);

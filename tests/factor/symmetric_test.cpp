@@ -101,6 +101,9 @@ TEST_CASE_TEMPLATE("matrices that have no inverse square root are refused", S, f
   const Dense<S> indefinite = with_eigenvalues<S>(Eigen::VectorXd{{4, 1, -1}});
   const Dense<S> zero = Dense<S>::Zero(3, 3);
   CHECK_THROWS_AS((void)inverse_sqrt(lazy<TestBackend>(singular)), NumericError);
+  Dense<S> rounded = Dense<S>::Identity(3, 3);
+  rounded(2, 2) = std::numeric_limits<S>::epsilon() / 4; // positive, and nothing but rounding
+  CHECK_THROWS_AS((void)inverse_sqrt(lazy<TestBackend>(rounded)), NumericError);
   CHECK_THROWS_AS((void)inverse_sqrt(lazy<TestBackend>(indefinite), 0.5), NumericError);
   CHECK_NOTHROW((void)inverse_sqrt(lazy<TestBackend>(indefinite), 1.5));
   CHECK_THROWS_AS((void)inverse_sqrt(lazy<TestBackend>(zero)), NumericError);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/factor/svd.hpp>
 #include <accrete/factor/truncation.hpp>
 
 #include <string>
@@ -21,6 +22,27 @@ void khatri_rao(Device<Backend>& device, View<const Scalar> a, View<const Scalar
                                  c.columns(i * b.cols + j, 1));
     }
   }
+}
+
+/// A ∘ A of rank r (r + 1) / 2: the pairs (i, j) and (j, i) give the same column, taken twice.
+template <class Scalar, class Backend>
+LowRankMatrix<Scalar, Backend> hadamard_square(const LowRankMatrix<Scalar, Backend>& a) {
+  auto& device = Context<Backend>::current().device();
+  const Index rank = a.rank() * (a.rank() + 1) / 2;
+  LowRankMatrix<Scalar, Backend> result(a.rows(), a.cols(), rank);
+  result.set_rank(rank);
+  const View<const Scalar> u = a.u_view();
+  const View<const Scalar> v = a.v_view();
+  Index column = 0;
+  for (Index i = 0; i < a.rank(); ++i) {
+    for (Index j = 0; j <= i; ++j, ++column) {
+      Kernels<Backend>::hadamard(device, static_cast<Scalar>(i == j ? 1 : 2), u.columns(i, 1),
+                                 u.columns(j, 1), Scalar{0}, result.u_view().columns(column, 1));
+      Kernels<Backend>::hadamard(device, Scalar{1}, v.columns(i, 1), v.columns(j, 1), Scalar{0},
+                                 result.v_view().columns(column, 1));
+    }
+  }
+  return result;
 }
 
 } // namespace detail
@@ -76,11 +98,11 @@ template <detail::LowRankOperand Operand>
     return ones;
   }
   for (; exponent % 2 == 0; exponent /= 2) {
-    square = truncate(hadamard(square, square), options);
+    square = truncate(detail::hadamard_square(square), options);
   }
   Result power = square;
   while ((exponent /= 2) > 0) {
-    square = truncate(hadamard(square, square), options);
+    square = truncate(detail::hadamard_square(square), options);
     if (exponent % 2 == 1) {
       power = truncate(hadamard(power, square), options);
     }
