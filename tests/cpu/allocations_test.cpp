@@ -17,31 +17,39 @@ void* __libc_memalign(std::size_t, std::size_t);
 
 namespace {
 std::atomic<long> allocations{0};
+std::atomic<std::size_t> largest{0};
+
+void count(std::size_t size) {
+  ++allocations;
+  if (size > largest) {
+    largest = size;
+  }
 }
+} // namespace
 
 extern "C" {
 void* malloc(std::size_t size) {
-  ++allocations;
+  count(size);
   return __libc_malloc(size);
 }
-void* calloc(std::size_t count, std::size_t size) {
-  ++allocations;
-  return __libc_calloc(count, size);
+void* calloc(std::size_t items, std::size_t size) {
+  count(items * size);
+  return __libc_calloc(items, size);
 }
 void* realloc(void* old, std::size_t size) {
-  ++allocations;
+  count(size);
   return __libc_realloc(old, size);
 }
 void* memalign(std::size_t alignment, std::size_t size) {
-  ++allocations;
+  count(size);
   return __libc_memalign(alignment, size);
 }
 void* aligned_alloc(std::size_t alignment, std::size_t size) {
-  ++allocations;
+  count(size);
   return __libc_memalign(alignment, size);
 }
 int posix_memalign(void** result, std::size_t alignment, std::size_t size) {
-  ++allocations;
+  count(size);
   *result = __libc_memalign(alignment, size);
   return *result != nullptr ? 0 : ENOMEM;
 }
@@ -123,4 +131,34 @@ TEST_CASE_TEMPLATE("a warm evaluation allocates nothing beyond the product libra
     CHECK(allocations_of(gradient) <=
           provider_allocations<Scalar>(ac::plan(ac::gradients(W * X, Y).U)));
   }
+}
+
+TEST_CASE("a steady IncrementalSVD allocates nothing that grows with the matrix") {
+  // In double, whose products are our own. What is left is Eigen's SVD of the core.
+  constexpr Index rows = 6000;
+  constexpr Index cols = 4000;
+  constexpr Index rank = 12;
+  constexpr Index width = 3;
+  constexpr auto core = static_cast<std::size_t>((rank + width) * (rank + width)) * sizeof(double);
+  const Dense<double> a = random_matrix<double>(rows, 40 * width, 1);
+  const Dense<double> b = random_matrix<double>(cols, 40 * width, 2);
+  ac::IncrementalSVD<double> columns(rows, {.max_rank = rank, .keep_v = false, .check_every = 4});
+  ac::IncrementalSVD<double> sums(rows, {.max_rank = rank, .check_every = 4});
+  sums.append_columns(Dense<double>::Zero(rows, cols));
+  const auto update = [&](Index i) {
+    columns.append_columns(a.middleCols(i * width, width));
+    sums.add(a.middleCols(i * width, width), b.middleCols(i * width, width));
+    sums.forget(0.9);
+  };
+  for (Index i = 0; i < 20; ++i) {
+    update(i);
+  }
+  largest = 0;
+  for (Index i = 20; i < 40; ++i) {
+    update(i);
+  }
+  CHECK(columns.rank() == rank);
+  CHECK(sums.rank() == rank);
+  CHECK(largest > 0);
+  CHECK(largest <= 4 * core);
 }
