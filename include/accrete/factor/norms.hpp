@@ -50,8 +50,8 @@ double norm_of_product(Device<Backend>& device, View<const Scalar> u, View<const
 } // namespace detail
 
 /// sqrt of the sum of squares of a matrix or expression. A low-rank operand U Vᵀ is not formed:
-/// O((m + n) r²) through QR of its factors, so that terms which nearly cancel leave a rounding of
-/// ‖U‖ ‖V‖ and not of its square root, as Gram matrices would.
+/// O((m + n) r²) through QR of its factors. Where terms nearly cancel the error is a multiple of
+/// ε ‖U‖ ‖V‖; through Gram matrices it would be one of √ε ‖U‖ ‖V‖.
 /// @throws NumericError for NaN or infinity.
 template <detail::Operand Operand>
 [[nodiscard]] double frobenius_norm(const Operand& operand) {
