@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// All of the CPU library.
+// All of the CPU library but factor/symmetric.hpp, which takes long to compile.
 #include <accrete/backend/cpu/cpu.hpp>
 #include <accrete/backend/reference/reference.hpp>
+#include <accrete/factor/concatenation.hpp>
+#include <accrete/factor/effective_rank.hpp>
+#include <accrete/factor/hadamard.hpp>
 #include <accrete/factor/incremental_svd.hpp>
+#include <accrete/factor/norms.hpp>
 #include <accrete/factor/polar.hpp>
 #include <accrete/factor/qr.hpp>
 #include <accrete/factor/randomized_svd.hpp>
+#include <accrete/factor/row_norms.hpp>
 #include <accrete/factor/svd.hpp>
 #include <accrete/factor/truncation.hpp>
 #include <accrete/grad/gradients.hpp>

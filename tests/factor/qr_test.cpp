@@ -147,6 +147,8 @@ TEST_CASE_TEMPLATE("CholeskyQR2 is taken where it is safe and only there", S, fl
   const double digits = -std::log10(epsilon<S>);
   CHECK(taken(ill_conditioned<S>(300, 12, 0.3 * digits)));
   CHECK_FALSE(taken(ill_conditioned<S>(300, 12, 0.7 * digits)));
+  CHECK(taken(ill_conditioned<S>(300, 12, 1.0) * S(1e-25)));
+  CHECK(taken(ill_conditioned<S>(300, 12, 1.0) * S(1e25)));
   CHECK_FALSE(taken(Dense<S>::Zero(10, 3)));
   // What is measured to be faster; `automatic` takes reflections for all else.
   const auto faster = [](Index rows, Index cols) {

@@ -240,3 +240,57 @@ TEST_CASE("options and operands outside their domain are refused, and nothing ch
                       Context<TestBackend>::current(), view_of(a), view_of(b), TruncationOptions{}),
                   ShapeError);
 }
+
+TEST_CASE_TEMPLATE("an absolute tolerance bounds the norm of what is discarded", S, float, double) {
+  const LowRank<S> start = random_product<S>({30, 20, 12});
+  const Mat<S> before = formed(start);
+  const double norm = static_cast<double>(before.norm());
+  for (const double absolute : {0.5 * norm, 0.1 * norm, 0.02 * norm}) {
+    LowRank<S> matrix = start;
+    const auto report = matrix.truncate({.absolute_tolerance = absolute});
+    const double slack = rounding<S>(30, 20) * norm;
+    CHECK((formed(matrix) - before).norm() <= absolute + slack);
+    CHECK(best_error(before, report.rank_after - 1) > absolute - slack);
+    // The larger of both tolerances counts.
+    LowRank<S> looser = start;
+    CHECK(looser.truncate({.tolerance = absolute / norm / 4, .absolute_tolerance = absolute})
+              .rank_after == report.rank_after);
+    LowRank<S> relative = start;
+    LowRank<S> both = start;
+    CHECK(relative.truncate({.tolerance = 0.3}).rank_after ==
+          both.truncate({.tolerance = 0.3, .absolute_tolerance = 0.01 * norm}).rank_after);
+  }
+  LowRank<S> all = start;
+  CHECK(all.truncate({.absolute_tolerance = std::numeric_limits<double>::infinity()}).rank_after ==
+        0);
+  LowRank<S> refused = start;
+  CHECK_THROWS_AS(refused.truncate({.absolute_tolerance = -1}), ArgumentError);
+  CHECK_THROWS_AS(refused.truncate({.absolute_tolerance = std::nan("")}), ArgumentError);
+}
+
+TEST_CASE("a spectrum that halves a hundred times is rounded to the tolerance") {
+  // Singular values 2^-j, j = 1 ... 100. The discarded tail beyond rank r has the Frobenius norm
+  // sqrt(Σ_{j>r} 4^-j) = 2^-r / sqrt(3), which is at most 2^-26, the sum of the values from 27 on
+  // but for its last digit, from r = 26 on.
+  Mat<double> u = Mat<double>::Identity(100, 100);
+  for (Index j = 0; j < 100; ++j) {
+    u(j, j) = std::ldexp(1.0, -static_cast<int>(j) - 1);
+  }
+  const LowRank<double> start(u, Mat<double>::Identity(100, 100));
+  double absolute = 0;
+  for (Index j = 100; j >= 27; --j) {
+    absolute += std::ldexp(1.0, -static_cast<int>(j));
+  }
+  const auto rounded = [&](const TruncationOptions& options) {
+    LowRank<double> matrix = start;
+    const auto report = matrix.truncate(options);
+    const double discarded = std::sqrt(report.discarded_energy) * formed(start).norm();
+    const double error = (formed(matrix) - formed(start)).norm();
+    CHECK(std::abs(error - discarded) <= 2e-14); // what counts as zero
+    return report.rank_after;
+  };
+  CHECK(rounded({.absolute_tolerance = absolute}) == 26);
+  CHECK(rounded({.max_rank = 10, .absolute_tolerance = absolute}) == 10);
+  CHECK(rounded({.absolute_tolerance = absolute, .min_rank = 35}) == 35);
+  CHECK(rounded({.absolute_tolerance = absolute, .min_rank = 90}) == 90);
+}

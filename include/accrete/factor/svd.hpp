@@ -116,6 +116,21 @@ auto with_operand(const Operand& operand, const LowRank& low_rank, const General
   }
 }
 
+template <class T>
+concept LowRankOperand = Operand<T> && is_low_rank < lifted < const std::remove_cvref_t<T>
+& >> ;
+
+template <class T>
+using backend_of_operand = backend_of<lifted<const std::remove_cvref_t<T>&>>;
+template <class T>
+using scalar_of_operand = scalar_of<const std::remove_cvref_t<T>&>;
+
+/// Calls action(device, u, v) with the factors of a low-rank operand.
+template <LowRankOperand Operand, class Action>
+auto with_low_rank(const Operand& operand, const Action& action) {
+  return with_operand(operand, action, [](auto&, auto) {});
+}
+
 } // namespace detail
 
 /// Thin singular value decomposition of a matrix or expression. A low-rank operand U Vᵀ of rank k

@@ -11,14 +11,16 @@
 
 ACCRETE_BEGIN_NAMESPACE
 
-/// Which singular values a truncation keeps: the smallest rank that meets the tolerance, but no
-/// more than `max_rank` and no fewer than `min_rank` (or what the shape allows).
+/// Which singular values a truncation keeps: the smallest rank that meets the larger of the two
+/// tolerances, but no more than `max_rank` and no fewer than `min_rank` (or what the shape allows).
 struct TruncationOptions {
   /// Most singular values kept.
   Index max_rank = std::numeric_limits<Index>::max();
   /// Largest Frobenius norm of the discarded part, as a fraction of the whole's; in [0, 1].
   /// 0 discards only what is zero within rounding.
   double tolerance = 0;
+  /// Largest Frobenius norm of the discarded part: sqrt of the sum of its squared singular values.
+  double absolute_tolerance = 0;
   /// Fewest columns kept. Where the matrix has a smaller rank they are zero.
   Index min_rank = 0;
 
@@ -32,6 +34,10 @@ struct TruncationOptions {
     if (!(tolerance >= 0 && tolerance <= 1)) {
       throw ArgumentError("truncate: tolerance = " + std::to_string(tolerance) +
                           " is a fraction of the Frobenius norm; give a number in [0, 1]");
+    }
+    if (!(absolute_tolerance >= 0)) {
+      throw ArgumentError("truncate: absolute_tolerance = " + std::to_string(absolute_tolerance) +
+                          " is a Frobenius norm; give a number that is not negative");
     }
   }
 };
@@ -81,7 +87,9 @@ inline RankChoice choose_rank(const std::vector<double>& values, const Truncatio
   while (values[static_cast<std::size_t>(choice.numerical_rank - 1)] <= rounding * largest) {
     --choice.numerical_rank;
   }
-  const double allowed = options.tolerance * options.tolerance * total;
+  const double absolute = options.absolute_tolerance / largest;
+  const double allowed =
+      std::max(options.tolerance * options.tolerance * total, absolute * absolute);
   double discarded = 0;
   for (choice.rank = count; choice.rank > 0; --choice.rank) {
     const double next = discarded + energy(choice.rank - 1);

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/factor/norms.hpp>
+#include <accrete/matrix/cumulative_update.hpp>
+
+#include <algorithm>
+#include <vector>
+
+ACCRETE_BEGIN_NAMESPACE
+
+namespace detail {
+
+/// Norms of the columns of base + scale u vᵀ, in pieces of some columns that stay in the cache.
+template <class Backend, class Scalar>
+void column_norms_into(Device<Backend>& device, View<const Scalar> base, Scalar scale,
+                       View<const Scalar> u, View<const Scalar> v, View<Scalar> norms) {
+  constexpr Index piece_entries = Index{1} << 17;
+  const Index width = std::clamp<Index>(piece_entries / std::max<Index>(base.rows, 1), 16,
+                                        std::max<Index>(base.cols, 16));
+  std::vector<Scalar> host(static_cast<std::size_t>(base.cols), Scalar{0});
+  if (!base.empty()) {
+    Frame<Backend> frame(device.workspace());
+    const auto piece = temporary<Scalar>(frame, base.rows, std::min(width, base.cols));
+    for (Index first = 0; first < base.cols; first += width) {
+      const Index count = std::min(width, base.cols - first);
+      const View<Scalar> columns = piece.left_columns(count);
+      Kernels<Backend>::combine(device, Scalar{1}, base.columns(first, count), Scalar{0}, columns);
+      if (u.cols > 0) {
+        Kernels<Backend>::gemm(device, scale, u, v.block(first, 0, count, v.cols).transposed(),
+                               Scalar{1}, columns);
+      }
+      for (Index j = 0; j < count; ++j) {
+        host[static_cast<std::size_t>(first + j)] = static_cast<Scalar>(
+            norm_of<Backend>(device, View<const Scalar>(columns.columns(j, 1))));
+      }
+    }
+  }
+  Kernels<Backend>::upload(device, host.data(), norms);
+}
+
+} // namespace detail
+
+/// The norm of each column of W = W0 + s U Vᵀ, n x 1, from a few columns of W at a time: 2 m n r
+/// FLOPs, as many as the expansion ‖w0‖² + 2 s w0ᵀU v + s² vᵀ(UᵀU)v needs. That loses half of the
+/// digits, or becomes negative, where W0 and s U Vᵀ nearly cancel. This errs by at most
+/// (r + 2) ε (‖w0‖ + |s| ‖U‖_F ‖v‖), to first order, with w0 a column of W0 and v a row of V,
+/// beside the rounding of a sum of m squares in double. A NaN in a column gives NaN.
+template <class Scalar, class Backend>
+[[nodiscard]] Matrix<Scalar, Backend> column_norms(const CumulativeUpdate<Scalar, Backend>& w) {
+  Matrix<Scalar, Backend> norms(w.cols(), 1);
+  detail::column_norms_into<Backend, Scalar>(Context<Backend>::current().device(), w.base_view(),
+                                             w.scale(), w.low_rank().u_view(),
+                                             w.low_rank().v_view(), view_of(norms));
+  return norms;
+}
+
+/// The norm of each row of W = W0 + s U Vᵀ, m x 1: the magnitudes of DoRA (Liu et al., ICML 2024).
+/// As column_norms() of the transpose.
+template <class Scalar, class Backend>
+[[nodiscard]] Matrix<Scalar, Backend> row_norms(const CumulativeUpdate<Scalar, Backend>& w) {
+  Matrix<Scalar, Backend> norms(w.rows(), 1);
+  detail::column_norms_into<Backend, Scalar>(
+      Context<Backend>::current().device(), w.base_view().transposed(), w.scale(),
+      w.low_rank().v_view(), w.low_rank().u_view(), view_of(norms));
+  return norms;
+}
+
+ACCRETE_END_NAMESPACE
