@@ -2,6 +2,7 @@
 #pragma once
 
 #include <accrete/factor/factor_space.hpp>
+#include <accrete/factor/norms.hpp>
 #include <accrete/matrix/low_rank_matrix.hpp>
 
 #include <cmath>
@@ -58,30 +59,20 @@ void add_penalty_gradient(Device<Backend>& device, FactorDecay::Penalty penalty,
 
 } // namespace detail
 
-/// The value of the penalty, O((m + n) r²), without an m x n matrix. The Frobenius norm comes from
-/// the trace of (UᵀU)(VᵀV): where the terms of U Vᵀ cancel, to half the digits.
-/// @throws ArgumentError for a strength outside its domain.
+/// The value of the penalty, O((m + n) r²), without an m x n matrix.
+/// @throws ArgumentError for a strength outside its domain, NumericError for NaN or infinity.
 template <class Scalar, class Backend>
 [[nodiscard]] double decay_penalty(const FactorDecay& decay,
                                    const LowRankMatrix<Scalar, Backend>& matrix) {
   decay.validate();
+  if (decay.penalty == FactorDecay::Penalty::frobenius) {
+    const double norm = frobenius_norm(matrix);
+    return decay.strength / 2 * norm * norm;
+  }
   auto& device = Context<Backend>::current().device();
-  const View<const Scalar> u = matrix.u_view();
-  const View<const Scalar> v = matrix.v_view();
-  if (decay.penalty == FactorDecay::Penalty::factors) {
-    return decay.strength / 2 *
-           (Kernels<Backend>::squared_norm(device, u) + Kernels<Backend>::squared_norm(device, v));
-  }
-  if (u.empty() || v.empty()) {
-    return 0;
-  }
-  detail::Frame<Backend> frame(device.workspace());
-  const auto left = detail::temporary<Scalar>(frame, u.cols, u.cols);
-  const auto right = detail::temporary<Scalar>(frame, v.cols, v.cols);
-  detail::multiply<Backend, Scalar>(device, u.transposed(), u, left);
-  detail::multiply<Backend, Scalar>(device, v.transposed(), v, right);
   return decay.strength / 2 *
-         Kernels<Backend>::dot(device, View<const Scalar>(left), View<const Scalar>(right));
+         (Kernels<Backend>::squared_norm(device, matrix.u_view()) +
+          Kernels<Backend>::squared_norm(device, matrix.v_view()));
 }
 
 /// Coupled decay: adds the penalty's gradients to `du` (m x r) and `dv` (n x r), as part of the
