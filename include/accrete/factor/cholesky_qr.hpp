@@ -148,11 +148,12 @@ bool cholesky_qr2(Device<Backend>& device, Frame& frame, View<const Scalar> a, V
   return true;
 }
 
-/// Measured on the cpu backend, float and double: from here on CholeskyQR2 takes 0.25 to 0.75 of
-/// the time of reflections; for nearly square or small operands it is slower or no faster.
+/// Measured by benchmarks/thin_qr on the cpu backend, float and double: from here on CholeskyQR2
+/// takes 0.25 to 0.8 of the time of reflections; for nearly square or small operands it is slower
+/// or hardly faster. Where it is refused, the attempt has cost a third of their time.
 template <class Scalar>
 bool cholesky_is_faster(const View<Scalar>& a) {
-  return a.rows >= 3 * a.cols && a.size() >= (Index{1} << 13);
+  return a.rows >= 3 * a.cols && a.size() >= (Index{1} << 14);
 }
 
 /// a = q r with orthonormal q; q does not overlap a.
