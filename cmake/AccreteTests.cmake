@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: MIT
 
-# accrete_add_tests(NAME BACKEND tag LIBRARY target [OPTIMIZED] SOURCES files...)
+# accrete_add_tests(NAME BACKEND tag LIBRARY target [OPTIMIZED] [ONE_SCALAR] SOURCES files...)
 # One executable of all the files (relative to the current folder), and one ctest entry for each
-# folder of them. Without OPTIMIZED it is compiled at -O1, in half the time.
+# folder of them. Without OPTIMIZED it is compiled at -O1, in half the time; ONE_SCALAR leaves
+# float out of templated tests.
 function(accrete_add_tests name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "OPTIMIZED" "BACKEND;LIBRARY" "SOURCES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "OPTIMIZED;ONE_SCALAR" "BACKEND;LIBRARY" "SOURCES")
   add_executable(${name} ${arg_SOURCES} $<TARGET_OBJECTS:accrete_test_main>)
   target_compile_definitions(${name} PRIVATE ACCRETE_TEST_BACKEND=accrete::${arg_BACKEND})
+  if(arg_ONE_SCALAR)
+    target_compile_definitions(${name} PRIVATE ACCRETE_TEST_ONE_SCALAR)
+  endif()
   target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
   target_link_libraries(${name} PRIVATE ${arg_LIBRARY} doctest::doctest accrete_eigen)
   if(NOT arg_OPTIMIZED AND NOT CMAKE_BUILD_TYPE STREQUAL "Debug")

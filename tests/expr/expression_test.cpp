@@ -25,7 +25,7 @@ struct Operands {
 
 } // namespace
 
-TEST_CASE_TEMPLATE("expressions assign to Eigen objects like Eigen's own", Scalar, float, double) {
+TEST_CASE_TEMPLATE("expressions assign to Eigen objects like Eigen's own", Scalar, TEST_SCALARS) {
   const Operands<Scalar> o;
   Dense<Scalar> Y;
   Y = o.expression();
@@ -88,7 +88,7 @@ TEST_CASE_TEMPLATE("expressions assign to Eigen objects like Eigen's own", Scala
 }
 
 TEST_CASE_TEMPLATE("every product, sum, scale and transpose agrees with exact arithmetic", Scalar,
-                   float, double) {
+                   TEST_SCALARS) {
   const Operands<Scalar> o;
   const Dense<Scalar> W1 = random_matrix<Scalar>(17, 19, 5);
   const Dense<Scalar> P = random_matrix<Scalar>(17, 3, 6);
@@ -135,7 +135,7 @@ TEST_CASE("temporaries live as long as the expression") {
 }
 
 TEST_CASE_TEMPLATE("a destination that overlaps an operand is computed through a temporary", Scalar,
-                   float, double) {
+                   TEST_SCALARS) {
   Dense<Scalar> Z = random_matrix<Scalar>(20, 20, 1);
   const Exact before = exact(Z);
   const long double bound = rounding_bound<Scalar>(25, before.norm() * before.norm());
@@ -194,7 +194,7 @@ TEST_CASE("mismatched shapes name the operation, both shapes and the remedy") {
 }
 
 TEST_CASE_TEMPLATE("empty operands: rank zero is the zero update, no columns give no columns",
-                   Scalar, float, double) {
+                   Scalar, TEST_SCALARS) {
   const Dense<Scalar> W0 = random_matrix<Scalar>(6, 4, 1);
   const Dense<Scalar> X = random_matrix<Scalar>(4, 3, 2);
   const Dense<Scalar> U(6, 0);
@@ -211,7 +211,7 @@ TEST_CASE_TEMPLATE("empty operands: rank zero is the zero update, no columns giv
   CHECK(Y.cols() == 0);
 }
 
-TEST_CASE_TEMPLATE("fixed sizes", Scalar, float, double) {
+TEST_CASE_TEMPLATE("fixed sizes", Scalar, TEST_SCALARS) {
   const Eigen::Matrix<Scalar, 3, 4> A = random_matrix<Scalar>(3, 4, 1);
   const Eigen::Matrix<Scalar, 4, 2> B = random_matrix<Scalar>(4, 2, 2);
   Eigen::Matrix<Scalar, 3, 2> C;
@@ -222,7 +222,7 @@ TEST_CASE_TEMPLATE("fixed sizes", Scalar, float, double) {
   static_assert(decltype(product)::cols_at_compile_time == 2);
 }
 
-TEST_CASE_TEMPLATE("in_order evaluates as written", Scalar, float, double) {
+TEST_CASE_TEMPLATE("in_order evaluates as written", Scalar, TEST_SCALARS) {
   // (small + large) - large: reassociation would change the rounding, so bits tell the order.
   const Operands<Scalar> o;
   Dense<Scalar> Y = ac::in_order(o.expression());

@@ -27,7 +27,7 @@ Exact formed(const LowRankMatrix<S, TestBackend>& a) {
 
 } // namespace
 
-TEST_CASE_TEMPLATE("low-rank matrices beside and above each other", S, float, double) {
+TEST_CASE_TEMPLATE("low-rank matrices beside and above each other", S, TEST_SCALARS) {
   const auto a = low_rank<S>(9, 6, 2, 1);
   const auto b = low_rank<S>(9, 4, 3, 2);
   const LowRankMatrix<S, TestBackend> wide = horizontal(a, b);
@@ -47,7 +47,7 @@ TEST_CASE_TEMPLATE("low-rank matrices beside and above each other", S, float, do
   CHECK_CLOSE(formed(tall), stacked, rounding_bound<S>(5, stacked.norm()));
 }
 
-TEST_CASE_TEMPLATE("concatenation with rank zero and with sums", S, float, double) {
+TEST_CASE_TEMPLATE("concatenation with rank zero and with sums", S, TEST_SCALARS) {
   const auto a = low_rank<S>(5, 4, 2, 1);
   const auto b = low_rank<S>(5, 4, 3, 2);
   const LowRankMatrix<S, TestBackend> zero(5, 3);
@@ -62,7 +62,7 @@ TEST_CASE_TEMPLATE("concatenation with rank zero and with sums", S, float, doubl
   CHECK_CLOSE(formed(sum), sums, rounding_bound<S>(8, sums.norm()));
 }
 
-TEST_CASE_TEMPLATE("blocks are rows of both factors", S, float, double) {
+TEST_CASE_TEMPLATE("blocks are rows of both factors", S, TEST_SCALARS) {
   const auto a = low_rank<S>(9, 7, 3, 1);
   const LowRankMatrix<S, TestBackend> part = block(a, 2, 1, 4, 5);
   CHECK(part.rank() == 3);
@@ -73,7 +73,7 @@ TEST_CASE_TEMPLATE("blocks are rows of both factors", S, float, double) {
   CHECK(formed(scaled) == 2 * formed(a).block(2, 1, 4, 5).transpose());
 }
 
-TEST_CASE_TEMPLATE("concatenation forms nothing", S, float, double) {
+TEST_CASE_TEMPLATE("concatenation forms nothing", S, TEST_SCALARS) {
   const Index m = 1500;
   const Index n = 1200;
   const auto a = low_rank<S>(m, n, 2, 1);

@@ -46,7 +46,7 @@ TEST_CASE("no values and zeros give zero") {
   }
 }
 
-TEST_CASE_TEMPLATE("effective ranks of matrices and low-rank matrices", S, float, double) {
+TEST_CASE_TEMPLATE("effective ranks of matrices and low-rank matrices", S, TEST_SCALARS) {
   const Dense<S> diagonal = Eigen::Vector3d(1, 2, 1).asDiagonal().toDenseMatrix().cast<S>();
   Dense<S> u = Dense<S>::Zero(8, 3);
   Dense<S> v = Dense<S>::Zero(6, 3);

@@ -32,7 +32,7 @@ Exact formed(const LowRankMatrix<S, TestBackend>& a) {
 } // namespace
 
 TEST_CASE_TEMPLATE("the kernel takes any order and reads the target only where beta is not 0", S,
-                   float, double) {
+                   TEST_SCALARS) {
   accrete::Device<TestBackend> device;
   using Kernels = accrete::Kernels<TestBackend>;
   using RowMatrix = Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
@@ -54,7 +54,7 @@ TEST_CASE_TEMPLATE("the kernel takes any order and reads the target only where b
   CHECK_CLOSE(run(RowMatrix(c), S(-0.5)), 2 * product - 0.5L * exact(c), bound);
 }
 
-TEST_CASE_TEMPLATE("entrywise products of low-rank matrices multiply ranks", S, float, double) {
+TEST_CASE_TEMPLATE("entrywise products of low-rank matrices multiply ranks", S, TEST_SCALARS) {
   const auto a = low_rank<S>(9, 6, 2, 1);
   const auto b = low_rank<S>(9, 6, 3, 2);
   const LowRankMatrix<S, TestBackend> product = hadamard(a, b);
@@ -68,7 +68,7 @@ TEST_CASE_TEMPLATE("entrywise products of low-rank matrices multiply ranks", S, 
   CHECK(hadamard(a, LowRankMatrix<S, TestBackend>(9, 6)).rank() == 0);
 }
 
-TEST_CASE_TEMPLATE("entrywise powers agree with the powers of the entries", S, float, double) {
+TEST_CASE_TEMPLATE("entrywise powers agree with the powers of the entries", S, TEST_SCALARS) {
   const auto a = low_rank<S>(14, 11, 2, 1);
   const Exact value = formed(a);
   for (const Index exponent : {0, 1, 2, 3, 4, 5, 6, 7}) {
@@ -82,7 +82,7 @@ TEST_CASE_TEMPLATE("entrywise powers agree with the powers of the entries", S, f
   }
 }
 
-TEST_CASE_TEMPLATE("powers are recompressed on the way", S, float, double) {
+TEST_CASE_TEMPLATE("powers are recompressed on the way", S, TEST_SCALARS) {
   // Entries near 1: one direction dominates, and a loose tolerance keeps little more.
   Dense<S> u = Dense<S>::Ones(20, 4);
   Dense<S> v = Dense<S>::Ones(16, 4);
@@ -96,7 +96,7 @@ TEST_CASE_TEMPLATE("powers are recompressed on the way", S, float, double) {
   CHECK(hadamard_power(a, 6, {.max_rank = 2}).rank() == 2);
 }
 
-TEST_CASE_TEMPLATE("products of a low-rank matrix with itself keep its rank", S, float, double) {
+TEST_CASE_TEMPLATE("products of a low-rank matrix with itself keep its rank", S, TEST_SCALARS) {
   const auto a = low_rank<S>(12, 12, 3, 5);
   LowRankMatrix<S, TestBackend> power = a;
   Exact expected = formed(a);
@@ -109,7 +109,7 @@ TEST_CASE_TEMPLATE("products of a low-rank matrix with itself keep its rank", S,
   }
 }
 
-TEST_CASE_TEMPLATE("entrywise products form nothing", S, float, double) {
+TEST_CASE_TEMPLATE("entrywise products form nothing", S, TEST_SCALARS) {
   const Index m = 1500;
   const Index n = 1200;
   const auto a = low_rank<S>(m, n, 2, 1);

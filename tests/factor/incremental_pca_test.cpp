@@ -50,7 +50,7 @@ double epsilon() {
 
 } // namespace
 
-TEST_CASE_TEMPLATE("blocks give the components of all samples at once", S, float, double) {
+TEST_CASE_TEMPLATE("blocks give the components of all samples at once", S, TEST_SCALARS) {
   const Mat<S> x = samples<S>(9, 41, 1);
   const Eigen::MatrixXd wide = x.template cast<double>();
   const Eigen::VectorXd mean = wide.rowwise().mean();
@@ -79,8 +79,8 @@ TEST_CASE_TEMPLATE("blocks give the components of all samples at once", S, float
   }
 }
 
-TEST_CASE_TEMPLATE("the leading components of truncated blocks stay within the bound", S, float,
-                   double) {
+TEST_CASE_TEMPLATE("the leading components of truncated blocks stay within the bound", S,
+                   TEST_SCALARS) {
   const Mat<S> x = samples<S>(12, 60, 2);
   const Eigen::MatrixXd wide = x.template cast<double>();
   const Eigen::MatrixXd centred = wide.colwise() - wide.rowwise().mean();
@@ -98,7 +98,7 @@ TEST_CASE_TEMPLATE("the leading components of truncated blocks stay within the b
   CHECK((u.transpose() * u - Mat<S>::Identity(4, 4)).norm() < 80 * epsilon<S>());
 }
 
-TEST_CASE_TEMPLATE("equal samples have no components", S, float, double) {
+TEST_CASE_TEMPLATE("equal samples have no components", S, TEST_SCALARS) {
   Pca<S> pca(3);
   pca.append(Mat<S>(3, 0));
   CHECK(pca.samples() == 0);

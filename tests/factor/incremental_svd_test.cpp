@@ -81,7 +81,7 @@ Mat<S> planted(const Eigen::VectorXd& values, Index rows, Index cols, unsigned s
 
 } // namespace
 
-TEST_CASE_TEMPLATE("planted spectra come out within the bound", S, float, double) {
+TEST_CASE_TEMPLATE("planted spectra come out within the bound", S, TEST_SCALARS) {
   Eigen::VectorXd geometric(12), clustered(12), gap(12);
   for (Index j = 0; j < 12; ++j) {
     geometric[j] = std::pow(0.5, j);
@@ -108,7 +108,7 @@ TEST_CASE_TEMPLATE("planted spectra come out within the bound", S, float, double
   }
 }
 
-TEST_CASE_TEMPLATE("the error stays below the bound in random streams", S, float, double) {
+TEST_CASE_TEMPLATE("the error stays below the bound in random streams", S, TEST_SCALARS) {
   for (unsigned seed = 0; seed < 1000; ++seed) {
     CAPTURE(seed);
     std::mt19937 generator(seed);
@@ -163,7 +163,7 @@ TEST_CASE_TEMPLATE("the error stays below the bound in random streams", S, float
   }
 }
 
-TEST_CASE_TEMPLATE("structure", S, float, double) {
+TEST_CASE_TEMPLATE("structure", S, TEST_SCALARS) {
   const double eps = static_cast<double>(std::numeric_limits<S>::epsilon());
   const Mat<S> x = random<S>(20, 6, 1);
   Stream<S> svd(20);
@@ -213,7 +213,7 @@ TEST_CASE_TEMPLATE("structure", S, float, double) {
   CHECK_THROWS_AS(without_v.downdate(0, 1), accrete::ArgumentError);
 }
 
-TEST_CASE_TEMPLATE("many rank-1 updates keep the bases orthonormal", S, float, double) {
+TEST_CASE_TEMPLATE("many rank-1 updates keep the bases orthonormal", S, TEST_SCALARS) {
   Mat<S> x = random<S>(24, 18, 1);
   Stream<S> svd(24, {.max_rank = 6});
   svd.append_columns(x);
@@ -246,7 +246,7 @@ TEST_CASE("refused operands change nothing") {
   CHECK(formed(svd) == before);
 }
 
-TEST_CASE_TEMPLATE("a state goes on bit for bit", S, float, double) {
+TEST_CASE_TEMPLATE("a state goes on bit for bit", S, TEST_SCALARS) {
   Stream<S> svd(15, {.max_rank = 6, .check_every = 3});
   stream_columns(svd, random<S>(15, 9, 1), 2);
   svd.add(random<S>(15, 1, 2), random<S>(9, 1, 3));
@@ -280,7 +280,7 @@ TEST_CASE("states that do not belong together are refused") {
   CHECK_THROWS_AS(Stream<double>{bad}, accrete::ArgumentError);
 }
 
-TEST_CASE_TEMPLATE("nothing goes wrong without rows or columns", S, float, double) {
+TEST_CASE_TEMPLATE("nothing goes wrong without rows or columns", S, TEST_SCALARS) {
   Stream<S> no_rows(0);
   no_rows.append_columns(Mat<S>(0, 3));
   CHECK(no_rows.cols() == 3);
@@ -293,7 +293,7 @@ TEST_CASE_TEMPLATE("nothing goes wrong without rows or columns", S, float, doubl
   check_state(no_columns, Mat<S>(Mat<S>::Ones(5, 2)));
 }
 
-TEST_CASE_TEMPLATE("narrow updates wait and come out the same", S, float, double) {
+TEST_CASE_TEMPLATE("narrow updates wait and come out the same", S, TEST_SCALARS) {
   // Single columns at a rank where directions are put off, with the other updates between.
   Mat<S> x = random<S>(40, 24, 1);
   Stream<S> svd(40, {.max_rank = 20});

@@ -42,7 +42,7 @@ double near(double value, double expected, double bound) {
 
 } // namespace
 
-TEST_CASE_TEMPLATE("norms of low-rank matrices are those of the formed matrix", S, float, double) {
+TEST_CASE_TEMPLATE("norms of low-rank matrices are those of the formed matrix", S, TEST_SCALARS) {
   for (const Index rank : {1, 5, 12}) { // 12 exceeds the smaller side
     CAPTURE(rank);
     const auto a = low_rank<S>(15, 9, rank, 1);
@@ -60,7 +60,7 @@ TEST_CASE_TEMPLATE("norms of low-rank matrices are those of the formed matrix", 
   }
 }
 
-TEST_CASE_TEMPLATE("empty and zero matrices have norm zero", S, float, double) {
+TEST_CASE_TEMPLATE("empty and zero matrices have norm zero", S, TEST_SCALARS) {
   const LowRankMatrix<S, TestBackend> empty(7, 5);
   CHECK(frobenius_norm(empty) == 0);
   CHECK(spectral_norm(empty) == 0);
@@ -72,7 +72,7 @@ TEST_CASE_TEMPLATE("empty and zero matrices have norm zero", S, float, double) {
   CHECK(frobenius_norm(lazy<TestBackend>(Dense<S>(0, 4))) == 0);
 }
 
-TEST_CASE_TEMPLATE("the norm of a difference keeps its digits", S, float, double) {
+TEST_CASE_TEMPLATE("the norm of a difference keeps its digits", S, TEST_SCALARS) {
   // A and B differ by delta in one direction; from Gram matrices the result would be noise of the
   // size sqrt(epsilon) ‖A‖, or NaN.
   const Dense<S> u = random_matrix<S>(40, 3, 1);
@@ -89,7 +89,7 @@ TEST_CASE_TEMPLATE("the norm of a difference keeps its digits", S, float, double
         20 * epsilon<S> * norm);
 }
 
-TEST_CASE_TEMPLATE("norms of very large and very small entries", S, float, double) {
+TEST_CASE_TEMPLATE("norms of very large and very small entries", S, TEST_SCALARS) {
   const bool is_double = std::is_same_v<S, double>;
   const double far = is_double ? 0x1p500 : 0x1p60;
   for (const double scale : {far, 1 / far}) {
@@ -108,8 +108,8 @@ TEST_CASE_TEMPLATE("norms of very large and very small entries", S, float, doubl
   }
 }
 
-TEST_CASE_TEMPLATE("inner products of low-rank matrices, with each other and with others", S, float,
-                   double) {
+TEST_CASE_TEMPLATE("inner products of low-rank matrices, with each other and with others", S,
+                   TEST_SCALARS) {
   const auto a = low_rank<S>(15, 9, 4, 1);
   const auto b = low_rank<S>(15, 9, 3, 2);
   const Dense<S> c = random_matrix<S>(15, 9, 3);
@@ -124,7 +124,7 @@ TEST_CASE_TEMPLATE("inner products of low-rank matrices, with each other and wit
   CHECK_THROWS_AS((void)inner_product(a, b.transpose()), ShapeError);
 }
 
-TEST_CASE_TEMPLATE("the trace of a square low-rank matrix", S, float, double) {
+TEST_CASE_TEMPLATE("the trace of a square low-rank matrix", S, TEST_SCALARS) {
   const auto a = low_rank<S>(11, 11, 3, 1);
   near(accrete::trace(a), formed(a).trace(), 100 * epsilon<S> * formed(a).norm());
   near(accrete::trace(S{2} * a + a.transpose()), 3 * formed(a).trace(),
@@ -133,7 +133,7 @@ TEST_CASE_TEMPLATE("the trace of a square low-rank matrix", S, float, double) {
   CHECK_THROWS_AS((void)accrete::trace(low_rank<S>(4, 5, 2, 1)), ShapeError);
 }
 
-TEST_CASE_TEMPLATE("norms and inner products form nothing", S, float, double) {
+TEST_CASE_TEMPLATE("norms and inner products form nothing", S, TEST_SCALARS) {
   const Index m = 1500;
   const Index n = 1200;
   const auto a = low_rank<S>(m, n, 3, 1);

@@ -61,7 +61,7 @@ double departure(const Dense<S>& q) {
 
 } // namespace
 
-TEST_CASE_TEMPLATE("the polar factor is orthogonal and the nearest", S, float, double) {
+TEST_CASE_TEMPLATE("the polar factor is orthogonal and the nearest", S, TEST_SCALARS) {
   for (const Shape& shape :
        {Shape{12, 12}, Shape{40, 8}, Shape{8, 40}, Shape{1, 5}, Shape{5, 1}, Shape{90, 65}}) {
     const Index rows = shape.rows;
@@ -95,7 +95,7 @@ TEST_CASE("ill-conditioned matrices take more steps and end orthogonal") {
   }
 }
 
-TEST_CASE_TEMPLATE("zero columns stay zero, and so does a zero matrix", S, float, double) {
+TEST_CASE_TEMPLATE("zero columns stay zero, and so does a zero matrix", S, TEST_SCALARS) {
   const Dense<S> zero = Dense<S>::Zero(6, 4);
   CHECK(polar_factor(lazy<TestBackend>(zero)).isZero(S{0}));
   CHECK(polar_factor(lazy<TestBackend>(zero), {.method = PolarMethod::muon}).isZero(S{0}));
@@ -109,7 +109,7 @@ TEST_CASE_TEMPLATE("zero columns stay zero, and so does a zero matrix", S, float
   CHECK(std::abs(static_cast<double>(gram.trace()) - 4) <= 50 * epsilon<S>);
 }
 
-TEST_CASE_TEMPLATE("the polar factor does not depend on the scale", S, float, double) {
+TEST_CASE_TEMPLATE("the polar factor does not depend on the scale", S, TEST_SCALARS) {
   const Planted a = planted(15, 6, 1);
   const double most = std::is_same_v<S, double> ? 300 : 36;
   for (const double exponent : {-most - 1, -0.6 * most, 0.6 * most, most}) {
@@ -120,7 +120,7 @@ TEST_CASE_TEMPLATE("the polar factor does not depend on the scale", S, float, do
   }
 }
 
-TEST_CASE_TEMPLATE("the iteration works in the smaller dimension", S, float, double) {
+TEST_CASE_TEMPLATE("the iteration works in the smaller dimension", S, TEST_SCALARS) {
   const Index n = 600;
   const Dense<S> a = random_matrix<S>(4, n, 1);
   Context<TestBackend> context;
@@ -129,14 +129,14 @@ TEST_CASE_TEMPLATE("the iteration works in the smaller dimension", S, float, dou
   CHECK(context.device().workspace().capacity() < std::size_t(n * n) * sizeof(S) / 2);
 }
 
-TEST_CASE_TEMPLATE("the polar factor of an expression", S, float, double) {
+TEST_CASE_TEMPLATE("the polar factor of an expression", S, TEST_SCALARS) {
   const Dense<S> x = random_matrix<S>(15, 4, 1);
   const Dense<S> y = random_matrix<S>(4, 4, 2);
   const Dense<S> direct = polar_factor(lazy<TestBackend>(Dense<S>(x * y)));
   CHECK((polar_factor(lazy<TestBackend>(x) * y) - direct).norm() <= 2000 * epsilon<S>);
 }
 
-TEST_CASE_TEMPLATE("five steps of Muon bring singular values near one", S, float, double) {
+TEST_CASE_TEMPLATE("five steps of Muon bring singular values near one", S, TEST_SCALARS) {
   for (const Shape& shape : {Shape{30, 12}, Shape{12, 30}}) {
     const Index rows = shape.rows;
     const Index cols = shape.cols;

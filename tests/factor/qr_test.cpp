@@ -56,7 +56,7 @@ Dense<S> ill_conditioned(Index rows, Index cols, double digits) {
 
 } // namespace
 
-TEST_CASE_TEMPLATE("thin_qr of a matrix and of an expression", S, float, double) {
+TEST_CASE_TEMPLATE("thin_qr of a matrix and of an expression", S, TEST_SCALARS) {
   const Dense<S> a = random_matrix<S>(9, 4, 1);
   const Dense<S> b = random_matrix<S>(4, 4, 2);
   for (const QrMethod method : methods) {
@@ -75,7 +75,7 @@ TEST_CASE_TEMPLATE("thin_qr of a matrix and of an expression", S, float, double)
   }
 }
 
-TEST_CASE_TEMPLATE("no method loses orthogonality on ill-conditioned matrices", S, float, double) {
+TEST_CASE_TEMPLATE("no method loses orthogonality on ill-conditioned matrices", S, TEST_SCALARS) {
   for (const double digits : {0.0, 2.0, 3.0, 4.0, 6.0, 7.0, 8.0, 9.0, 12.0, 16.0}) {
     CAPTURE(digits);
     const Dense<S> a = ill_conditioned<S>(300, 12, digits);
@@ -85,7 +85,7 @@ TEST_CASE_TEMPLATE("no method loses orthogonality on ill-conditioned matrices", 
   }
 }
 
-TEST_CASE_TEMPLATE("columns of very different length keep their digits", S, float, double) {
+TEST_CASE_TEMPLATE("columns of very different length keep their digits", S, TEST_SCALARS) {
   Dense<S> a = random_matrix<S>(200, 6, 4);
   for (Index j = 0; j < 6; ++j) {
     a.col(j) *= static_cast<S>(std::pow(10.0, 2 * j - 5));
@@ -102,7 +102,7 @@ TEST_CASE_TEMPLATE("columns of very different length keep their digits", S, floa
   }
 }
 
-TEST_CASE_TEMPLATE("Q is orthonormal where the operand is rank deficient", S, float, double) {
+TEST_CASE_TEMPLATE("Q is orthonormal where the operand is rank deficient", S, TEST_SCALARS) {
   Dense<S> repeated = random_matrix<S>(60, 5, 5);
   repeated.col(3) = repeated.col(1);
   Dense<S> with_zero = random_matrix<S>(60, 5, 6);
@@ -116,7 +116,7 @@ TEST_CASE_TEMPLATE("Q is orthonormal where the operand is rank deficient", S, fl
   }
 }
 
-TEST_CASE_TEMPLATE("pivots that are positive by rounding alone are noticed", S, float, double) {
+TEST_CASE_TEMPLATE("pivots that are positive by rounding alone are noticed", S, TEST_SCALARS) {
   for (const Index k : {4, 10, 20}) {
     for (unsigned seed = 0; seed < 40; ++seed) {
       CAPTURE(k);
@@ -127,7 +127,7 @@ TEST_CASE_TEMPLATE("pivots that are positive by rounding alone are noticed", S, 
   }
 }
 
-TEST_CASE_TEMPLATE("very large and very small entries", S, float, double) {
+TEST_CASE_TEMPLATE("very large and very small entries", S, TEST_SCALARS) {
   const bool is_double = std::is_same_v<S, double>;
   for (const double exponent : {-150.0, -30.0, 30.0, 150.0}) {
     if (std::abs(exponent) > 100 && !is_double) {
@@ -142,7 +142,7 @@ TEST_CASE_TEMPLATE("very large and very small entries", S, float, double) {
   }
 }
 
-TEST_CASE_TEMPLATE("CholeskyQR2 is taken where it is safe and only there", S, float, double) {
+TEST_CASE_TEMPLATE("CholeskyQR2 is taken where it is safe and only there", S, TEST_SCALARS) {
   accrete::Device<TestBackend> device;
   const auto taken = [&](Dense<S> a) {
     const Dense<S> before = a;

@@ -75,7 +75,7 @@ Dense<S> value_of(const Result& svd) {
 
 } // namespace
 
-TEST_CASE_TEMPLATE("randomized_svd of a matrix of low rank is its svd", S, float, double) {
+TEST_CASE_TEMPLATE("randomized_svd of a matrix of low rank is its svd", S, TEST_SCALARS) {
   const Eigen::VectorXd values = spectrum(5, [](double j) { return std::pow(2.0, -j); });
   for (const Shape& shape : {Shape{40, 25}, Shape{25, 40}, Shape{30, 30}}) {
     const Index rows = shape.rows;
@@ -145,7 +145,7 @@ TEST_CASE("power iterations take roots of the excess where the values decay slow
   }
 }
 
-TEST_CASE_TEMPLATE("a block as wide as the matrix gives the exact svd", S, float, double) {
+TEST_CASE_TEMPLATE("a block as wide as the matrix gives the exact svd", S, TEST_SCALARS) {
   const Dense<S> a = random_matrix<S>(9, 6, 3);
   const Eigen::VectorXd expected =
       Eigen::JacobiSVD<Eigen::MatrixXd>(a.template cast<double>()).singularValues();
@@ -163,7 +163,7 @@ TEST_CASE_TEMPLATE("a block as wide as the matrix gives the exact svd", S, float
   }
 }
 
-TEST_CASE_TEMPLATE("randomized_svd of zero and empty matrices", S, float, double) {
+TEST_CASE_TEMPLATE("randomized_svd of zero and empty matrices", S, TEST_SCALARS) {
   const Dense<S> zero = Dense<S>::Zero(8, 5);
   const auto svd = randomized_svd(lazy<TestBackend>(zero), {.rank = 2});
   CHECK(svd.values.isZero(S{0}));
@@ -178,7 +178,7 @@ TEST_CASE_TEMPLATE("randomized_svd of zero and empty matrices", S, float, double
   CHECK(randomized_svd(rank_zero, {.rank = 3}).values.isZero(S{0}));
 }
 
-TEST_CASE_TEMPLATE("entries near the ends of the range do not overflow", S, float, double) {
+TEST_CASE_TEMPLATE("entries near the ends of the range do not overflow", S, TEST_SCALARS) {
   const S huge = std::sqrt(std::numeric_limits<S>::max()) * S{1000};
   const S tiny = S{1} / huge;
   const Dense<S> a = planted<S>(20, 12, spectrum(3, [](double j) { return 3 - j; }));
@@ -192,8 +192,8 @@ TEST_CASE_TEMPLATE("entries near the ends of the range do not overflow", S, floa
   }
 }
 
-TEST_CASE_TEMPLATE("the random block does not overflow where the operand does not", S, float,
-                   double) {
+TEST_CASE_TEMPLATE("the random block does not overflow where the operand does not", S,
+                   TEST_SCALARS) {
   // One row whose norm is 0.8 of the largest number: 20 random numbers of variance 1 would do it.
   const S entry = std::numeric_limits<S>::max() / 25;
   Dense<S> a = Dense<S>::Zero(5, 400);
@@ -202,7 +202,7 @@ TEST_CASE_TEMPLATE("the random block does not overflow where the operand does no
   CHECK(std::abs(static_cast<double>(svd.values(0) / entry) - 20) <= 200 * epsilon<S>);
 }
 
-TEST_CASE_TEMPLATE("randomized_svd of low-rank and implicit operands", S, float, double) {
+TEST_CASE_TEMPLATE("randomized_svd of low-rank and implicit operands", S, TEST_SCALARS) {
   const Dense<S> u = random_matrix<S>(30, 4, 1);
   const Dense<S> v = random_matrix<S>(20, 4, 2);
   const Dense<S> dy = random_matrix<S>(6, 30, 3);
@@ -220,7 +220,7 @@ TEST_CASE_TEMPLATE("randomized_svd of low-rank and implicit operands", S, float,
         dy.transpose() * x + u * v.transpose());
 }
 
-TEST_CASE_TEMPLATE("an implicit operand is never formed", S, float, double) {
+TEST_CASE_TEMPLATE("an implicit operand is never formed", S, TEST_SCALARS) {
   const Index m = 1200;
   const Index n = 1000;
   const Dense<S> dy = random_matrix<S>(20, m, 1);
@@ -243,7 +243,7 @@ TEST_CASE_TEMPLATE("an implicit operand is never formed", S, float, double) {
   }
 }
 
-TEST_CASE_TEMPLATE("the seed decides the result", S, float, double) {
+TEST_CASE_TEMPLATE("the seed decides the result", S, TEST_SCALARS) {
   const Dense<S> a = random_matrix<S>(20, 15, 5);
   const auto values = [&](std::uint64_t seed) {
     return randomized_svd(lazy<TestBackend>(a),
@@ -254,7 +254,7 @@ TEST_CASE_TEMPLATE("the seed decides the result", S, float, double) {
   CHECK(values(7) != values(8));
 }
 
-TEST_CASE_TEMPLATE("a warm start converges to the top subspace", S, float, double) {
+TEST_CASE_TEMPLATE("a warm start converges to the top subspace", S, TEST_SCALARS) {
   const Index k = 4;
   const Eigen::VectorXd values = spectrum(15, [](double j) { return j < 4 ? 5 - j : 0.5 / j; });
   for (const Shape& shape : {Shape{30, 20}, Shape{20, 30}}) {
@@ -293,7 +293,7 @@ TEST_CASE_TEMPLATE("a warm start converges to the top subspace", S, float, doubl
   }
 }
 
-TEST_CASE_TEMPLATE("a warm start follows a matrix that changes a little", S, float, double) {
+TEST_CASE_TEMPLATE("a warm start follows a matrix that changes a little", S, TEST_SCALARS) {
   const Eigen::VectorXd values = spectrum(12, [](double j) { return j < 3 ? 3 - 0.5 * j : 0.2; });
   const Dense<S> before = planted<S>(25, 20, values);
   const Dense<S> after = before + S(0.05) * random_matrix<S>(25, 20, 4);

@@ -70,7 +70,7 @@ void check(const Update<S>& w) {
 
 } // namespace
 
-TEST_CASE_TEMPLATE("row and column norms are those of the formed matrix", S, float, double) {
+TEST_CASE_TEMPLATE("row and column norms are those of the formed matrix", S, TEST_SCALARS) {
   for (const Shape& shape : {Shape{9, 6, 3}, Shape{6, 9, 0}, Shape{1, 40, 2}, Shape{40, 1, 1},
                              Shape{50, 70, 5}, Shape{0, 3, 0}, Shape{3, 0, 0}}) {
     CAPTURE(shape.rows);
@@ -83,14 +83,14 @@ TEST_CASE_TEMPLATE("row and column norms are those of the formed matrix", S, flo
   }
 }
 
-TEST_CASE_TEMPLATE("pieces of a matrix larger than the cache", S, float, double) {
+TEST_CASE_TEMPLATE("pieces of a matrix larger than the cache", S, TEST_SCALARS) {
   // More entries a column than one piece has for 16 columns, and a count that 16 does not divide.
   const Update<S> w(random_matrix<S>(9000, 37, 1),
                     {random_matrix<S>(9000, 2, 2), random_matrix<S>(37, 2, 3)});
   check<S>(w);
 }
 
-TEST_CASE_TEMPLATE("norms where base and update cancel", S, float, double) {
+TEST_CASE_TEMPLATE("norms where base and update cancel", S, TEST_SCALARS) {
   const Dense<S> u = random_matrix<S>(30, 4, 1);
   const Dense<S> v = random_matrix<S>(20, 4, 2);
   Dense<S> base = -(u * v.transpose());
@@ -107,7 +107,7 @@ TEST_CASE_TEMPLATE("norms where base and update cancel", S, float, double) {
         doctest::Approx(static_cast<double>(delta) * std::sqrt(20.0)).epsilon(0.1));
 }
 
-TEST_CASE_TEMPLATE("row norms of a borrowed base, far scales and NaN", S, float, double) {
+TEST_CASE_TEMPLATE("row norms of a borrowed base, far scales and NaN", S, TEST_SCALARS) {
   Dense<S> storage = random_matrix<S>(12, 8, 1);
   const auto borrowed = CumulativeUpdate<S, TestBackend>::borrow(
       view_of(storage.topRows(7)), {random_matrix<S>(7, 2, 2), random_matrix<S>(8, 2, 3)});
@@ -123,7 +123,7 @@ TEST_CASE_TEMPLATE("row norms of a borrowed base, far scales and NaN", S, float,
   CHECK(std::isfinite(row_norms(borrowed)(2, 0)));
 }
 
-TEST_CASE_TEMPLATE("row norms form a few columns at a time", S, float, double) {
+TEST_CASE_TEMPLATE("row norms form a few columns at a time", S, TEST_SCALARS) {
   const Index m = 2000;
   const Index n = 3000;
   const Update<S> w(Dense<S>::Ones(m, n),

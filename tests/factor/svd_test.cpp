@@ -39,14 +39,14 @@ void check(const Result& result, const Mat<S>& a, Index count) {
 
 } // namespace
 
-TEST_CASE_TEMPLATE("svd of a dense matrix", S, float, double) {
+TEST_CASE_TEMPLATE("svd of a dense matrix", S, TEST_SCALARS) {
   const Mat<S> a = Mat<S>::Random(9, 6);
   check<S>(accrete::svd(accrete::lazy<TestBackend>(a)), a, 6);
   const Mat<S> b = a.transpose();
   check<S>(accrete::svd(accrete::lazy<TestBackend>(b)), b, 6);
 }
 
-TEST_CASE_TEMPLATE("svd of a low-rank matrix stays in factor space", S, float, double) {
+TEST_CASE_TEMPLATE("svd of a low-rank matrix stays in factor space", S, TEST_SCALARS) {
   for (const Index rank : {Index{1}, Index{4}, Index{8}, Index{12}}) {
     CAPTURE(rank);
     const LowRankMatrix<S, TestBackend> matrix(Mat<S>::Random(10, rank), Mat<S>::Random(8, rank));
@@ -55,7 +55,7 @@ TEST_CASE_TEMPLATE("svd of a low-rank matrix stays in factor space", S, float, d
   }
 }
 
-TEST_CASE_TEMPLATE("singular values agree with the decomposition", S, float, double) {
+TEST_CASE_TEMPLATE("singular values agree with the decomposition", S, TEST_SCALARS) {
   const LowRankMatrix<S, TestBackend> matrix(Mat<S>::Random(10, 4), Mat<S>::Random(8, 4));
   const auto full = accrete::svd(matrix);
   const std::vector<double> values = accrete::singular_values(matrix);
@@ -72,7 +72,7 @@ TEST_CASE_TEMPLATE("singular values agree with the decomposition", S, float, dou
         std::vector<double>{3, 3, 3});
 }
 
-TEST_CASE_TEMPLATE("an empty product has no singular values", S, float, double) {
+TEST_CASE_TEMPLATE("an empty product has no singular values", S, TEST_SCALARS) {
   const LowRankMatrix<S, TestBackend> empty(7, 5);
   CHECK(accrete::singular_values(empty).empty());
   CHECK(accrete::svd(empty).U.cols() == 0);

@@ -38,7 +38,7 @@ Dense<S> value_of(const Result& result) {
 
 } // namespace
 
-TEST_CASE_TEMPLATE("truncated_eigen keeps the values of largest magnitude", S, float, double) {
+TEST_CASE_TEMPLATE("truncated_eigen keeps the values of largest magnitude", S, TEST_SCALARS) {
   const Eigen::VectorXd values{{0.5, -4, 0.25, 3, -2, 1}};
   const Dense<S> a = with_eigenvalues<S>(values);
   const double expected[] = {-4, 3, -2, 1, 0.5, 0.25};
@@ -67,7 +67,7 @@ TEST_CASE_TEMPLATE("truncated_eigen keeps the values of largest magnitude", S, f
   CHECK(truncated_eigen(lazy<TestBackend>(a), {.tolerance = 0.207}).values.size() == 4);
 }
 
-TEST_CASE_TEMPLATE("truncated_eigen drops what is zero within rounding", S, float, double) {
+TEST_CASE_TEMPLATE("truncated_eigen drops what is zero within rounding", S, TEST_SCALARS) {
   const Dense<S> v = random_matrix<S>(9, 3, 1);
   const Dense<S> gram = v * v.transpose();
   const auto result = truncated_eigen(lazy<TestBackend>(v) * v.transpose(), {});
@@ -79,7 +79,7 @@ TEST_CASE_TEMPLATE("truncated_eigen drops what is zero within rounding", S, floa
   CHECK(truncated_eigen(lazy<TestBackend>(empty), {}).values.size() == 0);
 }
 
-TEST_CASE_TEMPLATE("inverse_sqrt whitens", S, float, double) {
+TEST_CASE_TEMPLATE("inverse_sqrt whitens", S, TEST_SCALARS) {
   const Dense<S> v = random_matrix<S>(40, 5, 2);
   const Dense<S> root = inverse_sqrt(lazy<TestBackend>(v).transpose() * v);
   const Dense<S> white = v * root;
@@ -96,7 +96,7 @@ TEST_CASE_TEMPLATE("inverse_sqrt whitens", S, float, double) {
   CHECK(inverse_sqrt(lazy<TestBackend>(Dense<S>(0, 0))).size() == 0);
 }
 
-TEST_CASE_TEMPLATE("matrices that have no inverse square root are refused", S, float, double) {
+TEST_CASE_TEMPLATE("matrices that have no inverse square root are refused", S, TEST_SCALARS) {
   const Dense<S> singular = with_eigenvalues<S>(Eigen::VectorXd{{4, 1, 0.5, 0, 0}});
   const Dense<S> indefinite = with_eigenvalues<S>(Eigen::VectorXd{{4, 1, -1}});
   const Dense<S> zero = Dense<S>::Zero(3, 3);

@@ -71,7 +71,7 @@ const Shape shapes[] = {{9, 7, 4}, {7, 9, 4}, {30, 20, 20}, {6, 20, 10}, {20, 6,
 
 } // namespace
 
-TEST_CASE_TEMPLATE("truncation reaches the best error of its rank", S, float, double) {
+TEST_CASE_TEMPLATE("truncation reaches the best error of its rank", S, TEST_SCALARS) {
   for (const Shape& shape : shapes) {
     CAPTURE(shape.rows);
     CAPTURE(shape.cols);
@@ -95,7 +95,7 @@ TEST_CASE_TEMPLATE("truncation reaches the best error of its rank", S, float, do
   }
 }
 
-TEST_CASE_TEMPLATE("truncated factors are balanced", S, float, double) {
+TEST_CASE_TEMPLATE("truncated factors are balanced", S, TEST_SCALARS) {
   LowRank<S> matrix = random_product<S>({30, 20, 8});
   const TruncationReport<S> report = matrix.truncate({.max_rank = 5});
   const Mat<S> u = matrix.U();
@@ -109,8 +109,7 @@ TEST_CASE_TEMPLATE("truncated factors are balanced", S, float, double) {
   CHECK((v.transpose() * v - expected).norm() <= slack);
 }
 
-TEST_CASE_TEMPLATE("the basis change maps old factors and gradients to new ones", S, float,
-                   double) {
+TEST_CASE_TEMPLATE("the basis change maps old factors and gradients to new ones", S, TEST_SCALARS) {
   for (const Shape& shape :
        {Shape{9, 7, 4}, Shape{6, 20, 10}, Shape{20, 6, 10}, Shape{30, 20, 20}}) {
     CAPTURE(shape.rows);
@@ -138,8 +137,8 @@ TEST_CASE_TEMPLATE("the basis change maps old factors and gradients to new ones"
   }
 }
 
-TEST_CASE_TEMPLATE("the tolerance bounds what is discarded, and no rank is wasted", S, float,
-                   double) {
+TEST_CASE_TEMPLATE("the tolerance bounds what is discarded, and no rank is wasted", S,
+                   TEST_SCALARS) {
   const LowRank<S> start = random_product<S>({30, 20, 12});
   const Mat<S> before = formed(start);
   for (const double tolerance : {0.5, 0.1, 0.02}) {
@@ -158,7 +157,7 @@ TEST_CASE_TEMPLATE("the tolerance bounds what is discarded, and no rank is waste
   CHECK(nothing.truncate({.tolerance = 1.0}).rank_after == 0);
 }
 
-TEST_CASE_TEMPLATE("the default drops only what is zero within rounding", S, float, double) {
+TEST_CASE_TEMPLATE("the default drops only what is zero within rounding", S, TEST_SCALARS) {
   Mat<S> u = Mat<S>::Random(15, 6);
   const Mat<S> v = Mat<S>::Random(11, 6);
   u.col(4) = u.col(0) + u.col(1);
@@ -176,7 +175,7 @@ TEST_CASE_TEMPLATE("the default drops only what is zero within rounding", S, flo
   CHECK((formed(padded) - before).norm() <= rounding<S>(15, 11) * before.norm());
 }
 
-TEST_CASE_TEMPLATE("zero and empty products", S, float, double) {
+TEST_CASE_TEMPLATE("zero and empty products", S, TEST_SCALARS) {
   LowRank<S> zero(Mat<S>::Zero(6, 3), Mat<S>::Random(5, 3));
   const auto report = zero.truncate({});
   CHECK(report.rank_after == 0);
@@ -191,7 +190,7 @@ TEST_CASE_TEMPLATE("zero and empty products", S, float, double) {
   CHECK(Mat<S>(kept.V()).isZero(S{0}));
 }
 
-TEST_CASE_TEMPLATE("truncate() of expressions", S, float, double) {
+TEST_CASE_TEMPLATE("truncate() of expressions", S, TEST_SCALARS) {
   const Mat<S> u = Mat<S>::Random(12, 5);
   const Mat<S> v = Mat<S>::Random(9, 5);
   const Mat<S> x = Mat<S>::Random(9, 7);
@@ -213,7 +212,7 @@ TEST_CASE_TEMPLATE("truncate() of expressions", S, float, double) {
   CHECK((formed(dense) - sum).norm() <= best_error(sum, 4) + rounding<S>(12, 9) * sum.norm());
 }
 
-TEST_CASE_TEMPLATE("a CumulativeUpdate truncates its update and keeps its base", S, float, double) {
+TEST_CASE_TEMPLATE("a CumulativeUpdate truncates its update and keeps its base", S, TEST_SCALARS) {
   const Mat<S> base = Mat<S>::Random(8, 6);
   accrete::CumulativeUpdate<S, TestBackend> matrix(base, random_product<S>({8, 6, 5}));
   const auto report = matrix.truncate({.max_rank = 2});
@@ -241,7 +240,7 @@ TEST_CASE("options and operands outside their domain are refused, and nothing ch
                   ShapeError);
 }
 
-TEST_CASE_TEMPLATE("an absolute tolerance bounds the norm of what is discarded", S, float, double) {
+TEST_CASE_TEMPLATE("an absolute tolerance bounds the norm of what is discarded", S, TEST_SCALARS) {
   const LowRank<S> start = random_product<S>({30, 20, 12});
   const Mat<S> before = formed(start);
   const double norm = static_cast<double>(before.norm());

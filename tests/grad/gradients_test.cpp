@@ -43,7 +43,7 @@ void check_factor_gradients(const Fixture<Scalar>& f, const Gradients& g) {
 
 } // namespace
 
-TEST_CASE_TEMPLATE("gradients of (W0 + s U Vᵀ) X equal their formulas", Scalar, float, double) {
+TEST_CASE_TEMPLATE("gradients of (W0 + s U Vᵀ) X equal their formulas", Scalar, TEST_SCALARS) {
   const Fixture<Scalar> f;
   const auto forward = (f.W0 + f.s * ac::outer<TestBackend>(f.U, f.V)) * f.X;
   const auto check_all = [&](const auto& g) {
@@ -64,7 +64,7 @@ TEST_CASE_TEMPLATE("gradients of (W0 + s U Vᵀ) X equal their formulas", Scalar
   check_all(ac::gradients((f.s * ac::outer<TestBackend>(f.U, f.V) + f.W0) * f.X, f.dY));
 }
 
-TEST_CASE_TEMPLATE("gradients of s U Vᵀ X and of W X", Scalar, float, double) {
+TEST_CASE_TEMPLATE("gradients of s U Vᵀ X and of W X", Scalar, TEST_SCALARS) {
   const Fixture<Scalar> f;
   const auto g = ac::gradients(f.s * ac::outer<TestBackend>(f.U, f.V) * f.X, f.dY);
   check_factor_gradients(f, g);

@@ -45,16 +45,16 @@ void check_function_unchanged(const Initializer& initializer) {
 
 } // namespace
 
-TEST_CASE_TEMPLATE("growth leaves the function unchanged and reaches the new columns", S, float,
-                   double) {
+TEST_CASE_TEMPLATE("growth leaves the function unchanged and reaches the new columns", S,
+                   TEST_SCALARS) {
   check_function_unchanged<S>(init::zero());
   check_function_unchanged<S>(init::normal(0.02, 3));
   check_function_unchanged<S>(init::kaiming(4));
   check_function_unchanged<S>(init::orthogonal());
 }
 
-TEST_CASE_TEMPLATE("orthogonal columns complement the old ones, dependent or not", S, float,
-                   double) {
+TEST_CASE_TEMPLATE("orthogonal columns complement the old ones, dependent or not", S,
+                   TEST_SCALARS) {
   const double small = 200 * static_cast<double>(std::numeric_limits<S>::epsilon());
   Mat<S> u = Mat<S>::Random(15, 5);
   u.col(3) = u.col(0) - u.col(1);
@@ -67,7 +67,7 @@ TEST_CASE_TEMPLATE("orthogonal columns complement the old ones, dependent or not
   CHECK(Mat<S>(matrix.V()).rightCols(3).isZero(S{0}));
 }
 
-TEST_CASE_TEMPLATE("successive growths of one seed differ, equal ones repeat", S, float, double) {
+TEST_CASE_TEMPLATE("successive growths of one seed differ, equal ones repeat", S, TEST_SCALARS) {
   LowRank<S> a(10, 8);
   accrete::grow(a, 2, init::normal(1.0, 5));
   accrete::grow(a, 2, init::normal(1.0, 5));
@@ -78,7 +78,7 @@ TEST_CASE_TEMPLATE("successive growths of one seed differ, equal ones repeat", S
   CHECK(Mat<S>(b.U()) == u.leftCols(2));
 }
 
-TEST_CASE_TEMPLATE("a CumulativeUpdate grows from rank 0", S, float, double) {
+TEST_CASE_TEMPLATE("a CumulativeUpdate grows from rank 0", S, TEST_SCALARS) {
   const Mat<S> base = Mat<S>::Random(6, 5);
   accrete::CumulativeUpdate<S, TestBackend> matrix(base);
   matrix.grow(2, init::orthogonal());

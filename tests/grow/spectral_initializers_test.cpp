@@ -65,7 +65,7 @@ Eigen::MatrixXd projector(const Eigen::MatrixXd& orthonormal) {
 
 } // namespace
 
-TEST_CASE_TEMPLATE("the spectral start is the best approximation, evenly split", S, float, double) {
+TEST_CASE_TEMPLATE("the spectral start is the best approximation, evenly split", S, TEST_SCALARS) {
   const Mat<S> w = with_values<S>(14, 9, {5, 4, 2, 1, 0.5, 0.3, 0.2, 0.1, 0.05});
   const LowRank<S> matrix = init::spectral(svd_of(w), 3);
   REQUIRE(matrix.rank() == 3);
@@ -84,8 +84,7 @@ TEST_CASE_TEMPLATE("the spectral start is the best approximation, evenly split",
             .norm() <= 1e-5);
 }
 
-TEST_CASE_TEMPLATE("spectral ones keeps the directions and sets the values to 1", S, float,
-                   double) {
+TEST_CASE_TEMPLATE("spectral ones keeps the directions and sets the values to 1", S, TEST_SCALARS) {
   const Mat<S> w = with_values<S>(10, 12, {5, 4, 2, 1});
   const LowRank<S> matrix = init::spectral_ones(svd_of(w), 2);
   const Eigen::MatrixXd u = wide<S>(matrix.U());
@@ -99,7 +98,7 @@ TEST_CASE_TEMPLATE("spectral ones keeps the directions and sets the values to 1"
   CHECK((u.transpose() * best * v).trace() == doctest::Approx(9).epsilon(small));
 }
 
-TEST_CASE_TEMPLATE("columns that could never move are refused", S, float, double) {
+TEST_CASE_TEMPLATE("columns that could never move are refused", S, TEST_SCALARS) {
   const Mat<S> w = with_values<S>(8, 7, {3, 1});
   CHECK_THROWS_WITH_AS((void)init::spectral(svd_of(w), 3), doctest::Contains("only 2"),
                        accrete::RankError);
@@ -115,8 +114,8 @@ TEST_CASE_TEMPLATE("columns that could never move are refused", S, float, double
   CHECK(Mat<S>(init::spectral_ones(svd_of(w), 4).U()).colwise().norm().minCoeff() > S{0.9});
 }
 
-TEST_CASE_TEMPLATE("pissa leaves the matrix what it is, and takes the leading part", S, float,
-                   double) {
+TEST_CASE_TEMPLATE("pissa leaves the matrix what it is, and takes the leading part", S,
+                   TEST_SCALARS) {
   const Mat<S> w = with_values<S>(15, 11, {6, 3, 2, 1, 0.5, 0.25, 0.1});
   for (const double scale : {1.0, 0.25, -2.0}) {
     CAPTURE(scale);
@@ -159,7 +158,7 @@ TEST_CASE("pissa refuses what it cannot compensate, and changes nothing") {
 }
 
 TEST_CASE_TEMPLATE("the gradient's subspace is the leading one of what the old columns leave", S,
-                   float, double) {
+                   TEST_SCALARS) {
   // One direction far above the others lies in the span of the old columns.
   const Index m = 16;
   const Index n = 13;
@@ -187,7 +186,7 @@ TEST_CASE_TEMPLATE("the gradient's subspace is the leading one of what the old c
   CHECK(reached == doctest::Approx(svd.singularValues().head(3).squaredNorm()).epsilon(small));
 }
 
-TEST_CASE_TEMPLATE("a gradient of any form, from rank 0, by temporaries too", S, float, double) {
+TEST_CASE_TEMPLATE("a gradient of any form, from rank 0, by temporaries too", S, TEST_SCALARS) {
   const Mat<S> a = Mat<S>::Random(12, 2);
   const Mat<S> b = Mat<S>::Random(10, 2);
   const auto from = [&](const auto& initializer) {
@@ -202,8 +201,8 @@ TEST_CASE_TEMPLATE("a gradient of any form, from rank 0, by temporaries too", S,
   from(init::gradient_subspace(Mat<S>(a), Mat<S>(b)));
 }
 
-TEST_CASE_TEMPLATE("columns beyond the gradient's rank are orthonormal all the same", S, float,
-                   double) {
+TEST_CASE_TEMPLATE("columns beyond the gradient's rank are orthonormal all the same", S,
+                   TEST_SCALARS) {
   const Mat<S> zero = Mat<S>::Zero(9, 4);
   const Mat<S> x = Mat<S>::Random(8, 4);
   LowRank<S> matrix(Mat<S>::Random(9, 2), Mat<S>::Random(8, 2));
@@ -215,7 +214,7 @@ TEST_CASE_TEMPLATE("columns beyond the gradient's rank are orthonormal all the s
   CHECK((u.leftCols(2).transpose() * grown).norm() <= small * u.norm());
 }
 
-TEST_CASE_TEMPLATE("growth within the capacity moves no byte of an old column", S, float, double) {
+TEST_CASE_TEMPLATE("growth within the capacity moves no byte of an old column", S, TEST_SCALARS) {
   const Mat<S> dy = Mat<S>::Random(40, 6);
   const Mat<S> x = Mat<S>::Random(30, 6);
   const auto check = [&](const auto& initializer) {

@@ -27,8 +27,8 @@ struct Fixture {
 
 } // namespace
 
-TEST_CASE_TEMPLATE("W X is (W0 + s U Vᵀ) X, and so are project followed by apply", Scalar, float,
-                   double) {
+TEST_CASE_TEMPLATE("W X is (W0 + s U Vᵀ) X, and so are project followed by apply", Scalar,
+                   TEST_SCALARS) {
   const Fixture<Scalar> f;
   const auto W = f.make();
   Dense<Scalar> Y = W * f.X;
@@ -43,7 +43,7 @@ TEST_CASE_TEMPLATE("W X is (W0 + s U Vᵀ) X, and so are project followed by app
   CHECK_CLOSE(Y, f.value.transpose() * exact(f.U), f.bound * 5);
 }
 
-TEST_CASE_TEMPLATE("merge keeps the matrix, reset goes back to W0", Scalar, float, double) {
+TEST_CASE_TEMPLATE("merge keeps the matrix, reset goes back to W0", Scalar, TEST_SCALARS) {
   const Fixture<Scalar> f;
   auto W = f.make();
   W.merge();
@@ -60,8 +60,8 @@ TEST_CASE_TEMPLATE("merge keeps the matrix, reset goes back to W0", Scalar, floa
   CHECK(Y == frozen);
 }
 
-TEST_CASE_TEMPLATE("an update with U = 0 equals the frozen base bit for bit", Scalar, float,
-                   double) {
+TEST_CASE_TEMPLATE("an update with U = 0 equals the frozen base bit for bit", Scalar,
+                   TEST_SCALARS) {
   const Fixture<Scalar> f;
   auto W = f.make();
   W.U().setZero();

@@ -25,7 +25,7 @@ Exact value_of(const LowRank<Scalar>& m) {
 
 } // namespace
 
-TEST_CASE_TEMPLATE("growth within the capacity moves no column", Scalar, float, double) {
+TEST_CASE_TEMPLATE("growth within the capacity moves no column", Scalar, TEST_SCALARS) {
   const Factors<Scalar> f;
   LowRank<Scalar> L(f.U, f.V);
   L.reserve(8);
@@ -48,7 +48,7 @@ TEST_CASE_TEMPLATE("growth within the capacity moves no column", Scalar, float, 
 }
 
 TEST_CASE_TEMPLATE("sums, scales and transposes stay factored and exact in their columns", Scalar,
-                   float, double) {
+                   TEST_SCALARS) {
   const Factors<Scalar> f;
   const LowRank<Scalar> L(f.U, f.V);
   const LowRank<Scalar> sum = Scalar{2} * L - ac::outer<TestBackend>(f.U, f.V);
@@ -61,7 +61,7 @@ TEST_CASE_TEMPLATE("sums, scales and transposes stay factored and exact in their
   CHECK(transposed.V() == f.U);
 }
 
-TEST_CASE_TEMPLATE("products keep the smaller rank", Scalar, float, double) {
+TEST_CASE_TEMPLATE("products keep the smaller rank", Scalar, TEST_SCALARS) {
   const Factors<Scalar> f;
   const LowRank<Scalar> L(f.U, f.V);
   const Dense<Scalar> A = random_matrix<Scalar>(20, 13, 3);
@@ -83,8 +83,7 @@ TEST_CASE_TEMPLATE("products keep the smaller rank", Scalar, float, double) {
   CHECK((value_of(wider) - twice).norm() <= rounding_bound<Scalar>(40, norms));
 }
 
-TEST_CASE_TEMPLATE("a matrix may stand on both sides of its own assignment", Scalar, float,
-                   double) {
+TEST_CASE_TEMPLATE("a matrix may stand on both sides of its own assignment", Scalar, TEST_SCALARS) {
   const Factors<Scalar> f;
   LowRank<Scalar> L(f.U, f.V);
   const Dense<Scalar> A = random_matrix<Scalar>(13, 13, 3);

@@ -80,7 +80,7 @@ void take_steps(AdamW<S>& state, Mat<S>& parameter, int count, double rate = 1e-
 
 } // namespace
 
-TEST_CASE_TEMPLATE("steps agree with a scalar re-implementation in long double", S, float, double) {
+TEST_CASE_TEMPLATE("steps agree with a scalar re-implementation in long double", S, TEST_SCALARS) {
   for (const AdamWOptions& options :
        {AdamWOptions{}, AdamWOptions{.beta1 = 0.5, .beta2 = 0.99, .epsilon = 1e-3},
         AdamWOptions{.beta1 = 0, .beta2 = 0, .weight_decay = 0.3}}) {
@@ -115,7 +115,7 @@ TEST_CASE_TEMPLATE("steps agree with a scalar re-implementation in long double",
   }
 }
 
-TEST_CASE_TEMPLATE("strides, orders and threads do not change a single bit", S, float, double) {
+TEST_CASE_TEMPLATE("strides, orders and threads do not change a single bit", S, TEST_SCALARS) {
   const Index m = 301;
   const Index k = 130;
   const Mat<S> start = Mat<S>::Random(m, k);
@@ -146,8 +146,8 @@ TEST_CASE_TEMPLATE("strides, orders and threads do not change a single bit", S, 
   CHECK(threaded == flat);
 }
 
-TEST_CASE_TEMPLATE("appended columns count their own steps, kept ones stay bit for bit", S, float,
-                   double) {
+TEST_CASE_TEMPLATE("appended columns count their own steps, kept ones stay bit for bit", S,
+                   TEST_SCALARS) {
   AdamW<S> state(20, 3, {.weight_decay = 0});
   Mat<S> parameter = Mat<S>::Random(20, 3);
   take_steps(state, parameter, 2000, 1e-4);
@@ -173,8 +173,8 @@ TEST_CASE_TEMPLATE("appended columns count their own steps, kept ones stay bit f
   CHECK(state.steps()[4] == 1);
 }
 
-TEST_CASE_TEMPLATE("a grown state steps its old columns as if nothing had joined", S, float,
-                   double) {
+TEST_CASE_TEMPLATE("a grown state steps its old columns as if nothing had joined", S,
+                   TEST_SCALARS) {
   AdamW<S> alone(33, 2);
   Mat<S> parameter = Mat<S>::Random(33, 2);
   take_steps(alone, parameter, 5);
@@ -190,7 +190,7 @@ TEST_CASE_TEMPLATE("a grown state steps its old columns as if nothing had joined
   CHECK(first_of(grown).leftCols(2) == first_of(alone));
 }
 
-TEST_CASE_TEMPLATE("keep_columns selects and reorders bit for bit", S, float, double) {
+TEST_CASE_TEMPLATE("keep_columns selects and reorders bit for bit", S, TEST_SCALARS) {
   AdamW<S> state(8, 3);
   Mat<S> parameter = Mat<S>::Random(8, 3);
   take_steps(state, parameter, 4);
@@ -238,8 +238,8 @@ Mat<long double> rotated_second(const AdamW<S>& before, const Mat<S>& change,
 
 } // namespace
 
-TEST_CASE_TEMPLATE("rotation carries the first moment exactly, the second by either form", S, float,
-                   double) {
+TEST_CASE_TEMPLATE("rotation carries the first moment exactly, the second by either form", S,
+                   TEST_SCALARS) {
   AdamW<S> state(16, 3);
   Mat<S> parameter = Mat<S>::Random(16, 3);
   take_steps(state, parameter, 6);
@@ -272,7 +272,7 @@ TEST_CASE_TEMPLATE("rotation carries the first moment exactly, the second by eit
 }
 
 TEST_CASE_TEMPLATE("a second moment stays positive where the estimated variance is negative", S,
-                   float, double) {
+                   TEST_SCALARS) {
   // After 90 zeros, ten ones weigh 0.65 in the mean and 0.1 in the second moment.
   AdamW<S> state(5, 2);
   Mat<S> out(5, 2);
@@ -292,7 +292,7 @@ TEST_CASE_TEMPLATE("a second moment stays positive where the estimated variance 
 }
 
 TEST_CASE_TEMPLATE("a rotated state of a constant gradient is the state of the rotated gradient", S,
-                   float, double) {
+                   TEST_SCALARS) {
   const Mat<S> gradient = Mat<S>::Random(11, 3);
   const Mat<S> change = Mat<S>::Random(3, 4);
   const Mat<S> rotated_gradient = gradient * change;
@@ -312,7 +312,7 @@ TEST_CASE_TEMPLATE("a rotated state of a constant gradient is the state of the r
   CHECK((second_of(state) - second_of(expected)).norm() <= small * second);
 }
 
-TEST_CASE_TEMPLATE("a signed permutation moves both moments like the columns", S, float, double) {
+TEST_CASE_TEMPLATE("a signed permutation moves both moments like the columns", S, TEST_SCALARS) {
   AdamW<S> state(10, 3);
   Mat<S> parameter = Mat<S>::Random(10, 3);
   take_steps(state, parameter, 7);
@@ -330,8 +330,8 @@ TEST_CASE_TEMPLATE("a signed permutation moves both moments like the columns", S
   CHECK((second_of(state).col(2) - second.col(1)).norm() <= small * second.norm());
 }
 
-TEST_CASE_TEMPLATE("resting columns stay as they are, for as many steps as asked", S, float,
-                   double) {
+TEST_CASE_TEMPLATE("resting columns stay as they are, for as many steps as asked", S,
+                   TEST_SCALARS) {
   AdamW<S> state(6, 4, {.weight_decay = 0.1});
   Mat<S> parameter = Mat<S>::Random(6, 4);
   take_steps(state, parameter, 3);
@@ -366,7 +366,7 @@ TEST_CASE_TEMPLATE("resting columns stay as they are, for as many steps as asked
   CHECK_THROWS_AS(state.freeze_columns(std::array<Index, 1>{0}, -1), accrete::ArgumentError);
 }
 
-TEST_CASE_TEMPLATE("reset_columns forgets these columns and no others", S, float, double) {
+TEST_CASE_TEMPLATE("reset_columns forgets these columns and no others", S, TEST_SCALARS) {
   AdamW<S> state(6, 3);
   Mat<S> parameter = Mat<S>::Random(6, 3);
   take_steps(state, parameter, 3);
@@ -385,7 +385,7 @@ TEST_CASE_TEMPLATE("reset_columns forgets these columns and no others", S, float
   CHECK(first_of(state).col(0) == first.col(0));
 }
 
-TEST_CASE_TEMPLATE("the direction is the step without rate and decay", S, float, double) {
+TEST_CASE_TEMPLATE("the direction is the step without rate and decay", S, TEST_SCALARS) {
   AdamW<S> a(10, 4, {.weight_decay = 0});
   AdamW<S> b(10, 4, {.weight_decay = 0.5});
   Mat<S> parameter = Mat<S>::Zero(10, 4);
@@ -437,7 +437,7 @@ struct Restored {
 
 } // namespace
 
-TEST_CASE_TEMPLATE("a state saved and restored continues bit for bit", S, float, double) {
+TEST_CASE_TEMPLATE("a state saved and restored continues bit for bit", S, TEST_SCALARS) {
   static_assert(accrete::Optimizer<AdamW<S>>);
   AdamW<S> state(12, 3, {.beta1 = 0.8, .epsilon = 1e-6});
   Mat<S> parameter = Mat<S>::Random(12, 3);

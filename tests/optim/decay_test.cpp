@@ -51,8 +51,8 @@ Eigen::MatrixXd difference_quotient(Penalty penalty, double strength, Eigen::Mat
 
 } // namespace
 
-TEST_CASE_TEMPLATE("gradients agree with difference quotients of the explicit penalty", S, float,
-                   double) {
+TEST_CASE_TEMPLATE("gradients agree with difference quotients of the explicit penalty", S,
+                   TEST_SCALARS) {
   for (const Penalty penalty : {Penalty::frobenius, Penalty::factors}) {
     const FactorDecay decay{.strength = 0.3, .penalty = penalty};
     const Mat<S> u = Mat<S>::Random(9, 3);
@@ -79,8 +79,8 @@ TEST_CASE_TEMPLATE("gradients agree with difference quotients of the explicit pe
   }
 }
 
-TEST_CASE_TEMPLATE("decoupled decay is one step down that gradient, both factors at once", S, float,
-                   double) {
+TEST_CASE_TEMPLATE("decoupled decay is one step down that gradient, both factors at once", S,
+                   TEST_SCALARS) {
   for (const Penalty penalty : {Penalty::frobenius, Penalty::factors}) {
     const FactorDecay decay{.strength = 0.2, .penalty = penalty};
     const Mat<S> u = Mat<S>::Random(10, 4);
@@ -98,8 +98,8 @@ TEST_CASE_TEMPLATE("decoupled decay is one step down that gradient, both factors
   }
 }
 
-TEST_CASE_TEMPLATE("the Frobenius penalty does not depend on how the product is split", S, float,
-                   double) {
+TEST_CASE_TEMPLATE("the Frobenius penalty does not depend on how the product is split", S,
+                   TEST_SCALARS) {
   const FactorDecay decay{.strength = 1};
   const LowRank<S> even(Mat<S>::Random(8, 2), Mat<S>::Random(5, 2));
   const LowRank<S> uneven(Mat<S>(even.U()) * S{4}, Mat<S>(even.V()) * S{0.25});

@@ -59,8 +59,8 @@ struct Written {
 
 } // namespace
 
-TEST_CASE_TEMPLATE("steps agree with the public description in double, tall and wide", S, float,
-                   double) {
+TEST_CASE_TEMPLATE("steps agree with the public description in double, tall and wide", S,
+                   TEST_SCALARS) {
   static_assert(accrete::Optimizer<Muon<S>>);
   for (const MuonOptions& options :
        {MuonOptions{}, MuonOptions{.momentum = 0.9, .nesterov = false, .weight_decay = 0.1}}) {
@@ -87,7 +87,7 @@ TEST_CASE_TEMPLATE("steps agree with the public description in double, tall and 
 }
 
 TEST_CASE_TEMPLATE("the direction's singular values are near 1 whatever the gradient's size", S,
-                   float, double) {
+                   TEST_SCALARS) {
   Muon<S> state(40, 6);
   const Mat<S> gradient = Mat<S>::Random(40, 6) * S(1e-20);
   Mat<S> out(40, 6);
@@ -97,7 +97,7 @@ TEST_CASE_TEMPLATE("the direction's singular values are near 1 whatever the grad
   CHECK(svd.singularValues().minCoeff() > S{0.65});
 }
 
-TEST_CASE_TEMPLATE("the direction is the step without rate and decay", S, float, double) {
+TEST_CASE_TEMPLATE("the direction is the step without rate and decay", S, TEST_SCALARS) {
   Muon<S> a(10, 4);
   Muon<S> b(10, 4, {.weight_decay = 0.5});
   Mat<S> parameter = Mat<S>::Zero(10, 4);
@@ -114,7 +114,7 @@ TEST_CASE_TEMPLATE("the direction is the step without rate and decay", S, float,
   }
 }
 
-TEST_CASE_TEMPLATE("columns come and go bit for bit, resting ones take no part", S, float, double) {
+TEST_CASE_TEMPLATE("columns come and go bit for bit, resting ones take no part", S, TEST_SCALARS) {
   Muon<S> state(8, 3, {}, 5);
   Mat<S> parameter = Mat<S>::Random(8, 3);
   const Mat<S> gradient = Mat<S>::Random(8, 3);
@@ -151,7 +151,7 @@ TEST_CASE_TEMPLATE("columns come and go bit for bit, resting ones take no part",
   CHECK((out.col(2) - scale * two.col(1)).norm() <= small);
 }
 
-TEST_CASE_TEMPLATE("a zero gradient makes no step", S, float, double) {
+TEST_CASE_TEMPLATE("a zero gradient makes no step", S, TEST_SCALARS) {
   Muon<S> state(5, 2);
   Mat<S> parameter = Mat<S>::Random(5, 2);
   const Mat<S> start = parameter;

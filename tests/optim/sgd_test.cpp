@@ -63,7 +63,7 @@ const std::array<SgdOptions, 6> settings{
 } // namespace
 
 TEST_CASE_TEMPLATE("steps agree with torch's update rule in long double, late columns too", S,
-                   float, double) {
+                   TEST_SCALARS) {
   static_assert(accrete::Optimizer<Sgd<S>>);
   for (const SgdOptions& options : settings) {
     CAPTURE(options.momentum);
@@ -100,7 +100,7 @@ TEST_CASE_TEMPLATE("steps agree with torch's update rule in long double, late co
   }
 }
 
-TEST_CASE_TEMPLATE("the direction is the step without rate and decay", S, float, double) {
+TEST_CASE_TEMPLATE("the direction is the step without rate and decay", S, TEST_SCALARS) {
   for (SgdOptions options : settings) {
     Sgd<S> a(9, 4, options);
     options.weight_decay = 0;
@@ -122,7 +122,7 @@ TEST_CASE_TEMPLATE("the direction is the step without rate and decay", S, float,
   }
 }
 
-TEST_CASE_TEMPLATE("columns come and go bit for bit", S, float, double) {
+TEST_CASE_TEMPLATE("columns come and go bit for bit", S, TEST_SCALARS) {
   Sgd<S> state(8, 3, {.momentum = 0.9}, 6);
   Mat<S> parameter = Mat<S>::Random(8, 3);
   for (int t = 0; t < 3; ++t) {

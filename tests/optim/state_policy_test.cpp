@@ -68,7 +68,7 @@ struct Pair {
 
 } // namespace
 
-TEST_CASE_TEMPLATE("keep changes no bit of a column that stays", S, float, double) {
+TEST_CASE_TEMPLATE("keep changes no bit of a column that stays", S, TEST_SCALARS) {
   for (const Index rank : {2, 4, 6}) {
     CAPTURE(rank);
     Pair<S> before;
@@ -87,7 +87,7 @@ TEST_CASE_TEMPLATE("keep changes no bit of a column that stays", S, float, doubl
   }
 }
 
-TEST_CASE_TEMPLATE("reset leaves nothing", S, float, double) {
+TEST_CASE_TEMPLATE("reset leaves nothing", S, TEST_SCALARS) {
   Pair<S> pair;
   pair.u.freeze_columns(std::array<Index, 1>{1}, 3);
   accrete::transport(pair.u, pair.v, random_basis<S>(4, 3), state::reset());
@@ -101,7 +101,7 @@ TEST_CASE_TEMPLATE("reset leaves nothing", S, float, double) {
 }
 
 TEST_CASE_TEMPLATE("rotate moves each state with the other factor's matrix, and is the default", S,
-                   float, double) {
+                   TEST_SCALARS) {
   const Pair<S> before;
   Pair<S> after = before;
   Pair<S> named = before;
@@ -118,8 +118,8 @@ TEST_CASE_TEMPLATE("rotate moves each state with the other factor's matrix, and 
   CHECK(copy_of(named.v.first()) == copy_of(after.v.first()));
 }
 
-TEST_CASE_TEMPLATE("prune zeroes exactly its share, in both moments, by either choice", S, float,
-                   double) {
+TEST_CASE_TEMPLATE("prune zeroes exactly its share, in both moments, by either choice", S,
+                   TEST_SCALARS) {
   for (const auto by : {Pruning::By::magnitude, Pruning::By::random}) {
     const Pair<S> before;
     Pair<S> after = before;
@@ -142,7 +142,7 @@ TEST_CASE_TEMPLATE("prune zeroes exactly its share, in both moments, by either c
   }
 }
 
-TEST_CASE_TEMPLATE("prune says how many entries it cleared", S, float, double) {
+TEST_CASE_TEMPLATE("prune says how many entries it cleared", S, TEST_SCALARS) {
   AdamW<S> optimizer = stepped<AdamW<S>>(10, 4, 2);
   CHECK(optimizer.prune({.fraction = 0}) == 0);
   CHECK(zeros_of(copy_of(optimizer.first())) == 0);
@@ -155,8 +155,8 @@ TEST_CASE_TEMPLATE("prune says how many entries it cleared", S, float, double) {
   CHECK_THROWS_AS((void)state::prune({.fraction = std::nan("")}), accrete::ArgumentError);
 }
 
-TEST_CASE_TEMPLATE("ties do not let a pruning by magnitude take more than its share", S, float,
-                   double) {
+TEST_CASE_TEMPLATE("ties do not let a pruning by magnitude take more than its share", S,
+                   TEST_SCALARS) {
   accrete::Sgd<S, TestBackend> optimizer(8, 5, {.momentum = 0.9});
   const Mat<S> gradient = Mat<S>::Constant(8, 5, S{0.5});
   Mat<S> out(8, 5);
@@ -165,7 +165,7 @@ TEST_CASE_TEMPLATE("ties do not let a pruning by magnitude take more than its sh
   CHECK(zeros_of(copy_of(optimizer.momentum())) == 36);
 }
 
-TEST_CASE_TEMPLATE("random prunings of one seed repeat, of others differ", S, float, double) {
+TEST_CASE_TEMPLATE("random prunings of one seed repeat, of others differ", S, TEST_SCALARS) {
   const AdamW<S> before = stepped<AdamW<S>>(12, 6, 2);
   const auto pruned = [&](std::uint64_t seed) {
     AdamW<S> optimizer = before;
@@ -176,7 +176,7 @@ TEST_CASE_TEMPLATE("random prunings of one seed repeat, of others differ", S, fl
   CHECK(pruned(1) != pruned(2));
 }
 
-TEST_CASE_TEMPLATE("a pruned state makes no step larger than a new one would", S, float, double) {
+TEST_CASE_TEMPLATE("a pruned state makes no step larger than a new one would", S, TEST_SCALARS) {
   AdamW<S> optimizer = stepped<AdamW<S>>(10, 4, 200);
   optimizer.prune({.fraction = 0.9});
   Mat<S> out(10, 4);
@@ -185,8 +185,8 @@ TEST_CASE_TEMPLATE("a pruned state makes no step larger than a new one would", S
   CHECK(out.cwiseAbs().maxCoeff() <= S{4});
 }
 
-TEST_CASE_TEMPLATE("a replaced column resets its counterpart's state, which then rests", S, float,
-                   double) {
+TEST_CASE_TEMPLATE("a replaced column resets its counterpart's state, which then rests", S,
+                   TEST_SCALARS) {
   const Pair<S> before;
   Pair<S> after = before;
   const std::array<Index, 2> replaced{0, 2};
@@ -219,7 +219,7 @@ TEST_CASE_TEMPLATE("a replaced column resets its counterpart's state, which then
   CHECK(after.v.steps()[2] == 1);
 }
 
-TEST_CASE_TEMPLATE("all optimizers follow a change of basis", S, float, double) {
+TEST_CASE_TEMPLATE("all optimizers follow a change of basis", S, TEST_SCALARS) {
   auto sgd = stepped<accrete::Sgd<S, TestBackend>>(9, 4, 3);
   auto muon = stepped<accrete::Muon<S, TestBackend>>(7, 4, 3);
   const Mat<S> momentum = copy_of(muon.momentum());
