@@ -186,7 +186,8 @@ TEST_CASE_TEMPLATE("the gradient's subspace is the leading one of what the old c
   CHECK(reached == doctest::Approx(svd.singularValues().head(3).squaredNorm()).epsilon(small));
 }
 
-TEST_CASE_TEMPLATE("a gradient of any form, from rank 0, by temporaries too", S, TEST_SCALARS) {
+TEST_CASE("a gradient of any form, from rank 0, by temporaries too") {
+  using S = double; // four expression types are enough to compile
   const Mat<S> a = Mat<S>::Random(12, 2);
   const Mat<S> b = Mat<S>::Random(10, 2);
   const auto from = [&](const auto& initializer) {

@@ -69,6 +69,49 @@ std::vector<double> roots_of_values(const char* name, const Svd<Scalar, Backend>
   return roots;
 }
 
+/// target = the leading left singular vectors of (I - q qᵀ) gradient, by block power iteration as
+/// in randomized_svd(). `q` has orthonormal columns. @throws NumericError
+template <class Backend, class Node, class Scalar>
+void leading_vectors_outside(Context<Backend>& context, const Node& gradient, View<const Scalar> q,
+                             std::uint64_t seed, View<Scalar> target) {
+  const char* const name = "init::gradient_subspace";
+  auto& device = context.device();
+  const Index most = std::min(target.rows - q.cols, gradient.cols());
+  const Index width = std::min<Index>(target.cols + 10, most);
+  accrete::detail::Frame<Backend> frame(device.workspace());
+  const auto left = accrete::detail::temporary<Scalar>(frame, target.rows, width);
+  const auto right = accrete::detail::temporary<Scalar>(frame, gradient.cols(), width);
+  const auto triangle = accrete::detail::temporary<Scalar>(frame, width, width);
+  const auto overlap = accrete::detail::temporary<Scalar>(frame, q.cols, width);
+  const auto projected = accrete::detail::temporary<Scalar>(frame, target.rows, width);
+  const auto project = [&](View<Scalar> block) { // block -= q (qᵀ block)
+    if (q.cols > 0) {
+      accrete::detail::multiply<Backend, Scalar>(device, q.transposed(), block, overlap);
+      Kernels<Backend>::gemm(device, Scalar{-1}, q, View<const Scalar>(overlap), Scalar{1}, block);
+    }
+  };
+  Kernels<Backend>::fill_normal(device, seed, 1.0, right);
+  for (int i = 0; i < 3; ++i) {
+    const auto block = accrete::detail::factor_leaf<Scalar, Backend>(View<const Scalar>(right));
+    accrete::detail::evaluate_into(context, accrete::detail::product(gradient, block), Scalar{1},
+                                   Scalar{0}, left, false);
+    if (!Kernels<Backend>::all_finite(device, View<const Scalar>(left))) {
+      accrete::detail::throw_not_finite(name, gradient.rows(), gradient.cols());
+    }
+    project(left);
+    Kernels<Backend>::thin_qr(device, left, triangle);
+    // Columns beyond the rank of the product are arbitrary, and may lie in the span of q.
+    Kernels<Backend>::combine(device, Scalar{1}, View<const Scalar>(left), Scalar{0}, projected);
+    project(projected);
+    accrete::detail::multiply_and_orthonormalise<Backend>(
+        context, name, accrete::detail::transposed(gradient), View<const Scalar>(projected), right,
+        triangle);
+  }
+  const auto core = accrete::detail::leading_svd<Scalar, Backend>(
+      device, frame, View<const Scalar>(triangle), target.cols);
+  accrete::detail::multiply<Backend, Scalar>(device, left, core.right, target);
+}
+
 } // namespace detail
 
 /// Spectral initialisation of a factored layer: the best approximation of rank `rank` of a dense
@@ -155,6 +198,9 @@ class GradientSubspace {
                                          "the gradient must have the shape of the matrix");
     }
     const Index count = u.cols - first;
+    if (count == 0) {
+      return;
+    }
     accrete::detail::Frame<Backend> frame(device.workspace());
     const auto basis = accrete::detail::temporary<Scalar>(frame, u.rows, u.cols);
     const auto triangle = accrete::detail::temporary<Scalar>(frame, u.cols, u.cols);
@@ -167,15 +213,12 @@ class GradientSubspace {
       copy_old();
       Kernels<Backend>::thin_qr(device, old, triangle.block(0, 0, first, first));
     }
-    const auto q = accrete::detail::factor_leaf<Scalar, Backend>(View<const Scalar>(old));
-    const auto leading =
-        randomized_svd(gradient_ - q * (q.transpose() * gradient_),
-                       {.rank = std::max<Index>(count, 1), .seed = detail::seed_at(seed_, first)});
+    detail::leading_vectors_outside<Backend, Node, Scalar>(Context<Backend>::current(), gradient_,
+                                                           old, detail::seed_at(seed_, first),
+                                                           basis.columns(first, count));
     // Where the rest of the gradient has a lower rank than asked for, its vectors are arbitrary
     // and need not be orthogonal to the old columns: the QR makes them so.
     copy_old();
-    const View<const Scalar> added = view_of(leading.U).left_columns(count);
-    Kernels<Backend>::combine(device, Scalar{1}, added, Scalar{0}, basis.columns(first, count));
     Kernels<Backend>::thin_qr(device, basis, triangle);
     Kernels<Backend>::combine(device, static_cast<Scalar>(scale_),
                               View<const Scalar>(basis.columns(first, count)), Scalar{0},
@@ -200,8 +243,8 @@ class GradientSubspace {
 /// The gradient is multiplied by thin blocks and never formed. Its operands must outlive the
 /// initializer, except for temporaries, which it owns. Directions beyond the gradient's rank are
 /// arbitrary. Trap: one batch's gradient is noise beyond its leading directions; take a large one.
-/// Cost: that of randomized_svd() of rank k, twice its products where there are old columns, and
-/// O(m r²). @throws ArgumentError for a zero or non-finite scale.
+/// Cost: that of randomized_svd() of rank k, and O(m r²). @throws ArgumentError for a zero or
+/// non-finite scale.
 template <accrete::detail::Operand Gradient>
 [[nodiscard]] auto gradient_subspace(Gradient&& gradient, double scale = 1.0,
                                      std::uint64_t seed = 0) {
