@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// All of the CPU library but factor/symmetric.hpp, which takes long to compile.
+// All of the CPU library but factor/symmetric.hpp, which takes long to compile, and
+// plan/calibrate.hpp.
 #include <accrete/backend/cpu/cpu.hpp>
 #include <accrete/backend/reference/reference.hpp>
 #include <accrete/factor/concatenation.hpp>
