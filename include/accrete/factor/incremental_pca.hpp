@@ -23,8 +23,8 @@ struct IncrementalPcaOptions {
 /// A block moves the mean of all samples, by which the earlier ones were centred. One more column,
 /// sqrt(n b / (n + b)) (mean of n - mean of b), makes up for that exactly (Ross, Lim, Lin, Yang,
 /// "Incremental learning for robust visual tracking", IJCV 2008; sklearn.decomposition.
-/// IncrementalPCA, whose samples are rows). The cost of a block is that of
-/// IncrementalSVD::append_columns with b + 1 columns.
+/// IncrementalPCA, whose samples are rows). It takes the place of the block's own mean, so that a
+/// block costs what IncrementalSVD::append_columns does.
 template <class Scalar, class Backend = Cpu>
 class IncrementalPCA {
  public:
@@ -75,27 +75,23 @@ class IncrementalPCA {
       detail::throw_not_finite("IncrementalPCA append", b.rows, b.cols);
     }
     detail::Frame<Backend> frame(device().workspace());
-    Storage centred(b.rows, b.cols + 1);
-    const auto block_mean = detail::temporary<Scalar>(frame, b.rows, 1);
-    const auto ones = detail::temporary<Scalar>(frame, b.cols, 1);
+    const auto rotated = detail::temporary<Scalar>(frame, b.rows, b.cols);
+    rotate_mean_to_front(frame, b, rotated);
     const auto count = static_cast<double>(b.cols);
     const auto before = static_cast<double>(samples_);
-    Kernels<Backend>::fill(device(), Scalar{1}, ones);
-    Kernels<Backend>::gemm(device(), static_cast<Scalar>(1 / count), b, View<const Scalar>(ones),
-                           Scalar{0}, block_mean);
-
-    const auto inner = view_of(centred).left_columns(b.cols);
-    detail::copy_into<Backend, Scalar>(device(), b, inner);
-    subtract_from_columns(block_mean, ones, inner);
-    const auto shift = view_of(centred).columns(b.cols, 1);
+    const View<Scalar> front = rotated.columns(0, 1);
+    const auto block_mean = detail::temporary<Scalar>(frame, b.rows, 1);
+    Kernels<Backend>::combine(device(), static_cast<Scalar>(-1 / std::sqrt(count)),
+                              View<const Scalar>(front), Scalar{0}, block_mean);
     const double weight = std::sqrt(before * count / (before + count));
-    Kernels<Backend>::combine(device(), static_cast<Scalar>(weight), mean_view(), Scalar{0}, shift);
+    Kernels<Backend>::combine(device(), static_cast<Scalar>(weight), mean_view(), Scalar{0}, front);
     Kernels<Backend>::combine(device(), static_cast<Scalar>(-weight),
-                              View<const Scalar>(block_mean), Scalar{1}, shift);
-    const double added =
-        Kernels<Backend>::squared_norm(device(), View<const Scalar>(view_of(centred)));
-    svd_.append_columns(samples_ > 0 ? Block(centred) : Block(centred.leftCols(b.cols)));
+                              View<const Scalar>(block_mean), Scalar{1}, front);
 
+    const Index first = samples_ > 0 ? 0 : 1;
+    const View<const Scalar> centred = rotated.columns(first, b.cols - first);
+    const double added = Kernels<Backend>::squared_norm(device(), centred);
+    svd_.append_columns(Backend::matrix_view(centred));
     Kernels<Backend>::combine(device(), static_cast<Scalar>(count / (before + count)),
                               View<const Scalar>(block_mean),
                               static_cast<Scalar>(before / (before + count)), view_of(mean_));
@@ -141,6 +137,22 @@ class IncrementalPCA {
  private:
   static Device<Backend>& device() { return Context<Backend>::current().device(); }
   [[nodiscard]] View<const Scalar> mean_view() const { return view_of(mean_); }
+
+  /// rotated = b H with the reflection H that turns (1, ..., 1) / sqrt(b) to the first axis: the
+  /// first column becomes -sqrt(b) times the mean, the others have the Gram matrix of the centred
+  /// block, which itself would have one column too many.
+  template <class Frame>
+  static void rotate_mean_to_front(Frame& frame, View<const Scalar> b, View<Scalar> rotated) {
+    const double entry = 1 / std::sqrt(static_cast<double>(b.cols));
+    const auto direction = detail::temporary<Scalar>(frame, b.cols, 1);
+    Kernels<Backend>::fill(device(), static_cast<Scalar>(entry), direction);
+    Kernels<Backend>::fill(device(), static_cast<Scalar>(1 + entry), direction.block(0, 0, 1, 1));
+    const auto image = detail::temporary<Scalar>(frame, b.rows, 1);
+    Kernels<Backend>::gemm(device(), static_cast<Scalar>(1 / (1 + entry)), b,
+                           View<const Scalar>(direction), Scalar{0}, image);
+    detail::copy_into<Backend, Scalar>(device(), b, rotated);
+    subtract_from_columns(image, direction, rotated);
+  }
 
   static void subtract_from_columns(View<const Scalar> vector, View<const Scalar> ones,
                                     View<Scalar> target) {
