@@ -53,7 +53,6 @@ BENCHMARK(dense_svd<float>)
     ->ArgName("n")
     ->Arg(1024)
     ->Arg(4096)
-    ->Iterations(1)
     ->UseRealTime()
     ->Unit(benchmark::kMicrosecond);
 

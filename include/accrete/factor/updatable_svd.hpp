@@ -141,8 +141,10 @@ struct UpdatableSvd {
     cut(u.cols, 0, run);
     const auto new_left = temporary<Scalar>(frame, u.rows, rank());
     const auto new_right = temporary<Scalar>(frame, v.rows, rank());
-    expand<Backend, Scalar>(device(), svd.left, svd.a.left_columns(rank()), new_left);
-    expand<Backend, Scalar>(device(), svd.right, svd.b.left_columns(rank()), new_right);
+    const auto a = polished(frame, widened(frame, svd.a.left_columns(rank())));
+    const auto b = polished(frame, widened(frame, svd.b.left_columns(rank())));
+    expand<Backend, Scalar>(device(), svd.left, a, new_left);
+    expand<Backend, Scalar>(device(), svd.right, b, new_right);
     left.assign(device(), new_left);
     if (keep_v) {
       right.assign(device(), new_right);
@@ -190,16 +192,22 @@ struct UpdatableSvd {
   template <class Frame>
   Core decompose_core(Frame& frame, View<const Scalar> core, double dropped, Run run) {
     const Index count = std::min(core.rows, core.cols);
-    const auto wide = temporary<double>(frame, core.rows, core.cols);
+    const auto wide = widened(frame, core);
     const auto a = temporary<double>(frame, core.rows, count);
     const auto b = temporary<double>(frame, core.cols, count);
     const auto sigma = temporary<double>(frame, count, 1);
-    convert(core, wide);
-    Kernels<Backend>::svd(device(), View<const double>(wide), a, sigma, b);
+    Kernels<Backend>::svd(device(), wide, a, sigma, b);
     spectrum_.resize(static_cast<std::size_t>(count));
     Kernels<Backend>::download(device(), View<const double>(sigma), spectrum_.data());
     cut(std::max(core.rows, core.cols), dropped, run);
     return {polished(frame, a.left_columns(rank())), polished(frame, b.left_columns(rank()))};
+  }
+
+  template <class Frame>
+  View<const double> widened(Frame& frame, View<const Scalar> a) {
+    const auto wide = temporary<double>(frame, a.rows, a.cols);
+    convert(a, wide);
+    return wide;
   }
 
   /// One step of Newton's iteration for the polar factor, q (3 I - qᵀ q) / 2.
@@ -248,7 +256,7 @@ struct UpdatableSvd {
     }
     // Each small SVD departs from orthogonality by some epsilons, in float too many to wait.
     const double limit =
-        std::max(2e-13, epsilon() * (10 + 4 * std::sqrt(static_cast<double>(rank()))));
+        std::max(2e-13, epsilon() * (8 + 3 * std::sqrt(static_cast<double>(rank()))));
     if (orthogonality() > limit) {
       restore();
     }
