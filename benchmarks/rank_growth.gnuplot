@@ -4,13 +4,13 @@
 #     build/release/benchmarks/rank_growth --benchmark_repetitions=9 \
 #         --benchmark_enable_random_interleaving=true --benchmark_report_aggregates_only=true \
 #         --benchmark_format=csv > rank_growth.csv
-#     gnuplot -e "data='rank_growth.csv'; image='rank_growth.png'" benchmarks/rank_growth.gnuplot
-set terminal pngcairo size 900,560 font 'Sans,11'
+#     gnuplot -e "data='rank_growth.csv'; image='docs/plots/rank_growth.svg'" benchmarks/rank_growth.gnuplot
+set terminal svg size 720,400 dynamic enhanced font 'sans,13' background 'white'
 set output image
 set datafile separator ','
 set logscale xy
 set grid
-set key right bottom
+set key left top
 set xrange [1:256]
 set xlabel 'new columns k'
 set ylabel 'time, µs'
