@@ -33,6 +33,13 @@ struct CpuProducts {
     if (c.size() * a.cols <= tiny) {
       return tiny_gemm(device, alpha, a, b, beta, c);
     }
+    if (c.cols <= most_columns && inner_products(device, alpha, a, b, beta, c)) {
+      return;
+    }
+    if (c.rows <= most_rows<Scalar> &&
+        inner_products(device, alpha, b.transposed(), a.transposed(), beta, c.transposed())) {
+      return;
+    }
     if constexpr (GemmProvider<Scalar>::is_native) {
       if (beta != Scalar{1}) {
         scale(device, beta, c);
@@ -77,6 +84,27 @@ struct CpuProducts {
   }
 
  private:
+  // Measured: up to these sides of the result inner products beat a blocked product.
+  static constexpr Index most_columns = 16;
+  template <class Scalar>
+  static constexpr Index most_rows = sizeof(Scalar) == 4 ? 8 : 16;
+
+  /// False, and nothing done, where the operands do not lie so that inner products pay.
+  template <class Scalar>
+  static bool inner_products(Device<Cpu>& device, Scalar alpha, View<const Scalar> a,
+                             View<const Scalar> b, Scalar beta, View<Scalar> c) {
+    if (a.is_column_major() || !b.is_column_major()) {
+      return false;
+    }
+    scale(device, beta, c);
+    const bool small = a.size() * static_cast<Index>(sizeof(Scalar)) < parallel_bytes;
+    parallel_ranges(small ? 1 : device.threads(), a.rows, 4, [&](Index first, Index count) {
+      add_inner_products(alpha, a.block(first, 0, count, a.cols), b.data, b.stride,
+                         c.block(first, 0, count, c.cols));
+    });
+    return true;
+  }
+
   template <class Scalar>
   static void scale(Device<Cpu>& device, Scalar beta, View<Scalar> c) {
     if (beta == Scalar{0}) {
