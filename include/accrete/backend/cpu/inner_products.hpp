@@ -62,10 +62,16 @@ void add_block_of_products(Scalar alpha, Index count, const Scalar* a, Index a_s
   for (int i = 0; i < height; ++i) {
     ACCRETE_UNROLL
     for (int j = 0; j < width; ++j) {
-      Scalar sum{};
-      for (Index l = 0; l < Lanes<Scalar>::count; ++l) {
-        sum += sums[i * width + j][l];
+      Scalar lanes[Lanes<Scalar>::count];
+      std::memcpy(lanes, &sums[i * width + j], vector_bytes);
+      ACCRETE_UNROLL
+      for (Index half = Lanes<Scalar>::count / 2; half > 0; half /= 2) {
+        ACCRETE_UNROLL
+        for (Index l = 0; l < half; ++l) {
+          lanes[l] += lanes[l + half];
+        }
       }
+      Scalar sum = lanes[0];
       for (Index rest = k; rest < count; ++rest) {
         sum += a[rest + i * a_stride] * b[rest + j * b_stride];
       }

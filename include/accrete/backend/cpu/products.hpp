@@ -33,10 +33,10 @@ struct CpuProducts {
     if (c.size() * a.cols <= tiny) {
       return tiny_gemm(device, alpha, a, b, beta, c);
     }
-    if (c.cols <= most_columns && inner_products(device, alpha, a, b, beta, c)) {
+    if (few_columns_pay(a, c.cols) && inner_products(device, alpha, a, b, beta, c)) {
       return;
     }
-    if (c.rows <= most_rows<Scalar> &&
+    if (few_rows_pay(c.rows, b) &&
         inner_products(device, alpha, b.transposed(), a.transposed(), beta, c.transposed())) {
       return;
     }
@@ -84,10 +84,18 @@ struct CpuProducts {
   }
 
  private:
-  // Measured: up to these sides of the result inner products beat a blocked product.
-  static constexpr Index most_columns = 16;
+  // Where inner products beat the blocked product of the same scalar, as measured. Float has a
+  // library of its own, and there the large operand must not fit the second-level cache.
   template <class Scalar>
-  static constexpr Index most_rows = sizeof(Scalar) == 4 ? 8 : 16;
+  static bool few_columns_pay(const View<const Scalar>& a, Index columns) noexcept {
+    return sizeof(Scalar) == 4
+               ? columns >= 4 && columns <= 16 && a.cols >= 512 && a.size() >= Index{1} << 18
+               : columns <= 16 && a.cols >= 128;
+  }
+  template <class Scalar>
+  static bool few_rows_pay(Index rows, const View<const Scalar>& b) noexcept {
+    return sizeof(Scalar) == 4 ? rows <= 8 && b.rows >= 512 : rows <= 16 && b.rows >= 128;
+  }
 
   /// False, and nothing done, where the operands do not lie so that inner products pay.
   template <class Scalar>
