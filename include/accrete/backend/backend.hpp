@@ -38,6 +38,31 @@ struct Reference : detail::HostStorage {
   static constexpr const char* name = "reference";
 };
 
+/// The upper half of a float: storage for the operands of products, which are summed in float.
+/// Include <accrete/bfloat16.hpp> to use it.
+using bfloat16 = Eigen::bfloat16;
+
+namespace detail {
+
+template <class Scalar>
+struct AccumulatorOf {
+  using type = Scalar;
+};
+template <>
+struct AccumulatorOf<bfloat16> {
+  using type = float;
+};
+
+/// In which products of such operands are summed and returned.
+template <class Scalar>
+using accumulator = typename AccumulatorOf<Scalar>::type;
+
+/// Kernels whose operands are bfloat16.
+template <class Backend>
+struct Bfloat16Kernels;
+
+} // namespace detail
+
 /// What a backend keeps between calls: threads or streams, handles, workspace.
 template <class Backend>
 class Device;

@@ -107,7 +107,8 @@ class OwnedColumns {
 template <class Holder, class LeafBackend = detail::AnyHost>
 class Dense : public Expression<Dense<Holder, LeafBackend>> {
  public:
-  using Scalar = typename Holder::Scalar;
+  using Stored = typename Holder::Scalar;     ///< scalar of the operands
+  using Scalar = detail::accumulator<Stored>; ///< scalar of the value
   using Backend = LeafBackend;
   static constexpr int leaf_count = 1;
   static constexpr int coefficient_count = 0;
@@ -115,7 +116,7 @@ class Dense : public Expression<Dense<Holder, LeafBackend>> {
   explicit Dense(Holder holder) : holder_(std::move(holder)) {}
   [[nodiscard]] Index rows() const noexcept { return holder_.rows(); }
   [[nodiscard]] Index cols() const noexcept { return holder_.cols(); }
-  [[nodiscard]] View<const Scalar> view() const { return holder_.view(); }
+  [[nodiscard]] View<const Stored> view() const { return holder_.view(); }
 
  private:
   Holder holder_;
@@ -150,9 +151,9 @@ auto lift(T&& operand) {
     return std::forward<T>(operand).expression();
   } else {
     using Plain = typename Object::PlainObject;
-    static_assert(std::is_floating_point_v<typename Object::Scalar>,
-                  "accrete: the scalar of an operand must be float or double; convert it with "
-                  ".cast<float>() or .cast<double>()");
+    static_assert(std::is_floating_point_v<accumulator<typename Object::Scalar>>,
+                  "accrete: the scalar of an operand must be float, double or bfloat16; convert it "
+                  "with .cast<float>() or .cast<double>()");
     if constexpr (std::is_same_v<Object, Plain>) {
       if constexpr (std::is_lvalue_reference_v<T>) {
         return Dense<ReferencedObject<Object>, Backend>(ReferencedObject<Object>(operand));
@@ -180,6 +181,6 @@ ACCRETE_END_NAMESPACE
 namespace Eigen::internal {
 template <class Holder, class Backend>
 struct traits<accrete::Dense<Holder, Backend>>
-    : accrete::detail::NodeTraits<typename Holder::Scalar, Holder::rows_at_compile_time,
-                                  Holder::cols_at_compile_time> {};
+    : accrete::detail::NodeTraits<accrete::detail::accumulator<typename Holder::Scalar>,
+                                  Holder::rows_at_compile_time, Holder::cols_at_compile_time> {};
 } // namespace Eigen::internal

@@ -11,7 +11,7 @@ namespace detail {
 
 template <class Left, class Right>
 constexpr void check_scalars() {
-  static_assert(std::is_same_v<typename Left::Scalar, typename Right::Scalar>,
+  static_assert(std::is_same_v<typename Left::Stored, typename Right::Stored>,
                 "accrete: the operands have different scalar types; convert one of them with "
                 ".cast<Scalar>()");
 }
@@ -31,6 +31,7 @@ template <class Left, class Right>
 class Sum : public Expression<Sum<Left, Right>> {
  public:
   using Scalar = typename Left::Scalar;
+  using Stored = typename Left::Stored;
   using Backend = detail::common_backend<typename Left::Backend, typename Right::Backend>;
   static constexpr int leaf_count = Left::leaf_count + Right::leaf_count;
   static constexpr int coefficient_count = Left::coefficient_count + Right::coefficient_count;
@@ -63,6 +64,7 @@ template <class Left, class Right>
 class Product : public Expression<Product<Left, Right>> {
  public:
   using Scalar = typename Left::Scalar;
+  using Stored = typename Left::Stored;
   using Backend = detail::common_backend<typename Left::Backend, typename Right::Backend>;
   static constexpr int leaf_count = Left::leaf_count + Right::leaf_count;
   static constexpr int coefficient_count = Left::coefficient_count + Right::coefficient_count;
@@ -95,6 +97,7 @@ template <class LeftFactor, class RightFactor>
 class Outer : public Expression<Outer<LeftFactor, RightFactor>> {
  public:
   using Scalar = typename LeftFactor::Scalar;
+  using Stored = typename LeftFactor::Stored;
   using Backend =
       detail::common_backend<typename LeftFactor::Backend, typename RightFactor::Backend>;
   static constexpr int leaf_count = LeftFactor::leaf_count + RightFactor::leaf_count;
@@ -129,6 +132,7 @@ template <class Operand>
 class Scaled : public Expression<Scaled<Operand>> {
  public:
   using Scalar = typename Operand::Scalar;
+  using Stored = typename Operand::Stored;
   using Backend = typename Operand::Backend;
   static constexpr int leaf_count = Operand::leaf_count;
   static constexpr int coefficient_count = Operand::coefficient_count + 1;
@@ -151,6 +155,7 @@ template <class Operand>
 class Transposed : public Expression<Transposed<Operand>> {
  public:
   using Scalar = typename Operand::Scalar;
+  using Stored = typename Operand::Stored;
   using Backend = typename Operand::Backend;
   static constexpr int leaf_count = Operand::leaf_count;
   static constexpr int coefficient_count = Operand::coefficient_count;

@@ -23,6 +23,7 @@ class CumulativeUpdate {
   using Scalar = MatrixScalar;
   using Backend = MatrixBackend;
   using Storage = Matrix<Scalar, Backend>;
+  using Coefficient = detail::accumulator<Scalar>;
   using LowRank = LowRankMatrix<Scalar, Backend>;
 
   /// W0 with an update of rank 0. Copies or moves the base.
@@ -50,8 +51,8 @@ class CumulativeUpdate {
   [[nodiscard]] Index cols() const noexcept { return update_.cols(); }
   [[nodiscard]] Index rank() const noexcept { return update_.rank(); }
   [[nodiscard]] Index capacity() const noexcept { return update_.capacity(); }
-  [[nodiscard]] Scalar scale() const noexcept { return scale_; }
-  void set_scale(Scalar scale) noexcept { scale_ = scale; }
+  [[nodiscard]] Coefficient scale() const noexcept { return scale_; }
+  void set_scale(Coefficient scale) noexcept { scale_ = scale; }
 
   [[nodiscard]] View<Scalar> base_view() noexcept {
     return borrowed_ ? *borrowed_ : view_of(base_);
@@ -147,7 +148,7 @@ class CumulativeUpdate {
   Storage base_;
   std::optional<View<Scalar>> borrowed_;
   LowRank update_;
-  Scalar scale_{1};
+  Coefficient scale_{1};
 };
 
 ACCRETE_END_NAMESPACE

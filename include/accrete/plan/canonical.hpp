@@ -160,15 +160,16 @@ class CanonicalForm {
 };
 
 /// Operands and coefficients of one evaluation, in canonical order, on the stack.
-template <class Scalar, int leaf_count, int coefficient_count>
+template <class StoredScalar, int leaf_count, int coefficient_count>
 class Gathered {
  public:
-  std::array<View<const Scalar>, leaf_count> leaves;
-  std::array<Scalar, coefficient_count == 0 ? 1 : coefficient_count> coefficients{};
+  using Stored = StoredScalar;
+  std::array<View<const Stored>, leaf_count> leaves;
+  std::array<accumulator<Stored>, coefficient_count == 0 ? 1 : coefficient_count> coefficients{};
 
   template <bool transposed, class Holder, class Backend>
   void gather(const Dense<Holder, Backend>& leaf) {
-    const View<const Scalar> view = leaf.view();
+    const View<const Stored> view = leaf.view();
     leaves[next_leaf_++] = transposed ? view.transposed() : view;
   }
   template <bool transposed, class Operand>
@@ -213,7 +214,7 @@ class Gathered {
 
 template <class Node>
 auto gather_operands(const Node& node) {
-  Gathered<typename Node::Scalar, Node::leaf_count, Node::coefficient_count> gathered;
+  Gathered<typename Node::Stored, Node::leaf_count, Node::coefficient_count> gathered;
   gathered.template gather<false>(node);
   return gathered;
 }

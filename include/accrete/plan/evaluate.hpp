@@ -33,61 +33,72 @@ const Plan& plan_of(Context<Backend>& context, const Node& node, const Operands&
     return *known;
   }
   const CanonicalForm form(node);
-  Planner planner(context.cost_model(), static_cast<int>(sizeof(typename Node::Scalar)), form);
+  Planner planner(context.cost_model(), static_cast<int>(sizeof(typename Node::Stored)), form);
   return context.plans().insert(type, shapes, planner.plan());
 }
 
-/// target = alpha * (value of the plan) + beta * target. Allocates nothing once the workspace has
-/// grown to the plan's size. The target must not overlap an operand.
+/// Makes one step: result = alpha * (what the step computes) + beta * result.
+template <class Table, class Device, class Source, class Scalar, class Result>
+void run_step(Device& device, const PlanStep& step, const Source& source, Scalar alpha, Scalar beta,
+              View<Result> result) {
+  switch (step.kernel) {
+  case Kernel::gemm:
+    return Table::gemm(device, alpha, source(step.left), source(step.right), beta, result);
+  case Kernel::gemv:
+    if (step.n == 1) {
+      return Table::gemv(device, alpha, source(step.left), source(step.right), beta, result);
+    }
+    return Table::gemv(device, alpha, source(step.right).transposed(),
+                       source(step.left).transposed(), beta, result.transposed());
+  case Kernel::combine:
+    return Table::combine(device, alpha, source(step.left), beta, result);
+  case Kernel::fill:
+    if (beta == Scalar{0}) {
+      Table::fill(device, Result{}, result);
+    }
+    return;
+  }
+}
+
+/// target = alpha * (value of the plan) + beta * target. Intermediate results have the scalar of
+/// the operands. Allocates nothing once the workspace has grown to the plan's size. The target must
+/// not overlap an operand.
 template <class Backend, class Operands, class Scalar>
 void execute(Context<Backend>& context, const Plan& plan, const Operands& operands, Scalar alpha,
              Scalar beta, View<Scalar> target) {
-  using Table = Kernels<Backend>;
+  using Stored = typename Operands::Stored;
+  constexpr bool mixed = !std::is_same_v<Stored, Scalar>;
+  using Table = std::conditional_t<mixed, Bfloat16Kernels<Backend>, Kernels<Backend>>;
   Device<Backend>& device = context.device();
   Workspace::Frame frame(device.workspace());
-  Scalar* memory = plan.workspace_scalars > 0
-                       ? frame.template allocate<Scalar>(plan.workspace_scalars)
+  Stored* memory = plan.workspace_scalars > 0
+                       ? frame.template allocate<Stored>(plan.workspace_scalars)
                        : nullptr;
 
   const auto temporary = [&](int index) {
     const PlanTemporary& t = plan.temporaries[index];
     return dense_view(memory + t.offset, t.rows, t.cols);
   };
-  const auto source = [&](const PlanOperand& operand) -> View<const Scalar> {
+  const auto source = [&](const PlanOperand& operand) -> View<const Stored> {
     return operand.kind == PlanOperand::Kind::leaf
                ? operands.leaves[static_cast<std::size_t>(operand.index)]
-               : View<const Scalar>(temporary(operand.index));
+               : View<const Stored>(temporary(operand.index));
   };
 
   for (const PlanStep& step : plan.steps) {
     const bool final = step.result.kind == PlanOperand::Kind::destination;
-    const View<Scalar> result = final ? target : temporary(step.result.index);
     Scalar a = final ? alpha : Scalar{1};
     for (int i = step.first_slot; i < step.first_slot + step.slot_count; ++i) {
       const int slot = plan.slots[i];
       a *= operands.coefficients[static_cast<std::size_t>(slot)];
     }
     const Scalar b = step.accumulate ? Scalar{1} : (final ? beta : Scalar{0});
-    switch (step.kernel) {
-    case Kernel::gemm:
-      Table::gemm(device, a, source(step.left), source(step.right), b, result);
-      break;
-    case Kernel::gemv:
-      if (step.n == 1) {
-        Table::gemv(device, a, source(step.left), source(step.right), b, result);
-      } else {
-        Table::gemv(device, a, source(step.right).transposed(), source(step.left).transposed(), b,
-                    result.transposed());
-      }
-      break;
-    case Kernel::combine:
-      Table::combine(device, a, source(step.left), b, result);
-      break;
-    case Kernel::fill:
-      if (b == Scalar{0}) {
-        Table::fill(device, Scalar{0}, result);
-      }
-      break;
+    if constexpr (!mixed) {
+      run_step<Table>(device, step, source, a, b, final ? target : temporary(step.result.index));
+    } else if (final) {
+      run_step<Table>(device, step, source, a, b, target);
+    } else {
+      run_step<Table>(device, step, source, a, b, temporary(step.result.index));
     }
   }
 }
@@ -121,7 +132,7 @@ void assign_to_eigen(const Node& node, Target& target, Scalar alpha, Scalar beta
                      bool may_overlap) {
   static_assert(std::is_same_v<Scalar, typename Target::Scalar>,
                 "accrete: the destination has another scalar type than the expression; convert "
-                "the operands with .cast<Scalar>()");
+                "the operands with .cast<Scalar>(). The value of bfloat16 operands is float");
   if (target.rows() != node.rows() || target.cols() != node.cols()) {
     throw_shape_error("assignment", target.rows(), target.cols(), node.rows(), node.cols(),
                       "the destination must have the shape of the expression");

@@ -32,11 +32,15 @@ inline std::ostream& operator<<(std::ostream& out, const Explanation& explanatio
 template <ExpressionNode Node>
 [[nodiscard]] Explanation explain(Context<detail::backend_of<Node>>& context,
                                   const Node& expression) {
-  using Scalar = typename Node::Scalar;
+  using Scalar = typename Node::Stored;
   using Backend = detail::backend_of<Node>;
   return {plan(context, expression), Backend::name,
-          Kernels<Backend>::template product_provider<Scalar>,
-          std::is_same_v<Scalar, float> ? "float" : "double", context.threads()};
+          std::conditional_t<sizeof(Scalar) == 2, detail::Bfloat16Kernels<Backend>,
+                             Kernels<Backend>>::template product_provider<Scalar>,
+          sizeof(Scalar) == 2   ? "bfloat16"
+          : sizeof(Scalar) == 4 ? "float"
+                                : "double",
+          context.threads()};
 }
 template <ExpressionNode Node>
 [[nodiscard]] Explanation explain(const Node& expression) {
