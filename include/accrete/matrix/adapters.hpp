@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/factor/temporaries.hpp>
+#include <accrete/backend/workspace.hpp>
 #include <accrete/matrix/low_rank_matrix.hpp>
 
 #include <algorithm>
@@ -72,19 +72,25 @@ void add_low_rank_columns(Device<Backend>& device, Scalar scale, View<const Scal
                           View<const Scalar> x, View<Scalar> y) {
   using Table = Kernels<Backend>;
   const auto count = static_cast<Index>(columns.size());
-  Frame<Backend> frame(device.workspace());
-  const auto projected = temporary<Scalar>(frame, v.cols, count);
+  Workspace::Frame frame(device.workspace());
+  const auto temporary = [&](Index rows) {
+    return dense_view(frame.template allocate<Scalar>(rows * count), rows, count);
+  };
+  const View<Scalar> projected = temporary(v.cols);
   if (columns.back() - columns.front() + 1 == count) {
-    multiply(device, v.transposed(), x.columns(columns.front(), count), projected);
+    Table::gemm(device, Scalar{1}, v.transposed(), x.columns(columns.front(), count), Scalar{0},
+                projected);
     return Table::gemm(device, scale, u, View<const Scalar>(projected), Scalar{1},
                        y.columns(columns.front(), count));
   }
-  const auto gathered = temporary<Scalar>(frame, x.rows, count);
+  const View<Scalar> gathered = temporary(x.rows);
   for_each_run(columns, [&](Index first, Index position, Index run) {
-    copy_into(device, x.columns(first, run), gathered.columns(position, run));
+    Table::combine(device, Scalar{1}, x.columns(first, run), Scalar{0},
+                   gathered.columns(position, run));
   });
-  multiply(device, v.transposed(), View<const Scalar>(gathered), projected);
-  const auto added = temporary<Scalar>(frame, y.rows, count);
+  Table::gemm(device, Scalar{1}, v.transposed(), View<const Scalar>(gathered), Scalar{0},
+              projected);
+  const View<Scalar> added = temporary(y.rows);
   Table::gemm(device, scale, u, View<const Scalar>(projected), Scalar{0}, added);
   for_each_run(columns, [&](Index first, Index position, Index run) {
     Table::combine(device, Scalar{1}, View<const Scalar>(added.columns(position, run)), Scalar{1},
@@ -154,11 +160,13 @@ class AdapterSet {
       detail::evaluate_into(context, product, Scalar{1}, Scalar{0}, output);
       return add_updates(context.device(), groups, input, output);
     }
-    detail::Frame<Backend> frame(context.device().workspace());
-    const auto value = detail::temporary<Scalar>(frame, output.rows, output.cols);
+    Workspace::Frame frame(context.device().workspace());
+    const View<Scalar> value =
+        dense_view(frame.template allocate<Scalar>(output.size()), output.rows, output.cols);
     detail::evaluate_into(context, product, Scalar{1}, Scalar{0}, value, false);
     add_updates(context.device(), groups, input, value);
-    detail::copy_into(context.device(), View<const Scalar>(value), output);
+    Kernels<Backend>::combine(context.device(), Scalar{1}, View<const Scalar>(value), Scalar{0},
+                              output);
   }
 
  private:
