@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <initializer_list>
 #include <limits>
 #include <memory>
 #include <sstream>
@@ -159,8 +160,10 @@ void check_plan(const Plan& plan, const Expected& expected) {
   check_memory(plan);
 }
 
-/// FLOPs of the best association of a chain, by the textbook recurrence.
-double least_flops(const std::vector<Index>& sizes) {
+/// Cost of the best association of a chain, by the textbook recurrence; cost(m, n, k) is that of
+/// one product. `sizes` are the rows of the first factor and the columns of each.
+template <class Cost>
+double least_cost(const std::vector<Index>& sizes, const Cost& cost) {
   const std::size_t count = sizes.size() - 1;
   std::vector<std::vector<double>> best(count, std::vector<double>(count, 0.0));
   for (std::size_t length = 2; length <= count; ++length) {
@@ -168,12 +171,17 @@ double least_flops(const std::vector<Index>& sizes) {
       const std::size_t j = i + length - 1;
       best[i][j] = std::numeric_limits<double>::infinity();
       for (std::size_t k = i; k < j; ++k) {
-        const double product = 2.0 * static_cast<double>(sizes[i] * sizes[k + 1] * sizes[j + 1]);
+        const double product = cost(sizes[i], sizes[j + 1], sizes[k + 1]);
         best[i][j] = std::min(best[i][j], best[i][k] + best[k + 1][j] + product);
       }
     }
   }
   return best[0][count - 1];
+}
+
+double least_flops(const std::vector<Index>& sizes) {
+  return least_cost(sizes,
+                    [](Index m, Index n, Index k) { return 2.0 * static_cast<double>(m * n * k); });
 }
 
 // One case: an expression of a type that the seed stands for, and everything else drawn.
@@ -329,5 +337,46 @@ TEST_CASE_TEMPLATE("random chains are associated with the least FLOPs", Scalar, 
   check_property("chains", 1000, [] {
     const auto which = *rc::gen::inRange<std::size_t>(0, table.size()).as("type of the chain");
     table[which]();
+  });
+}
+
+TEST_CASE("a sum in a chain costs no more than merged, applied term by term or multiplied out") {
+  check_property("sums", 3000, [] {
+    const auto model = draw_model();
+    ac::Context<TestBackend> context(model);
+    const auto draw = [](const char* name) { return *rc::gen::inRange<Index>(1, 40).as(name); };
+    const Index l = draw("l");
+    const Index m = draw("m");
+    const Index n = draw("n");
+    const Index p = draw("p");
+    const Index r = draw("rank");
+    const auto product = [&](Index rows, Index cols, Index inner) {
+      const Kernel kernel = rows == 1 || cols == 1 ? Kernel::gemv : Kernel::gemm;
+      return model->seconds({kernel, rows, cols, inner, false, 8});
+    };
+    const auto chain = [&](std::vector<Index> sizes) { return least_cost(sizes, product); };
+    // W + U Vᵀ as one matrix, at its place in the chain.
+    const auto merged = [&](Index rows, Index cols) {
+      return model->seconds({Kernel::combine, rows, cols, 1, false, 8}) + product(rows, cols, r);
+    };
+    const auto check = [&](const auto& expression, std::initializer_list<double> others) {
+      const Plan& plan = ac::plan(context, expression);
+      RC_LOG() << plan.text();
+      RC_ASSERT(plan.predicted_seconds() <= std::min(others) * (1 + 1e-12));
+    };
+    const auto update = [&](const Dense<double>& W) {
+      return W + ac::outer<TestBackend>(Dense<double>(W.rows(), r), Dense<double>(W.cols(), r));
+    };
+    const Dense<double> A(l, m);
+    const Dense<double> B(m, n);
+    const Dense<double> C(n, p);
+    check(update(A) * B * C,
+          {chain({l, m, n, p}) + chain({l, r, m, n, p}), merged(l, m) + chain({l, m, n, p}),
+           product(m, p, n) + product(l, p, m) + chain({l, r, m, p})});
+    check(ac::lazy<TestBackend>(A) * update(B) * C,
+          {chain({l, m, n, p}) + chain({l, m, r, n, p}), merged(m, n) + chain({l, m, n, p})});
+    check(ac::lazy<TestBackend>(A) * B * update(C),
+          {chain({l, m, n, p}) + chain({l, m, n, r, p}), merged(n, p) + chain({l, m, n, p}),
+           product(l, n, m) + product(l, p, n) + chain({l, n, r, p})});
   });
 }
