@@ -34,14 +34,19 @@ struct Padded {
   }
 };
 
-constexpr std::array<std::array<Index, 3>, 8> shapes = {{{70, 33, 90},
-                                                         {5, 6, 7},
-                                                         {1, 50, 60},
-                                                         {50, 60, 1},
-                                                         {64, 64, 64},
-                                                         {129, 1, 65},
-                                                         {1, 1, 1},
-                                                         {3, 200, 2}}};
+// The last ones are few rows or columns of long inner products, in more than one piece.
+constexpr std::array<std::array<Index, 3>, 12> shapes = {{{70, 33, 90},
+                                                          {5, 6, 7},
+                                                          {1, 50, 60},
+                                                          {50, 60, 1},
+                                                          {64, 64, 64},
+                                                          {129, 1, 65},
+                                                          {1, 1, 1},
+                                                          {3, 200, 2},
+                                                          {37, 2500, 7},
+                                                          {2, 1100, 41},
+                                                          {9, 300, 3},
+                                                          {301, 9000, 16}}};
 
 } // namespace
 

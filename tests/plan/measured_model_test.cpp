@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -10,6 +11,8 @@ using accrete::Index;
 using accrete::Kernel;
 using accrete::KernelCall;
 using accrete::MeasuredModel;
+constexpr auto column_major = accrete::Order::column_major;
+constexpr auto row_major = accrete::Order::row_major;
 
 namespace {
 
@@ -20,21 +23,33 @@ MeasuredModel::Table power_law(double factor) {
     return std::pow(static_cast<double>(size), exponent);
   };
   constexpr std::size_t points = MeasuredModel::points;
-  for (std::size_t i = 0; i < points; ++i) {
-    for (std::size_t j = 0; j < points; ++j) {
-      for (std::size_t l = 0; l < points; ++l) {
-        table.gemm[(i * points + j) * points + l] = factor *
-                                                    power(MeasuredModel::product_sides[i], 1.0) *
-                                                    power(MeasuredModel::product_sides[j], 0.8) *
-                                                    power(MeasuredModel::product_sides[l], 0.9);
+  constexpr std::size_t product_points = MeasuredModel::product_points;
+  for (std::size_t odd = 0; odd < 2; ++odd) {
+    const auto& sides = MeasuredModel::product_sides[odd];
+    const auto& vectors = MeasuredModel::vector_sides[odd];
+    const double slower = odd == 0 ? factor : 7 * factor;
+    for (std::size_t order = 0; order < 3; ++order) {
+      for (std::size_t i = 0; i < MeasuredModel::products; ++i) {
+        table.gemm[odd][order][i] = slower * (1.0 + static_cast<double>(order)) *
+                                    power(sides[i / product_points / product_points], 1.0) *
+                                    power(sides[i / product_points % product_points], 0.8) *
+                                    power(sides[i % product_points], 0.9);
       }
-      table.gemv[i * points + j] = factor * power(MeasuredModel::vector_sides[i], 1.1) *
-                                   power(MeasuredModel::vector_sides[j], 0.7);
     }
+    for (std::size_t order = 0; order < 2; ++order) {
+      for (std::size_t i = 0; i < points * points; ++i) {
+        table.gemv[odd][order][i] = slower * (1.0 + static_cast<double>(order)) *
+                                    power(vectors[i / points], 1.1) *
+                                    power(vectors[i % points], 0.7);
+      }
+    }
+  }
+  for (std::size_t i = 0; i < points; ++i) {
     table.combine[i] = factor * power(MeasuredModel::entry_counts[i], 1.0);
     table.accumulate[i] = 2 * table.combine[i];
     table.fill[i] = 0.5 * table.combine[i];
   }
+  table.step = 1000 * factor;
   return table;
 }
 
@@ -57,14 +72,25 @@ TEST_CASE("between and beyond the measured sizes, times follow a power law") {
     for (const int bytes : {4, 8}) {
       const double factor = bytes == 4 ? 1e-12 : 3e-12;
       const auto check = [&](const KernelCall& call, double expected) {
-        CHECK(model.seconds(call) == doctest::Approx(factor * expected).epsilon(1e-9));
+        CHECK(model.seconds(call) == doctest::Approx(factor * (1000 + expected)).epsilon(1e-9));
       };
-      check({Kernel::gemm, size, 64, 9, false, bytes}, n * std::pow(64, 0.8) * std::pow(9, 0.9));
-      check({Kernel::gemm, 30, size, 50, false, bytes}, 30 * std::pow(n, 0.8) * std::pow(50, 0.9));
-      check({Kernel::gemm, 3, 70, size, false, bytes}, 3 * std::pow(70, 0.8) * std::pow(n, 0.9));
-      const double vector = std::pow(n, 1.1) * std::pow(300, 0.7);
-      check({Kernel::gemv, size, 1, 300, false, bytes}, vector);
-      check({Kernel::gemv, 1, size, 300, false, bytes}, vector);
+      const double odd = size * bytes % 64 == 0 ? 1 : 7;
+      check({Kernel::gemm, size, 64, 9, false, bytes},
+            odd * n * std::pow(64, 0.8) * std::pow(9, 0.9));
+      check({Kernel::gemm, 32, size, 50, false, bytes}, 32 * std::pow(n, 0.8) * std::pow(50, 0.9));
+      const double product = 48 * std::pow(70, 0.8) * std::pow(n, 0.9);
+      check({Kernel::gemm, 48, 70, size, false, bytes}, product);
+      check({Kernel::gemm, 48, 70, size, false, bytes, row_major}, odd * 2 * product);
+      check({Kernel::gemm, 48, 70, size, false, bytes, column_major, row_major}, 3 * product);
+      // No faster than reading and writing the result.
+      check({Kernel::gemm, 304, size, 1, true, bytes},
+            std::max(304 * std::pow(n, 0.8), 2 * 304 * n));
+      const double vector = std::pow(n, 1.1) * std::pow(304, 0.7);
+      check({Kernel::gemv, size, 1, 304, false, bytes}, odd * vector);
+      // The matrix of a row times a matrix is read along its rows.
+      check({Kernel::gemv, 1, size, 304, false, bytes}, 2 * vector);
+      check({Kernel::gemv, size, 1, 304, false, bytes, row_major}, 2 * vector);
+      check({Kernel::gemv, 1, size, 304, false, bytes, column_major, row_major}, odd * vector);
       check({Kernel::combine, size, 10, 1, false, bytes}, 10 * n);
       check({Kernel::combine, size, 10, 1, true, bytes}, 20 * n);
       check({Kernel::fill, 10, size, 1, false, bytes}, 5 * n);
@@ -84,12 +110,12 @@ TEST_CASE("the text of a model gives the model back") {
 TEST_CASE("texts and times that are no cost model are refused") {
   const std::string text = MeasuredModel(power_law(1e-12), power_law(3e-12)).text();
   CHECK(refusal("").find("begin") != std::string::npos);
-  CHECK(refusal("accrete cost model 2\n1\n").find("another version") != std::string::npos);
+  CHECK(refusal("accrete cost model 1\n1\n").find("another version") != std::string::npos);
   CHECK(refusal(text.substr(0, text.size() / 2)).find("ends too early") != std::string::npos);
   CHECK(refusal(text.substr(0, 40) + "x" + text.substr(40)).find("number") != std::string::npos);
   MeasuredModel::Table bad = power_law(1e-12);
-  bad.gemv[3] = 0;
+  bad.gemv[0][1][3] = 0;
   CHECK_THROWS_AS(MeasuredModel(bad, bad), accrete::ArgumentError);
-  bad.gemv[3] = std::nan("");
+  bad.gemv[0][1][3] = std::nan("");
   CHECK_THROWS_AS(MeasuredModel(bad, bad), accrete::ArgumentError);
 }

@@ -19,6 +19,7 @@ struct CanonicalNode {
   int slots = -1; ///< of a term: list of coefficients; their number stands in `leaf`
   int first = -1; ///< of a sum: first term; of a term: first factor; of a factor: its sum
   int next = -1;
+  Order order = Order::column_major; ///< of an operand, as the chain reads it
 };
 
 /// Sum of product chains: what every expression is reduced to before planning. Nested sums and
@@ -43,7 +44,9 @@ class CanonicalForm {
     const Index rows = transposed ? leaf.cols() : leaf.rows();
     const Index cols = transposed ? leaf.rows() : leaf.cols();
     const int factor = add(rows, cols);
+    const View<const typename Holder::Scalar> view = leaf.view();
     at(factor).leaf = leaves_++;
+    at(factor).order = transposed ? view.transposed().order : view.order;
     return sum_of_term(rows, cols, factor);
   }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/config.hpp>
+#include <accrete/backend/view.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -38,6 +38,8 @@ struct KernelCall {
   Index k = 1;
   bool accumulate = false; ///< the result is read as well
   int scalar_bytes = 4;
+  Order left = Order::column_major; ///< of the operands of a product
+  Order right = Order::column_major;
 
   /// Floating-point operations; a multiply-add counts two.
   [[nodiscard]] constexpr double flops() const noexcept {

@@ -21,22 +21,32 @@ ACCRETE_BEGIN_NAMESPACE
 /// tables of their own. Prediction: 0.1 to 0.3 us.
 class MeasuredModel final : public CostModel {
  public:
-  /// Sides of the products that are measured.
-  static constexpr std::array<Index, 6> product_sides{4, 16, 64, 256, 1024, 4096};
+  /// Sides of the products that are measured: columns that begin at a cache line, and others. The
+  /// latter cost up to twice as much.
+  static constexpr std::array<std::array<Index, 7>, 2> product_sides{
+      {{2, 8, 16, 64, 256, 1024, 4096}, {3, 9, 19, 67, 259, 1027, 4099}}};
   /// Rows and columns of the matrix of a matrix-vector product.
-  static constexpr std::array<Index, 6> vector_sides{16, 64, 256, 1024, 4096, 16384};
+  static constexpr std::array<std::array<Index, 6>, 2> vector_sides{
+      {{16, 64, 256, 1024, 4096, 16384}, {19, 67, 259, 1027, 4099, 16387}}};
   /// Entries of elementwise kernels.
   static constexpr std::array<Index, 6> entry_counts{64, 1024, 16384, 262144, 1048576, 4194304};
 
   static constexpr std::size_t points = 6;
+  static constexpr std::size_t product_points = product_sides[0].size();
+  static constexpr std::size_t products = product_points * product_points * product_points;
+  using ProductTimes = std::array<double, products>;       ///< m slowest, then n, then k
+  using VectorTimes = std::array<double, points * points>; ///< rows slowest
 
   /// Seconds at the points of the grid, for one scalar.
   struct Table {
-    std::array<double, points * points * points> gemm{}; ///< m slowest, then n, then k
-    std::array<double, points * points> gemv{};          ///< rows slowest
+    /// Aligned and not, each: both operands column-major; the left row-major; the right row-major.
+    std::array<std::array<ProductTimes, 3>, 2> gemm{};
+    /// Aligned and not, each: matrix column-major; row-major.
+    std::array<std::array<VectorTimes, 2>, 2> gemv{};
     std::array<double, points> combine{};
     std::array<double, points> accumulate{};
     std::array<double, points> fill{};
+    double step = 0; ///< what a step of a plan costs besides its kernel
   };
 
   /// @throws ArgumentError for a time that is not positive.
@@ -49,32 +59,8 @@ class MeasuredModel final : public CostModel {
     if (call.m <= 0 || call.n <= 0 || call.k <= 0) {
       return 0;
     }
-    const Table& logs = logs_[call.scalar_bytes <= 4 ? 0 : 1];
-    const double entries = static_cast<double>(call.m) * static_cast<double>(call.n);
-    switch (call.kernel) {
-    case Kernel::gemm: {
-      const std::array<Place, 3> places{place(product_sides, static_cast<double>(call.m)),
-                                        place(product_sides, static_cast<double>(call.n)),
-                                        place(product_sides, static_cast<double>(call.k))};
-      return std::exp2(interpolate<3>(logs.gemm.data(), places.data()));
-    }
-    case Kernel::gemv: {
-      const std::array<Place, 2> places{
-          place(vector_sides, static_cast<double>(std::max(call.m, call.n))),
-          place(vector_sides, static_cast<double>(call.k))};
-      return std::exp2(interpolate<2>(logs.gemv.data(), places.data()));
-    }
-    case Kernel::combine: {
-      const Place at = place(entry_counts, entries);
-      const auto& times = call.accumulate ? logs.accumulate : logs.combine;
-      return std::exp2(interpolate<1>(times.data(), &at));
-    }
-    case Kernel::fill: {
-      const Place at = place(entry_counts, entries);
-      return std::exp2(interpolate<1>(logs.fill.data(), &at));
-    }
-    }
-    return 0;
+    const std::size_t scalar = call.scalar_bytes <= 4 ? 0 : 1;
+    return tables_[scalar].step + kernel_seconds(logs_[scalar], call);
   }
 
   /// The tables as text, to be kept in a file of the caller's.
@@ -114,13 +100,30 @@ class MeasuredModel final : public CostModel {
   }
 
  private:
-  static constexpr char header[] = "accrete cost model 1\n";
+  static constexpr char header[] = "accrete cost model 4\n";
 
   /// Between points `index` and `index + 1`, at `weight` of the way.
   struct Place {
     std::size_t index;
     double weight;
   };
+
+  static double kernel_seconds(const Table& logs, const KernelCall& call) {
+    const double entries = static_cast<double>(call.m) * static_cast<double>(call.n);
+    switch (call.kernel) {
+    case Kernel::gemm:
+      // Adding to a result reads and writes all of it, however few operations there are.
+      return call.accumulate ? std::max(product(logs, call), elementwise(logs.accumulate, entries))
+                             : product(logs, call);
+    case Kernel::gemv:
+      return matrix_times_vector(logs, call);
+    case Kernel::combine:
+      return elementwise(call.accumulate ? logs.accumulate : logs.combine, entries);
+    case Kernel::fill:
+      return elementwise(logs.fill, entries);
+    }
+    return 0;
+  }
 
   template <std::size_t count>
   static Place place(const std::array<Index, count>& grid, double size) noexcept {
@@ -133,18 +136,54 @@ class MeasuredModel final : public CostModel {
     return {i, std::log2(size / low) / std::log2(high / low)};
   }
 
-  template <int dimensions>
+  static bool is_odd(Index stride, int scalar_bytes) noexcept {
+    return stride * scalar_bytes % 64 != 0;
+  }
+
+  static double product(const Table& logs, const KernelCall& call) noexcept {
+    const Index left_stride = call.left == Order::column_major ? call.m : call.k;
+    const std::size_t odd =
+        is_odd(left_stride, call.scalar_bytes) || is_odd(call.m, call.scalar_bytes) ? 1 : 0;
+    const std::size_t order = call.left == Order::row_major    ? 1
+                              : call.right == Order::row_major ? 2
+                                                               : 0;
+    const auto& sides = product_sides[odd];
+    const std::array<Place, 3> at{place(sides, static_cast<double>(call.m)),
+                                  place(sides, static_cast<double>(call.n)),
+                                  place(sides, static_cast<double>(call.k))};
+    return std::exp2(interpolate<product_points, 3>(logs.gemm[odd][order].data(), at.data()));
+  }
+
+  static double matrix_times_vector(const Table& logs, const KernelCall& call) noexcept {
+    // A row times a matrix is the transposed matrix times a column.
+    const bool row = call.m == 1 && call.n != 1;
+    const bool row_major = row ? call.right == Order::column_major : call.left == Order::row_major;
+    const Index rows = row ? call.n : call.m;
+    const std::size_t odd = is_odd(row_major ? call.k : rows, call.scalar_bytes) ? 1 : 0;
+    const std::array<Place, 2> at{place(vector_sides[odd], static_cast<double>(rows)),
+                                  place(vector_sides[odd], static_cast<double>(call.k))};
+    const VectorTimes& times = logs.gemv[odd][row_major ? 1 : 0];
+    return std::exp2(interpolate<points, 2>(times.data(), at.data()));
+  }
+
+  static double elementwise(const std::array<double, points>& logs, double entries) noexcept {
+    const Place at = place(entry_counts, entries);
+    return std::exp2(interpolate<points, 1>(logs.data(), &at));
+  }
+
+  /// Linear in each of `dimensions` coordinates of a table with `side` points along each.
+  template <std::size_t side, int dimensions>
   static double interpolate(const double* values, const Place* at) noexcept {
     if constexpr (dimensions == 0) {
       return *values;
     } else {
       std::size_t stride = 1;
       for (int i = 1; i < dimensions; ++i) {
-        stride *= points;
+        stride *= side;
       }
       const double* low = values + at->index * stride;
-      return (1 - at->weight) * interpolate<dimensions - 1>(low, at + 1) +
-             at->weight * interpolate<dimensions - 1>(low + stride, at + 1);
+      return (1 - at->weight) * interpolate<side, dimensions - 1>(low, at + 1) +
+             at->weight * interpolate<side, dimensions - 1>(low + stride, at + 1);
     }
   }
 
@@ -155,11 +194,18 @@ class MeasuredModel final : public CostModel {
         action(value);
       }
     };
-    all(table.gemm);
-    all(table.gemv);
+    for (std::size_t odd = 0; odd < 2; ++odd) {
+      for (auto& times : table.gemm[odd]) {
+        all(times);
+      }
+      for (auto& times : table.gemv[odd]) {
+        all(times);
+      }
+    }
     all(table.combine);
     all(table.accumulate);
     all(table.fill);
+    action(table.step);
   }
 
   void check() const {

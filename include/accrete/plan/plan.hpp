@@ -14,6 +14,7 @@ struct PlanOperand {
   enum class Kind : unsigned char { none, leaf, temporary, destination };
   Kind kind = Kind::none;
   int index = 0;
+  Order order = Order::column_major; ///< in which a step reads it
 
   bool operator==(const PlanOperand&) const = default;
 };
@@ -33,7 +34,7 @@ struct PlanStep {
   double predicted_seconds = 0.0;
 
   [[nodiscard]] KernelCall call(int scalar_bytes) const {
-    return {kernel, m, n, k, accumulate, scalar_bytes};
+    return {kernel, m, n, k, accumulate, scalar_bytes, left.order, right.order};
   }
   /// Same call; the prediction is not compared.
   bool operator==(const PlanStep& other) const {

@@ -106,7 +106,7 @@ class Planner {
       push({factor.rows,
             factor.cols,
             factor.leaf < 0 ? factor.first : -1,
-            {PlanOperand::Kind::leaf, factor.leaf}});
+            {PlanOperand::Kind::leaf, factor.leaf, factor.order}});
     }
   }
   [[nodiscard]] int top() const { return static_cast<int>(pieces_.size()); }
@@ -152,8 +152,19 @@ class Planner {
 
   // Choosing. Choices lie in one array and are named by their index.
 
-  [[nodiscard]] double cost(Kernel kernel, Index m, Index n, Index k) const {
-    return model_.seconds({kernel, m, n, k, false, plan_.scalar_bytes});
+  [[nodiscard]] double copy_cost(Index m, Index n) const {
+    return model_.seconds({Kernel::combine, m, n, 1, false, plan_.scalar_bytes});
+  }
+  /// Cost of the last product of the chain, (pieces before k) * (pieces from k).
+  [[nodiscard]] double product_cost(const Chain& chain, int k) const {
+    const Index m = front(chain).rows;
+    const Index n = back(chain).cols;
+    const auto order = [this](const Chain& part) {
+      return is_operand(part) ? front(part).operand.order : Order::column_major;
+    };
+    return model_.seconds({product_kernel(m, n), m, n, piece(chain, k).rows, false,
+                           plan_.scalar_bytes, order(slice(chain, 0, k)),
+                           order(slice(chain, k, chain.count))});
   }
   static Kernel product_kernel(Index m, Index n) {
     return m == 1 || n == 1 ? Kernel::gemv : Kernel::gemm;
@@ -199,7 +210,7 @@ class Planner {
       if (only.sum >= 0) {
         return choose_sum(only.sum);
       }
-      return new_choice(Choice::Kind::copy, 0, cost(Kernel::combine, only.rows, only.cols, 1));
+      return new_choice(Choice::Kind::copy, 0, copy_cost(only.rows, only.cols));
     }
     int best = -1;
     const auto consider = [&](int candidate) {
@@ -226,10 +237,7 @@ class Planner {
   }
 
   int choose_split(const Chain& chain, int k) {
-    const Index m = front(chain).rows;
-    const Index n = back(chain).cols;
-    const int whole =
-        new_choice(Choice::Kind::split, k, cost(product_kernel(m, n), m, n, piece(chain, k).rows));
+    const int whole = new_choice(Choice::Kind::split, k, product_cost(chain, k));
     add_part(whole, choose_operand(slice(chain, 0, k)));
     add_part(whole, choose_operand(slice(chain, k, chain.count)));
     return whole;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <accrete/backend/cpu/elementwise.hpp>
+#include <accrete/backend/cpu/inner_products.hpp>
 
 #include <algorithm>
 
@@ -44,15 +45,6 @@ void add_columns(Scalar alpha, View<const Scalar> a, const Scalar* x, Scalar* y)
   }
 }
 
-/// y += alpha a x for a row-major a: one inner product a row.
-template <class Scalar>
-void add_rows(Scalar alpha, View<const Scalar> a, const Scalar* x, Scalar* y) {
-  for (Index i = 0; i < a.rows; ++i) {
-    const Scalar* row = a.data + i * a.stride;
-    y[i] += alpha * sum_of<Scalar>(a.cols, [=](Index k) { return row[k] * x[k]; });
-  }
-}
-
 /// y = alpha a x + beta y on contiguous vectors, one thread.
 template <class Scalar>
 void gemv_serial(Scalar alpha, View<const Scalar> a, const Scalar* x, Scalar beta, Scalar* y) {
@@ -63,7 +55,11 @@ void gemv_serial(Scalar alpha, View<const Scalar> a, const Scalar* x, Scalar bet
       y[i] *= beta;
     }
   }
-  a.is_column_major() ? add_columns(alpha, a, x, y) : add_rows(alpha, a, x, y);
+  if (a.is_column_major()) {
+    add_columns(alpha, a, x, y);
+  } else {
+    add_inner_products(alpha, a, x, a.cols, dense_view(y, a.rows, 1));
+  }
 }
 
 } // namespace detail

@@ -33,6 +33,13 @@ struct CpuProducts {
     if (c.size() * a.cols <= tiny) {
       return tiny_gemm(device, alpha, a, b, beta, c);
     }
+    if (few_columns_pay(a, c.cols) && inner_products(device, alpha, a, b, beta, c)) {
+      return;
+    }
+    if (few_rows_pay(c.rows, b) &&
+        inner_products(device, alpha, b.transposed(), a.transposed(), beta, c.transposed())) {
+      return;
+    }
     if constexpr (GemmProvider<Scalar>::is_native) {
       if (beta != Scalar{1}) {
         scale(device, beta, c);
@@ -77,6 +84,35 @@ struct CpuProducts {
   }
 
  private:
+  // Where inner products beat the blocked product of the same scalar, as measured. Float has a
+  // library of its own, and there the large operand must not fit the second-level cache.
+  template <class Scalar>
+  static bool few_columns_pay(const View<const Scalar>& a, Index columns) noexcept {
+    return sizeof(Scalar) == 4
+               ? columns >= 4 && columns <= 16 && a.cols >= 512 && a.size() >= Index{1} << 18
+               : columns <= 16 && a.cols >= 128;
+  }
+  template <class Scalar>
+  static bool few_rows_pay(Index rows, const View<const Scalar>& b) noexcept {
+    return sizeof(Scalar) == 4 ? rows <= 8 && b.rows >= 512 : rows <= 16 && b.rows >= 128;
+  }
+
+  /// False, and nothing done, where the operands do not lie so that inner products pay.
+  template <class Scalar>
+  static bool inner_products(Device<Cpu>& device, Scalar alpha, View<const Scalar> a,
+                             View<const Scalar> b, Scalar beta, View<Scalar> c) {
+    if (a.is_column_major() || !b.is_column_major()) {
+      return false;
+    }
+    scale(device, beta, c);
+    const bool small = a.size() * static_cast<Index>(sizeof(Scalar)) < parallel_bytes;
+    parallel_ranges(small ? 1 : device.threads(), a.rows, 4, [&](Index first, Index count) {
+      add_inner_products(alpha, a.block(first, 0, count, a.cols), b.data, b.stride,
+                         c.block(first, 0, count, c.cols));
+    });
+    return true;
+  }
+
   template <class Scalar>
   static void scale(Device<Cpu>& device, Scalar beta, View<Scalar> c) {
     if (beta == Scalar{0}) {
