@@ -19,14 +19,23 @@ endmacro()
 
 # Parallel loops of the CPU backend. Kept out of the exported targets: the user's compiler decides.
 macro(accrete_add_openmp target)
+  set(accrete_openmp FALSE)
   if(ACCRETE_WITH_OPENMP OR NOT DEFINED ACCRETE_WITH_OPENMP)
     find_package(OpenMP QUIET COMPONENTS CXX)
-    if(OpenMP_CXX_FOUND)
-      set_property(
-        TARGET ${target}
-        APPEND
-        PROPERTY INTERFACE_LINK_LIBRARIES "$<BUILD_INTERFACE:OpenMP::OpenMP_CXX>")
-    endif()
+    set(accrete_openmp "${OpenMP_CXX_FOUND}")
+  endif()
+  if(accrete_openmp)
+    set_property(
+      TARGET ${target}
+      APPEND
+      PROPERTY INTERFACE_LINK_LIBRARIES "$<BUILD_INTERFACE:OpenMP::OpenMP_CXX>")
+  else()
+    # Loops are vectorised all the same; this needs no runtime library.
+    set_property(
+      TARGET ${target}
+      APPEND
+      PROPERTY INTERFACE_COMPILE_OPTIONS
+               "$<BUILD_INTERFACE:$<$<CXX_COMPILER_ID:GNU,Clang,AppleClang>:-fopenmp-simd>>")
   endif()
 endmacro()
 

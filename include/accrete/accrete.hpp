@@ -26,6 +26,7 @@
 #include <accrete/grow/rank_policies.hpp>
 #include <accrete/grow/rank_schedule.hpp>
 #include <accrete/grow/spectral_initializers.hpp>
+#include <accrete/matrix/adapters.hpp>
 #include <accrete/matrix/cumulative_update.hpp>
 #include <accrete/matrix/low_rank_matrix.hpp>
 #include <accrete/optim/adamw.hpp>

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
+#include <vector>
 
 extern "C" {
 void* __libc_malloc(std::size_t);
@@ -163,4 +164,19 @@ TEST_CASE("a steady IncrementalSVD allocates nothing that grows with the matrix"
   CHECK(sums.rank() == rank);
   CHECK(largest > 0);
   CHECK(largest <= 4 * core);
+}
+
+TEST_CASE("adapters applied to a warm batch allocate nothing") {
+  // In double, whose products are our own.
+  const Dense<double> base = random_matrix<double>(300, 200, 1);
+  ac::AdapterSet<double> adapters(300, 200);
+  for (const Index rank : {Index{4}, Index{16}, Index{9}}) {
+    adapters.add({random_matrix<double>(300, rank, 2), random_matrix<double>(200, rank, 3)});
+  }
+  const std::vector<Index> batch = {0, 2, 2, 1, -1, 1, 0, 2, 0, -1};
+  const Dense<double> X = random_matrix<double>(200, 10, 4);
+  Dense<double> Y(300, 10);
+  const auto apply = [&] { adapters.apply(base, batch, X, Y); };
+  apply();
+  CHECK(allocations_of(apply) == 0);
 }

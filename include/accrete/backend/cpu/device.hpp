@@ -49,6 +49,32 @@ class Device<Cpu> {
 
 namespace detail {
 
+/// While it lives, a library that asks OpenMP for its thread count sees this device's: the product
+/// library, and Eigen where it multiplies inside a factorisation.
+class OpenmpThreads {
+ public:
+  explicit OpenmpThreads([[maybe_unused]] int threads) {
+#ifdef _OPENMP
+    if (omp_in_parallel() == 0 && threads != omp_get_max_threads()) {
+      before_ = omp_get_max_threads();
+      omp_set_num_threads(threads);
+    }
+#endif
+  }
+  OpenmpThreads(const OpenmpThreads&) = delete;
+  OpenmpThreads& operator=(const OpenmpThreads&) = delete;
+  ~OpenmpThreads() {
+#ifdef _OPENMP
+    if (before_ > 0) {
+      omp_set_num_threads(before_);
+    }
+#endif
+  }
+
+ private:
+  [[maybe_unused]] int before_ = 0;
+};
+
 /// Splits [0, count) into one contiguous, `grain`-aligned range a thread and runs
 /// body(first, length) on each. The split depends on the numbers alone, so results repeat.
 template <class Body>

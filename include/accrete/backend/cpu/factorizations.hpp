@@ -36,11 +36,12 @@ struct CpuFactorizations {
   /// Householder reflections: orthonormal also where a is rank deficient.
   /// @throws ShapeError when a has more columns than rows, NumericError on NaN or infinity.
   template <class Scalar>
-  static void thin_qr(Device<Cpu>&, View<Scalar> a_to_q, View<Scalar> r) {
+  static void thin_qr(Device<Cpu>& device, View<Scalar> a_to_q, View<Scalar> r) {
     check_thin_qr(a_to_q, r);
     if (a_to_q.cols == 0) {
       return;
     }
+    const OpenmpThreads threads(device.threads());
     Dense<Scalar> scaled;
     const Scalar scale = load_scaled<Scalar>("thin_qr", a_to_q, scaled);
     const Eigen::HouseholderQR<Eigen::Ref<Dense<Scalar>>> qr(scaled);
@@ -56,12 +57,13 @@ struct CpuFactorizations {
   /// v cols x k. With null views for u and v only the values are computed.
   /// @throws ShapeError, NumericError on NaN or infinity.
   template <class Scalar>
-  static void svd(Device<Cpu>&, std::type_identity_t<View<const Scalar>> a, View<Scalar> u,
+  static void svd(Device<Cpu>& device, std::type_identity_t<View<const Scalar>> a, View<Scalar> u,
                   View<Scalar> values, View<Scalar> v) {
     check_svd<Scalar>(a, u, values, v);
     if (a.empty()) {
       return;
     }
+    const OpenmpThreads threads(device.threads());
     Dense<Scalar> scaled;
     const Scalar scale = load_scaled<Scalar>("svd", a, scaled);
     if (u.data == nullptr) {
@@ -78,12 +80,13 @@ struct CpuFactorizations {
   /// values in descending order. The caller includes backend/cpu/symmetric_eigen.hpp.
   /// @throws ShapeError, NumericError on NaN or infinity.
   template <class Scalar>
-  static void symmetric_eigen(Device<Cpu>&, std::type_identity_t<View<const Scalar>> a,
+  static void symmetric_eigen(Device<Cpu>& device, std::type_identity_t<View<const Scalar>> a,
                               View<Scalar> values, View<Scalar> vectors) {
     check_symmetric_eigen<Scalar>(a, values, vectors);
     if (a.empty()) {
       return;
     }
+    const OpenmpThreads threads(device.threads());
     Dense<Scalar> scaled;
     const Scalar scale = load_scaled<Scalar>("symmetric_eigen", a, scaled);
     const Eigen::SelfAdjointEigenSolver<Dense<Scalar>> result(scaled);

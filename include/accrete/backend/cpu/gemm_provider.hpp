@@ -29,31 +29,6 @@ struct GemmProvider {
 #endif
 };
 
-/// Lets a library that asks OpenMP for its thread count see this device's.
-class OpenmpThreads {
- public:
-  explicit OpenmpThreads([[maybe_unused]] int threads) {
-#ifdef _OPENMP
-    if (omp_in_parallel() == 0 && threads != omp_get_max_threads()) {
-      before_ = omp_get_max_threads();
-      omp_set_num_threads(threads);
-    }
-#endif
-  }
-  OpenmpThreads(const OpenmpThreads&) = delete;
-  OpenmpThreads& operator=(const OpenmpThreads&) = delete;
-  ~OpenmpThreads() {
-#ifdef _OPENMP
-    if (before_ > 0) {
-      omp_set_num_threads(before_);
-    }
-#endif
-  }
-
- private:
-  [[maybe_unused]] int before_ = 0;
-};
-
 /// c = alpha a b + beta c with c column-major, through an external library.
 template <class Scalar>
 void provider_gemm([[maybe_unused]] Device<Cpu>& device, [[maybe_unused]] Scalar alpha,
@@ -72,6 +47,7 @@ void provider_gemm([[maybe_unused]] Device<Cpu>& device, [[maybe_unused]] Scalar
     }
   }
 #elif defined(ACCRETE_USE_BLAS)
+  const OpenmpThreads threads(device.threads());
   const auto flag = [](const View<const Scalar>& v) {
     return v.is_column_major() ? CblasNoTrans : CblasTrans;
   };

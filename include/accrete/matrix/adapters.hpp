@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/backend/workspace.hpp>
+#include <accrete/matrix/low_rank_matrix.hpp>
+
+#include <algorithm>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+ACCRETE_BEGIN_NAMESPACE
+
+namespace detail {
+
+/// Columns sorted by adapter, in host memory: those of adapter g are
+/// order[first[g]], …, order[first[g + 1] - 1], ascending. Columns of no adapter are left out.
+struct ColumnGroups {
+  const Index* first;
+  const Index* order;
+
+  [[nodiscard]] std::span<const Index> of(Index adapter) const noexcept {
+    return {order + first[adapter], order + first[adapter + 1]};
+  }
+};
+
+/// Counting sort. The indices have been checked; -1 is no adapter.
+inline ColumnGroups group_columns(Workspace::Frame& frame, Index adapters,
+                                  std::span<const Index> adapter_of_column) {
+  // One entry more, so that the ends of the groups can move while their columns are filled in.
+  Index* first = frame.allocate<Index>(adapters + 2);
+  std::fill_n(first, adapters + 2, Index{0});
+  for (const Index adapter : adapter_of_column) {
+    if (adapter >= 0) {
+      ++first[adapter + 2];
+    }
+  }
+  for (Index g = 2; g < adapters + 2; ++g) {
+    first[g] += first[g - 1];
+  }
+  Index* order = frame.allocate<Index>(static_cast<Index>(adapter_of_column.size()));
+  Index column = 0;
+  for (const Index adapter : adapter_of_column) {
+    if (adapter >= 0) {
+      order[first[adapter + 1]++] = column;
+    }
+    ++column;
+  }
+  return {first, order};
+}
+
+/// Calls visit(first, position, count) for each run of neighbours in an ascending list of columns:
+/// columns first, …, first + count - 1 stand in the list from `position`.
+template <class Visit>
+void for_each_run(std::span<const Index> columns, const Visit& visit) {
+  const auto size = static_cast<Index>(columns.size());
+  for (Index position = 0, end = 0; position < size; position = end) {
+    const Index first = columns[static_cast<std::size_t>(position)];
+    end = position + 1;
+    while (end < size && columns[static_cast<std::size_t>(end)] == first + end - position) {
+      ++end;
+    }
+    visit(first, position, end - position);
+  }
+}
+
+/// y(:, columns) += scale u vᵀ x(:, columns). Neighbours are used in place, others gathered.
+template <class Backend, class Scalar>
+void add_low_rank_columns(Device<Backend>& device, Scalar scale, View<const Scalar> u,
+                          View<const Scalar> v, std::span<const Index> columns,
+                          View<const Scalar> x, View<Scalar> y) {
+  using Table = Kernels<Backend>;
+  const auto count = static_cast<Index>(columns.size());
+  Workspace::Frame frame(device.workspace());
+  const auto temporary = [&](Index rows) {
+    return dense_view(frame.template allocate<Scalar>(rows * count), rows, count);
+  };
+  const View<Scalar> projected = temporary(v.cols);
+  if (columns.back() - columns.front() + 1 == count) {
+    Table::gemm(device, Scalar{1}, v.transposed(), x.columns(columns.front(), count), Scalar{0},
+                projected);
+    return Table::gemm(device, scale, u, View<const Scalar>(projected), Scalar{1},
+                       y.columns(columns.front(), count));
+  }
+  const View<Scalar> gathered = temporary(x.rows);
+  for_each_run(columns, [&](Index first, Index position, Index run) {
+    Table::combine(device, Scalar{1}, x.columns(first, run), Scalar{0},
+                   gathered.columns(position, run));
+  });
+  Table::gemm(device, Scalar{1}, v.transposed(), View<const Scalar>(gathered), Scalar{0},
+              projected);
+  const View<Scalar> added = temporary(y.rows);
+  Table::gemm(device, scale, u, View<const Scalar>(projected), Scalar{0}, added);
+  for_each_run(columns, [&](Index first, Index position, Index run) {
+    Table::combine(device, Scalar{1}, View<const Scalar>(added.columns(position, run)), Scalar{1},
+                   y.columns(first, run));
+  });
+}
+
+} // namespace detail
+
+/// Many low-rank updates s_i U_i V_iᵀ of one m x n base, for inputs whose columns belong to
+/// different ones: a server of many fine-tuned models multiplies by the base once for all of them
+/// (Chen et al., Punica, MLSys 2024; Sheng et al., S-LoRA, MLSys 2024). Ranks may differ. The base
+/// is no part of the set.
+template <class MatrixScalar, class MatrixBackend = Cpu>
+class AdapterSet {
+ public:
+  using Scalar = MatrixScalar;
+  using Backend = MatrixBackend;
+  using LowRank = LowRankMatrix<Scalar, Backend>;
+
+  /// No adapter yet, of rows x cols bases. @throws ShapeError for negative sizes.
+  AdapterSet(Index rows, Index cols) : rows_(rows), cols_(cols) {
+    if (rows < 0 || cols < 0) {
+      throw ShapeError("accrete: AdapterSet of " + detail::shape_text(rows, cols) +
+                       ": sizes must not be negative");
+    }
+  }
+
+  /// Takes over s U Vᵀ and returns its index: 0, 1, … @throws ShapeError
+  Index add(LowRank update, Scalar scale = Scalar{1}) {
+    check_shape("AdapterSet::add", update);
+    adapters_.push_back({std::move(update), scale});
+    return size() - 1;
+  }
+
+  [[nodiscard]] Index rows() const noexcept { return rows_; }
+  [[nodiscard]] Index cols() const noexcept { return cols_; }
+  [[nodiscard]] Index size() const noexcept { return static_cast<Index>(adapters_.size()); }
+
+  /// U Vᵀ of one adapter, to grow, truncate or train it. @throws ArgumentError
+  [[nodiscard]] LowRank& low_rank(Index adapter) { return adapters_[checked(adapter)].update; }
+  [[nodiscard]] const LowRank& low_rank(Index adapter) const {
+    return adapters_[checked(adapter)].update;
+  }
+  [[nodiscard]] Scalar scale(Index adapter) const { return adapters_[checked(adapter)].scale; }
+  void set_scale(Index adapter, Scalar scale) { adapters_[checked(adapter)].scale = scale; }
+
+  /// y(:, j) = base x(:, j) + s_i U_i V_iᵀ x(:, j) with i = adapter_of_column[j], -1 for none: x is
+  /// n x p, y is m x p, both in memory. The base is any expression: W0, a CumulativeUpdate. It is
+  /// multiplied once, by all of x, then every adapter in use by its own k columns: 2 (m + n) r k
+  /// FLOPs. Columns of one adapter that are neighbours are read and written in place, others
+  /// through the workspace, so sorted batches cost least. Allocates nothing once the workspace has
+  /// grown. y may overlap x or the factors at the cost of an m x p temporary.
+  /// @throws ShapeError, ArgumentError for an index without adapter; nothing is written then.
+  template <detail::Operand Base, class Input, class Output>
+  void apply(const Base& base, std::span<const Index> adapter_of_column, const Input& x,
+             Output&& y) const {
+    const auto node = detail::lift(base);
+    const View<const Scalar> input = view_of(x);
+    const View<Scalar> output = view_of(y);
+    check_apply(node.rows(), node.cols(), adapter_of_column, input, output);
+    auto& context = Context<Backend>::current();
+    const auto product = detail::product(node, detail::factor_leaf<Scalar, Backend>(input));
+    Workspace::Frame host(detail::host_workspace());
+    const auto groups = detail::group_columns(host, size(), adapter_of_column);
+    if (!overlaps(groups, input, output)) {
+      detail::evaluate_into(context, product, Scalar{1}, Scalar{0}, output);
+      return add_updates(context.device(), groups, input, output);
+    }
+    Workspace::Frame frame(context.device().workspace());
+    const View<Scalar> value =
+        dense_view(frame.template allocate<Scalar>(output.size()), output.rows, output.cols);
+    detail::evaluate_into(context, product, Scalar{1}, Scalar{0}, value, false);
+    add_updates(context.device(), groups, input, value);
+    Kernels<Backend>::combine(context.device(), Scalar{1}, View<const Scalar>(value), Scalar{0},
+                              output);
+  }
+
+ private:
+  struct Adapter {
+    LowRank update;
+    Scalar scale;
+  };
+
+  [[nodiscard]] std::size_t checked(Index adapter) const {
+    if (adapter < 0 || adapter >= size()) {
+      throw ArgumentError("accrete: AdapterSet has " + std::to_string(size()) +
+                          " adapters, numbered from 0; there is no number " +
+                          std::to_string(adapter));
+    }
+    return static_cast<std::size_t>(adapter);
+  }
+
+  void check_shape(const char* operation, const LowRank& update) const {
+    if (update.rows() != rows_ || update.cols() != cols_) {
+      detail::throw_shape_error(operation, rows_, cols_, update.rows(), update.cols(),
+                                "every adapter must have the shape of the base");
+    }
+  }
+
+  void check_apply(Index base_rows, Index base_cols, std::span<const Index> adapter_of_column,
+                   const View<const Scalar>& x, const View<Scalar>& y) const {
+    constexpr const char* operation = "AdapterSet::apply";
+    if (base_rows != rows_ || base_cols != cols_) {
+      detail::throw_shape_error(operation, base_rows, base_cols, rows_, cols_,
+                                "the base must have the shape of the adapters");
+    }
+    if (x.rows != cols_) {
+      detail::throw_shape_error(operation, rows_, cols_, x.rows, x.cols,
+                                "the rows of the input must equal the columns of the base");
+    }
+    if (y.rows != rows_ || y.cols != x.cols) {
+      detail::throw_shape_error(operation, rows_, x.cols, y.rows, y.cols,
+                                "the result must have the rows of the base and the columns of "
+                                "the input");
+    }
+    if (static_cast<Index>(adapter_of_column.size()) != x.cols) {
+      throw ShapeError("accrete: AdapterSet::apply: adapter_of_column has " +
+                       std::to_string(adapter_of_column.size()) + " entries and the input " +
+                       std::to_string(x.cols) + " columns; give one for each, -1 for no adapter");
+    }
+    for (const Index adapter : adapter_of_column) {
+      if (adapter < -1 || adapter >= size()) {
+        throw ArgumentError("accrete: AdapterSet::apply: adapter_of_column names adapter " +
+                            std::to_string(adapter) + " of " + std::to_string(size()) +
+                            "; give a number from 0, or -1 for no adapter");
+      }
+      if (adapter >= 0) {
+        check_shape(operation, adapters_[static_cast<std::size_t>(adapter)].update);
+      }
+    }
+  }
+
+  /// Calls visit(adapter, columns) for each adapter that is in use and not zero by its rank.
+  template <class Visit>
+  void for_each_group(const detail::ColumnGroups& groups, const Visit& visit) const {
+    for (Index g = 0; g < size(); ++g) {
+      const Adapter& adapter = adapters_[static_cast<std::size_t>(g)];
+      const std::span<const Index> columns = groups.of(g);
+      if (!columns.empty() && adapter.update.rank() > 0) {
+        visit(adapter, columns);
+      }
+    }
+  }
+
+  [[nodiscard]] bool overlaps(const detail::ColumnGroups& groups, const View<const Scalar>& x,
+                              const View<Scalar>& y) const {
+    bool result = accrete::overlaps(x, y);
+    for_each_group(groups, [&](const Adapter& adapter, std::span<const Index>) {
+      result = result || accrete::overlaps(adapter.update.u_view(), y) ||
+               accrete::overlaps(adapter.update.v_view(), y);
+    });
+    return result;
+  }
+
+  void add_updates(Device<Backend>& device, const detail::ColumnGroups& groups,
+                   const View<const Scalar>& x, const View<Scalar>& y) const {
+    if (y.empty()) {
+      return;
+    }
+    for_each_group(groups, [&](const Adapter& adapter, std::span<const Index> columns) {
+      detail::add_low_rank_columns(device, adapter.scale, adapter.update.u_view(),
+                                   adapter.update.v_view(), columns, x, y);
+    });
+  }
+
+  Index rows_;
+  Index cols_;
+  std::vector<Adapter> adapters_;
+};
+
+ACCRETE_END_NAMESPACE
