@@ -45,7 +45,5 @@ std::vector<Shape> some_in_double() {
 } // namespace
 
 int main(int argc, char** argv) {
-  add(apply<float>(gpt2_shapes()));
-  add(apply<double>(some_in_double()));
-  return run(argc, argv);
+  return run(argc, argv, {apply<float>(gpt2_shapes())}, {apply<double>(some_in_double())});
 }

@@ -51,8 +51,4 @@ Case<float> low_rank_chain() {
 
 } // namespace
 
-int main(int argc, char** argv) {
-  add(dense_chain());
-  add(low_rank_chain());
-  return run(argc, argv);
-}
+int main(int argc, char** argv) { return run(argc, argv, {dense_chain(), low_rank_chain()}); }

@@ -39,6 +39,5 @@ int main(int argc, char** argv) {
                   transposed_product(o.W0, dy) + product(o.V, transposed_product(o.U, dy))),
         std::pair(product(o.dU, few), u_gradient()), std::pair(product(o.dV, few), v_gradient())};
   };
-  add(what);
-  return run(argc, argv);
+  return run(argc, argv, {what});
 }

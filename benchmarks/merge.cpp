@@ -24,6 +24,5 @@ int main(int argc, char** argv) {
     return std::vector{
         std::pair(product(o.W, x), product(o.W0, x) + product(o.U, transposed_product(o.V, x)))};
   };
-  add(what);
-  return run(argc, argv);
+  return run(argc, argv, {what});
 }

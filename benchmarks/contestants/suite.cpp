@@ -3,12 +3,15 @@
 
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <limits>
 #include <map>
 #include <memory>
+#include <regex>
 #include <set>
+#include <string_view>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -197,19 +200,14 @@ void add_dense(const Shape& shape) {
   }
 }
 
-} // namespace
-
 template <class Scalar>
-bool enter(const char* case_name, const char* contestant, Pool pool, Make<Scalar> make) {
-  contestants<Scalar>(case_name).push_back({contestant, pool, make});
-  return true;
-}
-
-template <class Scalar>
-void add(const Case<Scalar>& what) {
+void add(const Case<Scalar>& what, const std::regex& chosen) {
   const auto prefix = what.name + '/' + scalar_name<Scalar> + '/';
   const auto shared = std::make_shared<const Case<Scalar>>(what);
   for (const Shape& shape : what.shapes) {
+    if (!std::regex_search(what.name + '/' + text(shape), chosen)) {
+      continue;
+    }
     reserve<Scalar>(shape, static_cast<std::size_t>(what.entries(shape)));
     for (const Contestant<Scalar>& contestant : contestants<Scalar>(what.name)) {
       register_one(prefix + contestant.name, shape, [=](benchmark::State& state) {
@@ -224,10 +222,41 @@ void add(const Case<Scalar>& what) {
   }
 }
 
-int run(int argc, char** argv) {
+/// Removes the option and returns its value, or what matches everything.
+std::regex take_shapes(int& argc, char** argv) {
+  const std::string_view option = "--shapes=";
+  std::regex result("");
+  const auto end = std::remove_if(argv + 1, argv + argc, [&](const char* argument) {
+    if (!std::string_view(argument).starts_with(option)) {
+      return false;
+    }
+    result = std::regex(argument + option.size());
+    return true;
+  });
+  argc = static_cast<int>(end - argv);
+  return result;
+}
+
+} // namespace
+
+template <class Scalar>
+bool enter(const char* case_name, const char* contestant, Pool pool, Make<Scalar> make) {
+  contestants<Scalar>(case_name).push_back({contestant, pool, make});
+  return true;
+}
+
+int run(int argc, char** argv, const std::vector<Case<float>>& cases,
+        const std::vector<Case<double>>& cases_in_double) {
+  const std::regex chosen = take_shapes(argc, argv);
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
     return 1;
+  }
+  for (const auto& what : cases) {
+    add(what, chosen);
+  }
+  for (const auto& what : cases_in_double) {
+    add(what, chosen);
   }
   benchmark::RunSpecifiedBenchmarks();
   return 0;
@@ -254,7 +283,5 @@ std::vector<Shape> gpt2_shapes(const std::vector<long>& ranks, const std::vector
 
 template bool enter<float>(const char*, const char*, Pool, Make<float>);
 template bool enter<double>(const char*, const char*, Pool, Make<double>);
-template void add<float>(const Case<float>&);
-template void add<double>(const Case<double>&);
 
 } // namespace benchmarks

@@ -36,13 +36,11 @@ struct Case {
   void (*prepare)(const Operands<Scalar>&) = [](const Operands<Scalar>&) {};
 };
 
-/// Registers the case for all of its contestants and, beside them, what bounds it: `read`, a read
-/// of as many bytes, and the case `dense`.
-template <class Scalar>
-void add(const Case<Scalar>& what);
-
-/// Runs what was added. @returns the exit status.
-int run(int argc, char** argv);
+/// Runs each case with all of its contestants and, beside them, what bounds it: `read`, a read of
+/// as many bytes, and the case `dense`. Takes Google Benchmark's options and `--shapes=REGEX`,
+/// which leaves out what does not match as case/m:M/n:N/r:R/p:P. @returns the exit status.
+int run(int argc, char** argv, const std::vector<Case<float>>& cases,
+        const std::vector<Case<double>>& cases_in_double = {});
 
 /// Weights of GPT-2 small and medium, each with these ranks and columns.
 std::vector<Shape> gpt2_shapes(const std::vector<long>& ranks = {4, 16, 64, 256},
