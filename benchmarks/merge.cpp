@@ -13,10 +13,7 @@ int main(int argc, char** argv) {
   what.name = "merge";
   what.shapes = gpt2_shapes({4, 16, 64, 256}, {0});
   what.flops = [](const Shape& s) { return 2.0 * static_cast<double>(s.m * s.n * s.r); };
-  // W is read and written.
-  what.entries = [](const Shape& s) {
-    return static_cast<double>(2 * s.m * s.n + (s.m + s.n) * s.r);
-  };
+  what.entries = [](const Shape& s) { return static_cast<double>(s.m * s.n + (s.m + s.n) * s.r); };
   what.dense = [](const Shape& s) { return std::vector{Shape{s.m, s.r, 0, s.n}}; };
   what.prepare = [](const Operands<float>& o) { std::copy_n(o.W0.data, o.W0.size(), o.W.data); };
   what.results = [](const Operands<float>& o) {

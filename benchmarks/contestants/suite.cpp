@@ -122,12 +122,13 @@ void measure(benchmark::State& state, const Case<Scalar>& what, const Shape& sha
   count(state, what, shape);
 }
 
-/// Reads [data, data + count) with all threads, as fast as it can: many independent sums.
+/// Reads [data, data + count) as fast as it can: many independent sums, and all threads where
+/// waking them pays.
 template <class Scalar>
 Scalar sum(const Scalar* data, long count) {
   constexpr long lanes = 1024 / sizeof(Scalar);
   Scalar total = 0;
-#pragma omp parallel reduction(+ : total)
+#pragma omp parallel reduction(+ : total) if (count * sizeof(Scalar) > (1 << 18))
   {
     Scalar sums[lanes] = {};
 #pragma omp for schedule(static)

@@ -28,7 +28,7 @@ class Pool:
     no allocation."""
 
     def __init__(self, entries):
-        self.entries = torch.rand(entries) - 0.5
+        self.entries = torch.rand(entries)
         self.used = 0
 
     def matrix(self, rows, cols):
@@ -101,6 +101,24 @@ CASES = {"apply": apply, "gradients": gradients, "merge": merge, "chain": chain,
          "low_rank": low_rank}
 
 
+def check(inputs, results):
+    """Every case at small shapes, against double precision."""
+    for m, n, r, p in ((48, 32, 4, 1), (48, 32, 4, 512)):
+        for in_rows in (False, True):
+            o = Layer(inputs, results, in_rows, m, n, r, p)
+            W0, A, U, V, X, dY = (a.double() for a in (o.W0, o.A, o.U, o.V, o.X, o.dY))
+            W, before = W0 + U @ V.t(), o.W.double()
+            expected = {apply: {"Y": W @ X}, merge: {"W": before + U @ V.t()},
+                        chain: {"dX": A @ W0 @ X}, low_rank: {"Y": U @ V.t() @ X},
+                        gradients: {"Y": W @ X, "dX": W.t() @ dY, "dU": dY @ X.t() @ V,
+                                    "dV": X @ dY.t() @ U}}
+            for case in (merge, apply, gradients, chain, low_rank):
+                case(o)
+                for name, value in expected[case].items():
+                    if not torch.allclose(getattr(o, name).double(), value, rtol=1e-4):
+                        sys.exit(f"{case.__name__}: {name} is wrong")
+
+
 def seconds(function, operands, minimum_time):
     function(operands)
     count, elapsed = 0, 0.0
@@ -127,6 +145,7 @@ def main():
     times = {}
     with torch.inference_mode():
         inputs, results = Pool(50_000_000), Pool(50_000_000)
+        check(inputs, results)
         for name in names:
             case, *arguments = name.split("/")
             shape = {key: int(value) for key, value in (a.split(":") for a in arguments)}
