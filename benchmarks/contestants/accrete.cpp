@@ -57,6 +57,14 @@ std::function<void()> low_rank(const Operands<float>& o) {
   };
 }
 
+std::function<void()> truncate(const Operands<float>& o) {
+  return [U = map(o.U), V = map(o.V), left = map(o.dU), right = map(o.dV)]() mutable {
+    const auto L = ac::truncate(ac::outer(U, V), {.max_rank = U.cols() / 2});
+    left.leftCols(L.rank()) = L.U();
+    right.leftCols(L.rank()) = L.V();
+  };
+}
+
 [[maybe_unused]] const bool entered =
     enter<float>("dense", "accrete", Pool::openmp, dense<float>) &&
     enter<double>("dense", "accrete", Pool::openmp, dense<double>) &&
@@ -65,7 +73,8 @@ std::function<void()> low_rank(const Operands<float>& o) {
     enter<float>("gradients", "accrete", Pool::openmp, gradients) &&
     enter<float>("merge", "accrete", Pool::openmp, merge) &&
     enter<float>("chain", "accrete", Pool::openmp, chain) &&
-    enter<float>("low_rank", "accrete", Pool::openmp, low_rank);
+    enter<float>("low_rank", "accrete", Pool::openmp, low_rank) &&
+    enter<float>("truncate", "accrete", Pool::openmp, truncate);
 
 } // namespace
 

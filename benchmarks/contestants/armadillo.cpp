@@ -83,6 +83,22 @@ void merge(Matrices& o) { o.W += o.U * o.V.t(); }
 void chain(Matrices& o) { o.dX = o.A * o.W0 * o.X; }
 void low_rank(Matrices& o) { o.Y = o.U * o.V.t() * o.X; }
 
+void truncate_by_hand(Matrices& o) {
+  const arma::uword k = o.U.n_cols / 2;
+  Matrix qu, ru, qv, rv, left, right;
+  arma::fvec values;
+  arma::qr_econ(qu, ru, o.U);
+  arma::qr_econ(qv, rv, o.V);
+  arma::svd_econ(left, values, right, Matrix(ru * rv.t()));
+  const arma::frowvec root = arma::sqrt(values.head(k)).t();
+  left = left.head_cols(k);
+  right = right.head_cols(k);
+  left.each_row() %= root;
+  right.each_row() %= root;
+  o.dU.head_cols(k) = qu * left;
+  o.dV.head_cols(k) = qv * right;
+}
+
 template <void (*step)(Matrices&)>
 std::function<void()> bound(const Operands<float>& o) {
   return [matrices = std::make_shared<Matrices>(o)] { step(*matrices); };
@@ -95,7 +111,8 @@ std::function<void()> bound(const Operands<float>& o) {
     enter<float>("gradients", "armadillo_by_hand", Pool::openblas, bound<gradients_by_hand>) &&
     enter<float>("merge", "armadillo_by_hand", Pool::openblas, bound<merge>) &&
     enter<float>("chain", "armadillo_expression", Pool::openblas, bound<chain>) &&
-    enter<float>("low_rank", "armadillo_expression", Pool::openblas, bound<low_rank>);
+    enter<float>("low_rank", "armadillo_expression", Pool::openblas, bound<low_rank>) &&
+    enter<float>("truncate", "armadillo_by_hand", Pool::openblas, bound<truncate_by_hand>);
 
 } // namespace
 

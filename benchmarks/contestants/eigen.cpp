@@ -97,6 +97,30 @@ std::function<void()> low_rank_by_hand(const Operands<float>& o) {
   };
 }
 
+std::function<void()> truncate_by_hand(const Operands<float>& o) {
+  return [U = map(o.U), V = map(o.V), left = map(o.dU), right = map(o.dV)]() mutable {
+    using Matrix = Eigen::MatrixXf;
+    const Eigen::Index r = U.cols();
+    const Eigen::Index k = r / 2;
+    const Eigen::HouseholderQR<Matrix> qr_u(U);
+    const Eigen::HouseholderQR<Matrix> qr_v(V);
+    const auto triangle = [r](const auto& qr) {
+      return Matrix(qr.matrixQR().topRows(r).template triangularView<Eigen::Upper>());
+    };
+    const Matrix core = triangle(qr_u) * triangle(qr_v).transpose();
+    const Eigen::BDCSVD<Matrix> svd(core, Eigen::ComputeThinU | Eigen::ComputeThinV);
+    const auto root = svd.singularValues().head(k).cwiseSqrt().asDiagonal();
+    const auto turned = [k](const auto& qr, const Matrix& rotation) {
+      Matrix basis = Matrix::Zero(qr.rows(), k);
+      basis.topRows(rotation.rows()) = rotation;
+      basis.applyOnTheLeft(qr.householderQ());
+      return basis;
+    };
+    left.leftCols(k) = turned(qr_u, svd.matrixU().leftCols(k) * root);
+    right.leftCols(k) = turned(qr_v, svd.matrixV().leftCols(k) * root);
+  };
+}
+
 [[maybe_unused]] const bool entered =
     enter<float>("dense", "eigen", Pool::openmp, dense<float>) &&
     enter<double>("dense", "eigen", Pool::openmp, dense<double>) &&
@@ -110,7 +134,8 @@ std::function<void()> low_rank_by_hand(const Operands<float>& o) {
     enter<float>("chain", "eigen_expression", Pool::openmp, chain) &&
     enter<float>("chain", "eigen_by_hand", Pool::openmp, chain_by_hand) &&
     enter<float>("low_rank", "eigen_expression", Pool::openmp, low_rank) &&
-    enter<float>("low_rank", "eigen_by_hand", Pool::openmp, low_rank_by_hand);
+    enter<float>("low_rank", "eigen_by_hand", Pool::openmp, low_rank_by_hand) &&
+    enter<float>("truncate", "eigen_by_hand", Pool::openmp, truncate_by_hand);
 
 } // namespace
 

@@ -32,7 +32,8 @@ struct Case {
   std::vector<Shape> (*dense)(const Shape&); ///< dense products m x n x p whose rate bounds it
   /// What was computed, and what it should be.
   std::vector<std::pair<Column, Column>> (*results)(const Operands<Scalar>&);
-  /// Called before each series, for a case that overwrites its operand.
+  /// Called before each series, for a case that overwrites its operand: it is checked after one
+  /// run, and must be no long work.
   void (*prepare)(const Operands<Scalar>&) = [](const Operands<Scalar>&) {};
 };
 

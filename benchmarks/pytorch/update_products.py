@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Times what benchmarks/apply, gradients, merge and chains time, in PyTorch, float, on the CPU.
+"""Times what benchmarks/apply, gradients, merge, chains and truncate time, in PyTorch, float,
+on the CPU.
 
 Reads names such as apply/m:768/n:768/r:4/p:8, one a line, and prints a JSON object: for each name
 the seconds with samples in columns and in rows. Which is faster depends on the shape.
@@ -97,8 +98,17 @@ def low_rank(o):
     mm(o.U, o.Z, out=o.Y)
 
 
+def truncate(o):
+    k = o.U.shape[1] // 2
+    (qu, ru), (qv, rv) = torch.linalg.qr(o.U), torch.linalg.qr(o.V)
+    left, values, right = torch.linalg.svd(ru @ rv.t())
+    root = values[:k].sqrt()
+    mm(qu, left[:, :k] * root, out=o.dU[:, :k])
+    mm(qv, right[:k].t() * root, out=o.dV[:, :k])
+
+
 CASES = {"apply": apply, "gradients": gradients, "merge": merge, "chain": chain,
-         "low_rank": low_rank}
+         "low_rank": low_rank, "truncate": truncate}
 
 
 def check(inputs, results):
@@ -117,6 +127,12 @@ def check(inputs, results):
                 for name, value in expected[case].items():
                     if not torch.allclose(getattr(o, name).double(), value, rtol=1e-4):
                         sys.exit(f"{case.__name__}: {name} is wrong")
+            truncate(o)
+            left, values, right = torch.linalg.svd(U @ V.t(), full_matrices=False)
+            k = r // 2
+            if not torch.allclose((o.dU[:, :k] @ o.dV[:, :k].t()).double(),
+                                  left[:, :k] * values[:k] @ right[:k], rtol=1e-4):
+                sys.exit("truncate: the product is wrong")
 
 
 def seconds(function, operands, minimum_time):
@@ -149,7 +165,7 @@ def main():
         for name in names:
             case, *arguments = name.split("/")
             shape = {key: int(value) for key, value in (a.split(":") for a in arguments)}
-            layouts = {"columns": False} if case == "merge" else {"columns": False, "rows": True}
+            layouts = {"columns": False} if case in ("merge", "truncate") else {"columns": False, "rows": True}
             times[name] = {
                 layout: seconds(CASES[case], Layer(inputs, results, in_rows, **shape),
                                 options.minimum_time)
