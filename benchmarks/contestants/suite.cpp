@@ -97,8 +97,8 @@ void count(benchmark::State& state, const Case<Scalar>& what, const Shape& shape
   state.SetLabel(label);
 }
 
-/// FLOPs that take some hundredths of a second: warming up for them costs more than it tells.
-constexpr double long_work = 4e9;
+/// FLOPs whose operands fit no cache: warming up for them costs more than it tells.
+constexpr double long_work = 1e10;
 
 /// The last result is right; looked at once for each contestant and shape.
 template <class Scalar>
