@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // How good the planner's choices and predictions are, on random expressions and shapes.
 //
-//     planner_regret [CASES [FLOAT_OR_DOUBLE]]
+//     planner_regret [CASES [FLOAT_OR_DOUBLE [FILE]]]
 //
 // For each case the plan that the calibrated model chooses is timed beside every other plan that
 // some of 40 random cost models choose. Regret is its time over the best one's. Prints the share of
 // cases within 5 %, and how far predicted times are from measured ones, for the calibrated model
-// and for the default one.
+// and for the default one. FILE receives the measured and both predicted times of each case.
 #include <accrete/accrete.hpp>
 #include <accrete/plan/calibrate.hpp>
 
@@ -74,6 +74,7 @@ struct Result {
   double calibrated_ratio;
   double default_ratio;
   std::size_t plans;
+  double seconds;
 };
 
 /// `expression` makes the node; `target` receives its value.
@@ -120,8 +121,12 @@ Result judge(const std::shared_ptr<const ac::CostModel>& model, const Make& make
   for (Contestant& one : all) {
     best = std::min(best, one.median());
   }
-  return {chosen / best, all[by_default].median() / best,
-          all.front().plan.predicted_seconds() / chosen, default_prediction / chosen, all.size()};
+  return {chosen / best,
+          all[by_default].median() / best,
+          all.front().plan.predicted_seconds() / chosen,
+          default_prediction / chosen,
+          all.size(),
+          chosen};
 }
 
 template <class Scalar>
@@ -163,7 +168,7 @@ Result random_case(const std::shared_ptr<const ac::CostModel>& model, unsigned s
 }
 
 template <class Scalar>
-int run(unsigned cases) {
+int run(unsigned cases, std::FILE* table) {
   const auto start = std::chrono::steady_clock::now();
   const auto model = std::make_shared<const ac::MeasuredModel>(ac::calibrate());
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
@@ -181,6 +186,10 @@ int run(unsigned cases) {
     calibrated += near(result.calibrated_ratio);
     by_default += near(result.default_ratio);
     regrets.push_back(result.regret);
+    if (table != nullptr) {
+      std::fprintf(table, "%.3e %.3e %.3e\n", result.seconds,
+                   result.seconds * result.calibrated_ratio, result.seconds * result.default_ratio);
+    }
     std::fprintf(stderr,
                  "%3u: %zu plans, regret %.3f (default %.3f), predicted / measured %.2f "
                  "(default %.2f)\n",
@@ -202,5 +211,18 @@ int run(unsigned cases) {
 
 int main(int argc, char** argv) {
   const unsigned cases = argc > 1 ? static_cast<unsigned>(std::atoi(argv[1])) : 300;
-  return argc > 2 && std::strcmp(argv[2], "double") == 0 ? run<double>(cases) : run<float>(cases);
+  const bool in_double = argc > 2 && std::strcmp(argv[2], "double") == 0;
+  std::FILE* table = argc > 3 ? std::fopen(argv[3], "w") : nullptr;
+  if (argc > 3 && table == nullptr) {
+    std::fprintf(stderr, "cannot write %s\n", argv[3]);
+    return 1;
+  }
+  if (table != nullptr) {
+    std::fprintf(table, "# seconds: measured, predicted with calibrate(), predicted without\n");
+  }
+  const int status = in_double ? run<double>(cases, table) : run<float>(cases, table);
+  if (table != nullptr) {
+    std::fclose(table);
+  }
+  return status;
 }

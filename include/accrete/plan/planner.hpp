@@ -18,6 +18,8 @@ struct Piece {
   Index cols = 0;
   int sum = -1; ///< node of the canonical form, -1 for an operand
   PlanOperand operand;
+
+  bool operator==(const Piece&) const = default;
 };
 
 /// Pieces [first, first + count) of the planner's array.
@@ -51,6 +53,9 @@ class Planner {
   Planner(const CostModel& model, int scalar_bytes, const CanonicalForm& form)
       : model_(model), form_(form) {
     plan_.scalar_bytes = scalar_bytes;
+    for (int& entry : known_) {
+      entry = -1;
+    }
   }
 
   [[nodiscard]] Plan plan() {
@@ -201,6 +206,7 @@ class Planner {
     return is_operand(chain) ? new_choice(Choice::Kind::copy, 0, 0.0) : choose(chain);
   }
 
+  /// The cheapest way to write the chain, looked up where the same chain was treated before.
   int choose(const Chain& chain) {
     if (is_zero(chain)) {
       return new_choice(Choice::Kind::copy, 0, 0.0);
@@ -212,6 +218,21 @@ class Planner {
       }
       return new_choice(Choice::Kind::copy, 0, copy_cost(only.rows, only.cols));
     }
+    const std::size_t place = bucket(chain);
+    for (int entry = known_[place]; entry >= 0; entry = known_chains_[entry].next) {
+      if (same(known_chains_[entry].chain, chain)) {
+        // A copy, since each part of a choice stands in one list only.
+        Choice again = choice(known_chains_[entry].choice);
+        again.next = -1;
+        return static_cast<int>(choices_.push(again));
+      }
+    }
+    const int best = search(chain);
+    remember(place, chain, best);
+    return best;
+  }
+
+  int search(const Chain& chain) {
     int best = -1;
     const auto consider = [&](int candidate) {
       if (best < 0 || choice(candidate).seconds < choice(best).seconds) {
@@ -228,12 +249,53 @@ class Planner {
     for (int k = 1; k <= last; ++k) {
       consider(choose_split(chain, k));
     }
-    for (int i = 0; chain.count > 2 && i <= last; ++i) {
+    // With one operand besides, multiplying out is applying term by term.
+    const bool apart = chain.count > 2 || (front(chain).sum >= 0 && back(chain).sum >= 0);
+    for (int i = 0; apart && i <= last; ++i) {
       if (piece(chain, i).sum >= 0) {
         consider(choose_distribute(chain, i));
       }
     }
     return best;
+  }
+
+  // Chains that were treated before. Their pieces are copied, since the stack moves on.
+
+  struct KnownChain {
+    Chain chain; ///< in known_pieces_
+    int choice = -1;
+    int next = -1;
+  };
+
+  [[nodiscard]] std::size_t bucket(const Chain& chain) const noexcept {
+    std::size_t value = static_cast<std::size_t>(chain.count);
+    for (int i = 0; i < chain.count; ++i) {
+      const Piece& p = piece(chain, i);
+      for (const int part : {p.sum, static_cast<int>(p.operand.kind), p.operand.index}) {
+        value = (value ^ static_cast<std::size_t>(part + 1)) * 0x9E3779B97F4A7C15ULL;
+        value ^= value >> 32;
+      }
+    }
+    return value % bucket_count;
+  }
+  [[nodiscard]] bool same(const Chain& known, const Chain& chain) const noexcept {
+    if (known.count != chain.count) {
+      return false;
+    }
+    for (int i = 0; i < chain.count; ++i) {
+      if (!(known_pieces_[known.first + i] == piece(chain, i))) {
+        return false;
+      }
+    }
+    return true;
+  }
+  void remember(std::size_t place, const Chain& chain, int best) {
+    const int first = static_cast<int>(known_pieces_.size());
+    for (int i = 0; i < chain.count; ++i) {
+      known_pieces_.push(Piece(piece(chain, i)));
+    }
+    known_[place] =
+        static_cast<int>(known_chains_.push({{first, chain.count}, best, known_[place]}));
   }
 
   int choose_split(const Chain& chain, int k) {
@@ -446,6 +508,10 @@ class Planner {
   PlanOperand target_;
   PlainArray<Piece> pieces_;
   PlainArray<Choice> choices_;
+  static constexpr std::size_t bucket_count = 64;
+  int known_[bucket_count];
+  PlainArray<KnownChain> known_chains_;
+  PlainArray<Piece> known_pieces_;
   // Coefficients of the products around the one being written; those of a temporary start anew.
   PlainArray<int> slots_;
   Index first_slot_ = 0;

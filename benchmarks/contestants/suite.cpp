@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: MIT
+#include "suite.hpp"
+
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <memory>
+#include <regex>
+#include <set>
+#include <string_view>
+#include <thread>
+#include <type_traits>
+#include <utility>
+
+namespace benchmarks {
+
+namespace {
+
+template <class Scalar>
+struct Contestant {
+  std::string name;
+  Pool pool;
+  Make<Scalar> make;
+};
+
+template <class Scalar>
+std::vector<Contestant<Scalar>>& contestants(const std::string& case_name) {
+  static std::map<std::string, std::vector<Contestant<Scalar>>> all;
+  return all[case_name];
+}
+
+template <class Scalar>
+constexpr const char* scalar_name = std::is_same_v<Scalar, float> ? "float" : "double";
+
+/// Lets the threads of the contestant before fall asleep when the next one uses others.
+void change_to(Pool pool) {
+  static Pool last = pool;
+  if (std::exchange(last, pool) != pool) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+}
+
+template <class Scalar>
+bool are_near(const Column& value, const Column& expected) {
+  double error = 0;
+  double norm = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    error += (value[i] - expected[i]) * (value[i] - expected[i]);
+    norm += expected[i] * expected[i];
+  }
+  // Written so that a NaN is no success.
+  return error <= std::pow(1e3 * std::numeric_limits<Scalar>::epsilon(), 2) * norm;
+}
+
+template <class Scalar>
+bool is_right(const Case<Scalar>& what, const Operands<Scalar>& o) {
+  for (const auto& [value, expected] : what.results(o)) {
+    if (!are_near<Scalar>(value, expected)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/// Arguments as they stand in the names of benchmarks.
+std::vector<std::pair<std::string, long>> arguments(const Shape& shape) {
+  std::vector<std::pair<std::string, long>> all = {
+      {"m", shape.m}, {"n", shape.n}, {"r", shape.r}, {"p", shape.p}};
+  std::erase_if(all, [](const auto& argument) { return argument.second == 0; });
+  return all;
+}
+
+std::string text(const Shape& shape) {
+  std::string result;
+  for (const auto& [name, value] : arguments(shape)) {
+    result += (result.empty() ? "" : "/") + name + ':' + std::to_string(value);
+  }
+  return result;
+}
+
+/// Rates, and as the label the dense products that bound the case.
+template <class Scalar>
+void count(benchmark::State& state, const Case<Scalar>& what, const Shape& shape) {
+  const auto per_second = [](double value) {
+    return benchmark::Counter(value, benchmark::Counter::kIsIterationInvariantRate);
+  };
+  state.counters["flops_per_second"] = per_second(what.flops(shape));
+  state.counters["bytes_per_second"] = per_second(sizeof(Scalar) * what.entries(shape));
+  std::string label;
+  for (const Shape& dense : what.dense(shape)) {
+    label += (label.empty() ? "" : " ") + text(dense);
+  }
+  state.SetLabel(label);
+}
+
+/// FLOPs whose operands fit no cache: warming up for them costs more than it tells.
+constexpr double long_work = 1e10;
+
+/// The last result is right; looked at once for each contestant and shape.
+template <class Scalar>
+bool is_known_right(const Case<Scalar>& what, const std::string& contestant,
+                    const Operands<Scalar>& o) {
+  static std::set<std::string> known;
+  const std::string key = what.name + ' ' + contestant + ' ' + text(o.shape);
+  if (!known.contains(key) && is_right(what, o)) {
+    known.insert(key);
+  }
+  return known.contains(key);
+}
+
+template <class Scalar>
+void measure(benchmark::State& state, const Case<Scalar>& what, const Shape& shape,
+             const Contestant<Scalar>& contestant) {
+  const Operands<Scalar> o(shape);
+  change_to(contestant.pool);
+  const std::function<void()> compute = contestant.make(o);
+  what.prepare(o);
+  const bool warms_up = what.flops(shape) < long_work;
+  bool right = true;
+  if (warms_up) {
+    compute();
+    right = is_known_right(what, contestant.name, o);
+  }
+  for (auto _ : state) {
+    compute();
+    benchmark::ClobberMemory();
+  }
+  if (!(warms_up ? right : is_known_right(what, contestant.name, o))) {
+    state.SkipWithError("wrong result");
+  }
+  count(state, what, shape);
+}
+
+/// Reads [data, data + count) as fast as it can: many independent sums, and all threads where
+/// waking them pays.
+template <class Scalar>
+Scalar sum(const Scalar* data, long count) {
+  constexpr long lanes = 1024 / sizeof(Scalar);
+  Scalar total = 0;
+#pragma omp parallel reduction(+ : total) if (count * sizeof(Scalar) > (1 << 18))
+  {
+    Scalar sums[lanes] = {};
+#pragma omp for schedule(static)
+    for (long block = 0; block < count / lanes; ++block) {
+      for (long i = 0; i < lanes; ++i) {
+        sums[i] += data[block * lanes + i];
+      }
+    }
+    for (const Scalar value : sums) {
+      total += value;
+    }
+  }
+  return total;
+}
+
+template <class Scalar>
+void read(benchmark::State& state, const Case<Scalar>& what, const Shape& shape) {
+  const Operands<Scalar> o(shape);
+  change_to(Pool::openmp);
+  const auto entries = static_cast<long>(what.entries(shape));
+  benchmark::DoNotOptimize(sum(o.first(), entries));
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(sum(o.first(), entries));
+    benchmark::ClobberMemory();
+  }
+  count(state, what, shape);
+}
+
+template <class Function>
+void register_one(const std::string& name, const Shape& shape, Function function) {
+  std::vector<std::int64_t> values;
+  std::vector<std::string> names;
+  for (const auto& [argument, value] : arguments(shape)) {
+    names.push_back(argument);
+    values.push_back(value);
+  }
+  benchmark::RegisterBenchmark(name.c_str(), std::move(function))
+      ->Args(values)
+      ->ArgNames(names)
+      ->UseRealTime()
+      ->Unit(benchmark::kMicrosecond);
+}
+
+template <class Scalar>
+Case<Scalar> dense_case() {
+  Case<Scalar> what;
+  what.name = "dense";
+  what.flops = [](const Shape& s) { return 2.0 * static_cast<double>(s.m * s.n * s.p); };
+  what.entries = [](const Shape& s) { return static_cast<double>(s.m * s.n + (s.m + s.n) * s.p); };
+  what.dense = [](const Shape&) { return std::vector<Shape>{}; };
+  what.results = [](const Operands<Scalar>& o) {
+    const Column x = probe(o.shape.p);
+    return std::vector{std::pair(product(o.Y, x), product(o.W0, product(o.X, x)))};
+  };
+  return what;
+}
+
+/// Each dense product once, however many cases ask for it.
+template <class Scalar>
+void add_dense(const Shape& shape) {
+  static std::set<Shape> added;
+  if (!added.insert(shape).second) {
+    return;
+  }
+  reserve<Scalar>(shape, 0);
+  static const Case<Scalar> what = dense_case<Scalar>();
+  for (const Contestant<Scalar>& contestant : contestants<Scalar>("dense")) {
+    register_one(std::string("dense/") + scalar_name<Scalar> + '/' + contestant.name, shape,
+                 [=](benchmark::State& state) { measure<Scalar>(state, what, shape, contestant); });
+  }
+}
+
+template <class Scalar>
+void add(const Case<Scalar>& what, const std::regex& chosen) {
+  const auto prefix = what.name + '/' + scalar_name<Scalar> + '/';
+  const auto shared = std::make_shared<const Case<Scalar>>(what);
+  for (const Shape& shape : what.shapes) {
+    if (!std::regex_search(what.name + '/' + text(shape), chosen)) {
+      continue;
+    }
+    reserve<Scalar>(shape, static_cast<std::size_t>(what.entries(shape)));
+    for (const Contestant<Scalar>& contestant : contestants<Scalar>(what.name)) {
+      register_one(prefix + contestant.name, shape, [=](benchmark::State& state) {
+        measure<Scalar>(state, *shared, shape, contestant);
+      });
+    }
+    register_one(prefix + "read", shape,
+                 [=](benchmark::State& state) { read<Scalar>(state, *shared, shape); });
+    for (const Shape& dense : what.dense(shape)) {
+      add_dense<Scalar>(dense);
+    }
+  }
+}
+
+/// Removes the option and returns its value, or what matches everything.
+std::regex take_shapes(int& argc, char** argv) {
+  const std::string_view option = "--shapes=";
+  std::regex result("");
+  const auto end = std::remove_if(argv + 1, argv + argc, [&](const char* argument) {
+    if (!std::string_view(argument).starts_with(option)) {
+      return false;
+    }
+    result = std::regex(argument + option.size());
+    return true;
+  });
+  argc = static_cast<int>(end - argv);
+  return result;
+}
+
+} // namespace
+
+template <class Scalar>
+bool enter(const char* case_name, const char* contestant, Pool pool, Make<Scalar> make) {
+  contestants<Scalar>(case_name).push_back({contestant, pool, make});
+  return true;
+}
+
+int run(int argc, char** argv, const std::vector<Case<float>>& cases,
+        const std::vector<Case<double>>& cases_in_double) {
+  const std::regex chosen = take_shapes(argc, argv);
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
+    return 1;
+  }
+  for (const auto& what : cases) {
+    add(what, chosen);
+  }
+  for (const auto& what : cases_in_double) {
+    add(what, chosen);
+  }
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
+
+std::vector<Shape> gpt2_shapes(const std::vector<long>& ranks, const std::vector<long>& columns) {
+  std::vector<Shape> shapes;
+  for (const auto& [m, n] : {std::pair<long, long>{768, 768},
+                             {2304, 768},
+                             {3072, 768},
+                             {768, 3072},
+                             {1024, 1024},
+                             {3072, 1024},
+                             {4096, 1024},
+                             {1024, 4096}}) {
+    for (const long r : ranks) {
+      for (const long p : columns) {
+        shapes.push_back({m, n, r, p});
+      }
+    }
+  }
+  return shapes;
+}
+
+template bool enter<float>(const char*, const char*, Pool, Make<float>);
+template bool enter<double>(const char*, const char*, Pool, Make<double>);
+
+} // namespace benchmarks
