@@ -35,7 +35,7 @@ struct Padded {
 };
 
 // The last ones are few rows or columns of long inner products, in more than one piece.
-constexpr std::array<std::array<Index, 3>, 12> shapes = {{{70, 33, 90},
+constexpr std::array<std::array<Index, 3>, 13> shapes = {{{70, 33, 90},
                                                           {5, 6, 7},
                                                           {1, 50, 60},
                                                           {50, 60, 1},
@@ -46,7 +46,8 @@ constexpr std::array<std::array<Index, 3>, 12> shapes = {{{70, 33, 90},
                                                           {37, 2500, 7},
                                                           {2, 1100, 41},
                                                           {9, 300, 3},
-                                                          {301, 9000, 16}}};
+                                                          {301, 9000, 16},
+                                                          {1100, 1000, 21}}};
 
 } // namespace
 
