@@ -35,7 +35,7 @@ struct Padded {
 };
 
 // The last ones are few rows or columns of long inner products, in more than one piece.
-constexpr std::array<std::array<Index, 3>, 13> shapes = {{{70, 33, 90},
+constexpr std::array<std::array<Index, 3>, 15> shapes = {{{70, 33, 90},
                                                           {5, 6, 7},
                                                           {1, 50, 60},
                                                           {50, 60, 1},
@@ -47,7 +47,9 @@ constexpr std::array<std::array<Index, 3>, 13> shapes = {{{70, 33, 90},
                                                           {2, 1100, 41},
                                                           {9, 300, 3},
                                                           {301, 9000, 16},
-                                                          {1100, 1000, 21}}};
+                                                          {1100, 1000, 21},
+                                                          {600, 301, 1},
+                                                          {1, 301, 600}}};
 
 } // namespace
 

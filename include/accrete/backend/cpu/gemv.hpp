@@ -15,7 +15,7 @@ namespace detail {
 template <class Scalar>
 void add_columns(Scalar alpha, View<const Scalar> a, const Scalar* x, Scalar* y) {
   constexpr Index width = 8;
-  constexpr Index piece = 2048;
+  constexpr Index piece = 4096;
   for (Index row = 0; row < a.rows; row += piece) {
     const Index rows = std::min(piece, a.rows - row);
     Scalar* target = y + row;
