@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/backend/plain_array.hpp>
 #include <accrete/plan/canonical.hpp>
+#include <accrete/plan/known_chains.hpp>
 #include <accrete/plan/plan.hpp>
 
 #include <cstddef>
@@ -11,22 +11,6 @@
 ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
-
-/// Factor of the chain under search: an operand in memory, or a sum still to be treated.
-struct Piece {
-  Index rows = 0;
-  Index cols = 0;
-  int sum = -1; ///< node of the canonical form, -1 for an operand
-  PlanOperand operand;
-
-  bool operator==(const Piece&) const = default;
-};
-
-/// Pieces [first, first + count) of the planner's array.
-struct Chain {
-  int first = 0;
-  int count = 0;
-};
 
 /// Decision on how to write one chain into its target. The decisions on its parts form a list
 /// through `next`.
@@ -53,9 +37,6 @@ class Planner {
   Planner(const CostModel& model, int scalar_bytes, const CanonicalForm& form)
       : model_(model), form_(form) {
     plan_.scalar_bytes = scalar_bytes;
-    for (int& entry : known_) {
-      entry = -1;
-    }
   }
 
   [[nodiscard]] Plan plan() {
@@ -218,17 +199,14 @@ class Planner {
       }
       return new_choice(Choice::Kind::copy, 0, copy_cost(only.rows, only.cols));
     }
-    const std::size_t place = bucket(chain);
-    for (int entry = known_[place]; entry >= 0; entry = known_chains_[entry].next) {
-      if (same(known_chains_[entry].chain, chain)) {
-        // A copy, since each part of a choice stands in one list only.
-        Choice again = choice(known_chains_[entry].choice);
-        again.next = -1;
-        return static_cast<int>(choices_.push(again));
-      }
+    if (const int known = known_chains_.find(pieces_, chain); known >= 0) {
+      // A copy, since each part of a choice stands in one list only.
+      Choice again = choice(known);
+      again.next = -1;
+      return static_cast<int>(choices_.push(again));
     }
     const int best = search(chain);
-    remember(place, chain, best);
+    known_chains_.remember(pieces_, chain, best);
     return best;
   }
 
@@ -257,45 +235,6 @@ class Planner {
       }
     }
     return best;
-  }
-
-  // Chains that were treated before. Their pieces are copied, since the stack moves on.
-
-  struct KnownChain {
-    Chain chain; ///< in known_pieces_
-    int choice = -1;
-    int next = -1;
-  };
-
-  [[nodiscard]] std::size_t bucket(const Chain& chain) const noexcept {
-    std::size_t value = static_cast<std::size_t>(chain.count);
-    for (int i = 0; i < chain.count; ++i) {
-      const Piece& p = piece(chain, i);
-      for (const int part : {p.sum, static_cast<int>(p.operand.kind), p.operand.index}) {
-        value = (value ^ static_cast<std::size_t>(part + 1)) * 0x9E3779B97F4A7C15ULL;
-        value ^= value >> 32;
-      }
-    }
-    return value % bucket_count;
-  }
-  [[nodiscard]] bool same(const Chain& known, const Chain& chain) const noexcept {
-    if (known.count != chain.count) {
-      return false;
-    }
-    for (int i = 0; i < chain.count; ++i) {
-      if (!(known_pieces_[known.first + i] == piece(chain, i))) {
-        return false;
-      }
-    }
-    return true;
-  }
-  void remember(std::size_t place, const Chain& chain, int best) {
-    const int first = static_cast<int>(known_pieces_.size());
-    for (int i = 0; i < chain.count; ++i) {
-      known_pieces_.push(Piece(piece(chain, i)));
-    }
-    known_[place] =
-        static_cast<int>(known_chains_.push({{first, chain.count}, best, known_[place]}));
   }
 
   int choose_split(const Chain& chain, int k) {
@@ -508,10 +447,7 @@ class Planner {
   PlanOperand target_;
   PlainArray<Piece> pieces_;
   PlainArray<Choice> choices_;
-  static constexpr std::size_t bucket_count = 64;
-  int known_[bucket_count];
-  PlainArray<KnownChain> known_chains_;
-  PlainArray<Piece> known_pieces_;
+  KnownChains known_chains_;
   // Coefficients of the products around the one being written; those of a temporary start anew.
   PlainArray<int> slots_;
   Index first_slot_ = 0;

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+// Y = (W0 + U Vᵀ) X with operands stored as bfloat16, beside the same in float. The result is float
+// in both.
+//
+//     benchmarks/compare build/release/benchmarks/bfloat16
+#include <accrete/accrete.hpp>
+#include <accrete/bfloat16.hpp>
+
+#include <Eigen/Dense>
+#include <benchmark/benchmark.h>
+
+#include <string>
+#include <vector>
+
+namespace ac = accrete;
+
+namespace {
+
+template <class Stored>
+struct Operands {
+  using Matrix = Eigen::MatrixX<Stored>;
+  Matrix W0, U, V, X;
+  Eigen::MatrixXf Y;
+
+  explicit Operands(const benchmark::State& state)
+      : W0(random(state.range(0), state.range(1))),
+        U(random(state.range(0), state.range(2))),
+        V(random(state.range(1), state.range(2))),
+        X(random(state.range(1), state.range(3))),
+        Y(state.range(0), state.range(3)) {}
+
+  /// Against double precision, up to the rounding of Vᵀ X to the scalar of the operands.
+  [[nodiscard]] bool is_right() const {
+    const auto wide = [](const Matrix& m) {
+      return Eigen::MatrixXd(m.template cast<float>().template cast<double>());
+    };
+    const Eigen::MatrixXd x = wide(X);
+    const Eigen::MatrixXd expected = wide(W0) * x + wide(U) * (wide(V).transpose() * x);
+    const double tolerance = sizeof(Stored) == 2 ? 0x1p-8 : 1e-5;
+    return (Y.cast<double>() - expected).norm() <= tolerance * expected.norm();
+  }
+
+ private:
+  static Matrix random(Eigen::Index rows, Eigen::Index cols) {
+    return Eigen::MatrixXf::Random(rows, cols).template cast<Stored>();
+  }
+};
+
+template <class Stored>
+void apply(benchmark::State& state) {
+  Operands<Stored> o(state);
+  o.Y = (o.W0 + ac::outer(o.U, o.V)) * o.X;
+  if (!o.is_right()) {
+    state.SkipWithError("wrong result");
+    return;
+  }
+  for (auto _ : state) {
+    ac::noalias(o.Y) = (o.W0 + ac::outer(o.U, o.V)) * o.X;
+    benchmark::ClobberMemory();
+  }
+}
+
+template <class Stored>
+void register_cases(const std::string& contestant) {
+  const std::vector<std::vector<std::int64_t>> shapes = {
+      {768, 768, 16}, {3072, 768, 64}, {768, 3072, 64}, {4096, 1024, 256}};
+  for (const auto& shape : shapes) {
+    for (const std::int64_t p : {1, 8, 64, 1024, 4096}) {
+      benchmark::RegisterBenchmark(("apply/bfloat16/" + contestant).c_str(), apply<Stored>)
+          ->Args({shape[0], shape[1], shape[2], p})
+          ->ArgNames({"m", "n", "r", "p"})
+          ->UseRealTime()
+          ->Unit(benchmark::kMicrosecond);
+    }
+  }
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  register_cases<ac::bfloat16>("accrete");
+  register_cases<float>("accrete_in_float");
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
+    return 1;
+  }
+  benchmark::RunSpecifiedBenchmarks();
+}

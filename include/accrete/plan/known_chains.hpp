@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/plan/plan.hpp>
+
+#include <cstddef>
+
+ACCRETE_BEGIN_NAMESPACE
+
+namespace detail {
+
+/// Factor of the chain under search: an operand in memory, or a sum still to be treated.
+struct Piece {
+  Index rows = 0;
+  Index cols = 0;
+  int sum = -1; ///< node of the canonical form, -1 for an operand
+  PlanOperand operand;
+
+  bool operator==(const Piece&) const = default;
+};
+
+/// Pieces [first, first + count) of the planner's array.
+struct Chain {
+  int first = 0;
+  int count = 0;
+};
+
+/// The chains that a search has treated, each with the choice made for it: the same chain comes up
+/// again and again below the terms of sums. Pieces are copied, since the search's stack moves on.
+class KnownChains {
+ public:
+  KnownChains() {
+    for (int& bucket : buckets_) {
+      bucket = -1;
+    }
+  }
+
+  /// The choice made for the chain, -1 when it is new.
+  [[nodiscard]] int find(const PlainArray<Piece>& pieces, const Chain& chain) const noexcept {
+    for (int i = buckets_[bucket_of(pieces, chain)]; i >= 0; i = entries_[i].next) {
+      if (same(pieces, entries_[i].chain, chain)) {
+        return entries_[i].choice;
+      }
+    }
+    return -1;
+  }
+
+  void remember(const PlainArray<Piece>& pieces, const Chain& chain, int choice) {
+    const int first = static_cast<int>(pieces_.size());
+    for (int i = 0; i < chain.count; ++i) {
+      pieces_.push(pieces[chain.first + i]);
+    }
+    int& bucket = buckets_[bucket_of(pieces, chain)];
+    bucket = static_cast<int>(entries_.push({{first, chain.count}, choice, bucket}));
+  }
+
+ private:
+  struct Entry {
+    Chain chain; ///< in pieces_
+    int choice = -1;
+    int next = -1;
+  };
+
+  [[nodiscard]] static std::size_t bucket_of(const PlainArray<Piece>& pieces,
+                                             const Chain& chain) noexcept {
+    auto value = static_cast<std::size_t>(chain.count);
+    for (int i = 0; i < chain.count; ++i) {
+      const Piece& piece = pieces[chain.first + i];
+      for (const int part :
+           {piece.sum, static_cast<int>(piece.operand.kind), piece.operand.index}) {
+        value = (value ^ static_cast<std::size_t>(part + 1)) * 0x9E3779B97F4A7C15ULL;
+        value ^= value >> 32;
+      }
+    }
+    return value % bucket_count;
+  }
+
+  [[nodiscard]] bool same(const PlainArray<Piece>& pieces, const Chain& known,
+                          const Chain& chain) const noexcept {
+    if (known.count != chain.count) {
+      return false;
+    }
+    for (int i = 0; i < chain.count; ++i) {
+      if (!(pieces_[known.first + i] == pieces[chain.first + i])) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  static constexpr std::size_t bucket_count = 64;
+  int buckets_[bucket_count];
+  PlainArray<Entry> entries_;
+  PlainArray<Piece> pieces_;
+};
+
+} // namespace detail
+
+ACCRETE_END_NAMESPACE
