@@ -202,6 +202,25 @@ TEST_CASE("a gradient of any form, from rank 0, by temporaries too") {
   from(init::gradient_subspace(Mat<S>(a), Mat<S>(b)));
 }
 
+TEST_CASE_TEMPLATE("a large gradient within the old columns does not hide the rest", S,
+                   TEST_SCALARS) {
+  // More directions within the old span than the sketch has columns, each a hundred times the rest.
+  const Index m = 80;
+  const Index n = 70;
+  const Mat<S> old_u = Mat<S>::Random(m, 20);
+  const Mat<S> rest = Mat<S>::Random(m, 3);
+  const Mat<S> dy = (Mat<S>(m, 23) << S{100} * old_u, rest).finished();
+  const Mat<S> x = Mat<S>::Random(n, 23);
+  LowRank<S> matrix(old_u, Mat<S>::Random(n, 20));
+  accrete::grow(matrix, 3, init::gradient_subspace(dy, x));
+  const Eigen::MatrixXd grown = wide<S>(matrix.U()).rightCols(3);
+  const Eigen::HouseholderQR<Eigen::MatrixXd> qr(wide(old_u));
+  const Eigen::MatrixXd basis = qr.householderQ() * Eigen::MatrixXd::Identity(m, 20);
+  const Eigen::MatrixXd outside = wide(rest) - projector(basis) * wide(rest);
+  const Eigen::MatrixXd missed = outside - projector(grown) * outside;
+  CHECK(missed.norm() <= 1e5 * epsilon<S> * outside.norm());
+}
+
 TEST_CASE_TEMPLATE("columns beyond the gradient's rank are orthonormal all the same", S,
                    TEST_SCALARS) {
   const Mat<S> zero = Mat<S>::Zero(9, 4);
