@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// expected error: accrete: the scalar of an operand must be float or double
+// expected error: accrete: the scalar of an operand must be float, double or bfloat16
 #include <accrete/accrete.hpp>
 
 #include <Eigen/Core>

@@ -17,6 +17,11 @@ namespace detail {
 template <class T>
 inline constexpr char type_tag = 0;
 
+template <class T>
+concept Complete = requires {
+  sizeof(T);
+};
+
 template <class Node>
 using backend_of = settled_backend<typename Node::Backend>;
 
@@ -69,6 +74,8 @@ void execute(Context<Backend>& context, const Plan& plan, const Operands& operan
   using Stored = typename Operands::Stored;
   constexpr bool mixed = !std::is_same_v<Stored, Scalar>;
   using Table = std::conditional_t<mixed, Bfloat16Kernels<Backend>, Kernels<Backend>>;
+  static_assert(Complete<Table>,
+                "accrete: products of bfloat16 operands need #include <accrete/bfloat16.hpp>");
   Device<Backend>& device = context.device();
   Workspace::Frame frame(device.workspace());
   Stored* memory = plan.workspace_scalars > 0
