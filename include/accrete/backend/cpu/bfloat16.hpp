@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
-#include <cstring>
+#include <type_traits>
 
 ACCRETE_BEGIN_NAMESPACE
 

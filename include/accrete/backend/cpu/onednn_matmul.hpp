@@ -161,28 +161,36 @@ class OnednnMatmul {
   std::array<dnnl_memory_t, 3> memories_{};
 };
 
+/// oneDNN's engine and stream of one thread; unusable where the processor has no bfloat16 products.
+struct OnednnStream {
+  OnednnStream() {
+    usable = (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) ==
+                 dnnl_cpu_isa_avx512_core_bf16 &&
+             dnnl_engine_create(&engine, dnnl_cpu, 0) == dnnl_success &&
+             dnnl_stream_create(&stream, engine, dnnl_stream_default_flags) == dnnl_success;
+  }
+  OnednnStream(const OnednnStream&) = delete;
+  OnednnStream& operator=(const OnednnStream&) = delete;
+  ~OnednnStream() {
+    dnnl_stream_destroy(stream);
+    dnnl_engine_destroy(engine);
+  }
+
+  dnnl_engine_t engine = nullptr;
+  dnnl_stream_t stream = nullptr;
+  bool usable = false;
+};
+
 /// The products that a thread has used last; each thread has its own.
 class OnednnMatmuls {
  public:
-  OnednnMatmuls() {
-    usable_ = (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) ==
-                  dnnl_cpu_isa_avx512_core_bf16 &&
-              dnnl_engine_create(&engine_, dnnl_cpu, 0) == dnnl_success &&
-              dnnl_stream_create(&stream_, engine_, dnnl_stream_default_flags) == dnnl_success;
-  }
-  OnednnMatmuls(const OnednnMatmuls&) = delete;
-  OnednnMatmuls& operator=(const OnednnMatmuls&) = delete;
-  ~OnednnMatmuls() {
-    dnnl_stream_destroy(stream_);
-    dnnl_engine_destroy(engine_);
-  }
-
   bool run(const MatmulKey& key, const void* a, const void* b, void* c) {
-    if (!usable_) {
+    if (!stream_.usable) {
       return false;
     }
     OnednnMatmul& product = products_[place(key)];
-    return (product.is(key) || product.build(engine_, key)) && product.run(stream_, a, b, c);
+    return (product.is(key) || product.build(stream_.engine, key)) &&
+           product.run(stream_.stream, a, b, c);
   }
 
  private:
@@ -196,9 +204,7 @@ class OnednnMatmuls {
   }
 
   static constexpr std::size_t count = 256;
-  bool usable_ = false;
-  dnnl_engine_t engine_ = nullptr;
-  dnnl_stream_t stream_ = nullptr;
+  OnednnStream stream_; // outlives the products, which refer to its engine
   std::array<OnednnMatmul, count> products_;
 };
 
