@@ -7,7 +7,6 @@
 #include <cmath>
 #include <span>
 #include <string>
-#include <vector>
 
 ACCRETE_BEGIN_NAMESPACE
 
@@ -15,9 +14,8 @@ ACCRETE_BEGIN_NAMESPACE
 // matrix. All three are k for k equal values and zeros, and do not depend on the scale.
 
 namespace detail {
-
-/// The singular values over the largest; empty where all are zero.
-inline std::vector<double> relative_values(const char* operation, std::span<const double> values) {
+/// The largest singular value, in units of which the ranks are computed.
+inline double largest_value(const char* operation, std::span<const double> values) {
   double largest = 0;
   for (const double value : values) {
     if (!(value >= 0 && std::isfinite(value))) {
@@ -26,20 +24,14 @@ inline std::vector<double> relative_values(const char* operation, std::span<cons
     }
     largest = std::max(largest, value);
   }
-  std::vector<double> result;
-  if (largest > 0) {
-    result.assign(values.begin(), values.end());
-    for (double& value : result) {
-      value /= largest;
-    }
-  }
-  return result;
+  return largest;
 }
 
-inline double power_sum(const std::vector<double>& values, int power) {
+/// Σ (σ / largest)^power
+inline double power_sum(std::span<const double> values, double largest, int power) {
   double sum = 0;
   for (const double value : values) {
-    sum += std::pow(value, power);
+    sum += std::pow(value / largest, power);
   }
   return sum;
 }
@@ -49,14 +41,14 @@ inline double power_sum(const std::vector<double>& values, int power) {
 /// exp(-Σ p ln p) with p = σ / Σσ: the effective rank of Roy and Vetterli (EUSIPCO 2007), of the
 /// singular values themselves, not of their squares. @throws ArgumentError
 [[nodiscard]] inline double entropy_rank(std::span<const double> singular_values) {
-  const std::vector<double> values = detail::relative_values("entropy_rank", singular_values);
-  if (values.empty()) {
+  const double largest = detail::largest_value("entropy_rank", singular_values);
+  if (largest == 0) {
     return 0;
   }
-  const double total = detail::power_sum(values, 1);
+  const double total = detail::power_sum(singular_values, largest, 1);
   double entropy = 0;
-  for (const double value : values) {
-    const double p = value / total;
+  for (const double value : singular_values) {
+    const double p = value / largest / total;
     entropy -= p > 0 ? p * std::log(p) : 0.0;
   }
   return std::exp(entropy);
@@ -65,17 +57,18 @@ inline double power_sum(const std::vector<double>& values, int power) {
 /// ‖A‖_F² / ‖A‖₂² = Σσ² / σ₁² (Rudelson and Vershynin, Journal of the ACM 54, 2007).
 /// @throws ArgumentError
 [[nodiscard]] inline double stable_rank(std::span<const double> singular_values) {
-  return detail::power_sum(detail::relative_values("stable_rank", singular_values), 2);
+  const double largest = detail::largest_value("stable_rank", singular_values);
+  return largest > 0 ? detail::power_sum(singular_values, largest, 2) : 0.0;
 }
 
 /// (Σσ²)² / Σσ⁴: the participation ratio of the energies σ². @throws ArgumentError
 [[nodiscard]] inline double participation_rank(std::span<const double> singular_values) {
-  const std::vector<double> values = detail::relative_values("participation_rank", singular_values);
-  if (values.empty()) {
+  const double largest = detail::largest_value("participation_rank", singular_values);
+  if (largest == 0) {
     return 0;
   }
-  const double energy = detail::power_sum(values, 2);
-  return energy * energy / detail::power_sum(values, 4);
+  const double energy = detail::power_sum(singular_values, largest, 2);
+  return energy * energy / detail::power_sum(singular_values, largest, 4);
 }
 
 /// The same of a matrix or expression, from its singular values: O((m + n) r²) for one of low rank.

@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
-#include <memory>
 #include <string>
+#include <utility>
 
 #if __has_include(<unistd.h>)
 #include <unistd.h>
@@ -46,37 +46,44 @@ class SvdFile {
       fail("cannot be opened", errno);
     }
   }
+  SvdFile(const SvdFile&) = delete;
+  SvdFile& operator=(const SvdFile&) = delete;
+  ~SvdFile() {
+    if (file_ != nullptr) {
+      std::fclose(file_);
+    }
+  }
 
   template <class T>
   void write(const T* values, Index count) {
     const auto size = static_cast<std::size_t>(count);
-    if (size > 0 && std::fwrite(values, sizeof(T), size, file_.get()) != size) {
+    if (size > 0 && std::fwrite(values, sizeof(T), size, file_) != size) {
       fail("cannot be written", errno);
     }
   }
   template <class T>
   void read(T* values, Index count) {
     const auto size = static_cast<std::size_t>(count);
-    if (size > 0 && std::fread(values, sizeof(T), size, file_.get()) != size) {
+    if (size > 0 && std::fread(values, sizeof(T), size, file_) != size) {
       fail("ends too early; it was cut or is no IncrementalSVD", 0);
     }
   }
   [[nodiscard]] std::int64_t size() {
-    std::fseek(file_.get(), 0, SEEK_END);
-    const std::int64_t bytes = std::ftell(file_.get());
-    std::rewind(file_.get());
+    std::fseek(file_, 0, SEEK_END);
+    const std::int64_t bytes = std::ftell(file_);
+    std::rewind(file_);
     return bytes;
   }
   /// All bytes are on the device when this returns.
   void close() {
-    int failed = std::fflush(file_.get());
+    int failed = std::fflush(file_);
 #if __has_include(<unistd.h>)
-    if (failed == 0 && ::fsync(::fileno(file_.get())) != 0 && errno != EINVAL && errno != EROFS) {
+    if (failed == 0 && ::fsync(::fileno(file_)) != 0 && errno != EINVAL && errno != EROFS) {
       failed = -1;
     }
 #endif
     const int reason = errno;
-    if (std::fclose(file_.release()) != 0 || failed != 0) {
+    if (std::fclose(std::exchange(file_, nullptr)) != 0 || failed != 0) {
       fail("cannot be written", reason);
     }
   }
@@ -90,11 +97,8 @@ class SvdFile {
   }
 
  private:
-  struct Close {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-  };
   std::string path_;
-  std::unique_ptr<std::FILE, Close> file_;
+  std::FILE* file_;
 };
 
 template <class Scalar>

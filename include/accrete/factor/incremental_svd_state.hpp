@@ -6,7 +6,6 @@
 
 #include <Eigen/Core>
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -71,9 +70,13 @@ struct IncrementalSvdState {
                        " columns of X; they belong to different decompositions");
     }
     const auto valid = [](double value) { return std::isfinite(value) && value >= 0; };
-    if (!U.allFinite() || !V.allFinite() || !std::all_of(values.begin(), values.end(), valid) ||
-        !std::is_sorted(values.rbegin(), values.rend()) || !valid(settled_error) ||
-        !valid(run_error)) {
+    bool sound = U.allFinite() && V.allFinite() && valid(settled_error) && valid(run_error);
+    double before = std::numeric_limits<double>::infinity();
+    for (const double value : values) {
+      sound = sound && valid(value) && value <= before;
+      before = value;
+    }
+    if (!sound) {
       throw NumericError("IncrementalSVD state: the singular values must descend and be neither "
                          "negative nor infinite, and all entries finite; the state is damaged");
     }

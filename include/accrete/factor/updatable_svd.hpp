@@ -246,7 +246,8 @@ struct UpdatableSvd {
     const Index kept = choose_rank(spectrum_, truncation, rank_rounding<Scalar>(core_size)).rank;
     const double norm = safe_norm(spectrum_.data(), count);
     const double lost = safe_norm(spectrum_.data() + kept, count - kept);
-    values.assign(spectrum_.begin(), spectrum_.begin() + kept);
+    values = spectrum_;
+    values.resize(static_cast<std::size_t>(kept));
     loss.add(lost, dropped + rounding(core_size, norm), run);
   }
 

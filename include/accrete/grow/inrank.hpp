@@ -162,9 +162,11 @@ class InRankPolicy {
   /// descending, are those of the active columns. Returns the new rank.
   /// @throws NumericError for NaN or infinity; the rank is unchanged.
   Index update(std::span<const double> singular_values) {
-    if (!std::ranges::all_of(singular_values, [](double x) { return std::isfinite(x); })) {
-      throw NumericError("InRankPolicy::update: a singular value is NaN or infinite; the training "
-                         "has diverged");
+    for (const double value : singular_values) {
+      if (!std::isfinite(value)) {
+        throw NumericError("InRankPolicy::update: a singular value is NaN or infinite; the "
+                           "training has diverged");
+      }
     }
     const Index most = std::min({rank_ + options_.buffer, options_.max_rank - options_.buffer,
                                  static_cast<Index>(singular_values.size())});

@@ -55,8 +55,9 @@ RankAllocation allocate_ranks(std::span<const LayerSpectrum> layers, double thre
   allocation.threshold = threshold;
   const auto policy = policy_at(threshold);
   for (const LayerSpectrum& layer : layers) {
-    allocation.layers.push_back(layer_rank(layer, policy(layer.values)));
-    allocation.parameters += allocation.layers.back().parameters;
+    const LayerRank rank = layer_rank(layer, policy(layer.values));
+    allocation.layers.push_back(rank);
+    allocation.parameters += rank.parameters;
   }
   return allocation;
 }
@@ -80,9 +81,10 @@ RankAllocation allocate_ranks(std::span<const LayerSpectrum> layers, double thre
 ///
 /// @throws ArgumentError when even threshold 1 exceeds the budget, for values that do not descend
 /// and for more values than min(rows, cols); NumericError for NaN or infinity.
-template <class PolicyAt>
-[[nodiscard]] RankAllocation ranks_within_budget(std::span<const LayerSpectrum> layers,
-                                                 Index budget, const PolicyAt& policy_at) {
+template <class PolicyAt = decltype(rank_by::relative_threshold)>
+[[nodiscard]] RankAllocation
+ranks_within_budget(std::span<const LayerSpectrum> layers, Index budget,
+                    const PolicyAt& policy_at = rank_by::relative_threshold) {
   for (const LayerSpectrum& layer : layers) {
     if (static_cast<Index>(layer.values.size()) > std::min(layer.rows, layer.cols)) {
       throw ArgumentError("ranks_within_budget: " + std::to_string(layer.values.size()) +
@@ -115,10 +117,6 @@ template <class PolicyAt>
     }
   }
   return best;
-}
-[[nodiscard]] inline RankAllocation ranks_within_budget(std::span<const LayerSpectrum> layers,
-                                                        Index budget) {
-  return ranks_within_budget(layers, budget, rank_by::relative_threshold);
 }
 
 ACCRETE_END_NAMESPACE

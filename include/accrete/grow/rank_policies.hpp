@@ -56,7 +56,11 @@ inline Index require_rank(const char* policy, Index rank) {
 /// How many of the descending values hold `keep`, which may not hold again after it failed.
 template <class Keep>
 Index count_leading(std::span<const double> values, const Keep& keep) {
-  return std::ranges::partition_point(values, keep) - values.begin();
+  std::size_t count = 0;
+  while (count < values.size() && keep(values[count])) {
+    ++count;
+  }
+  return static_cast<Index>(count);
 }
 
 } // namespace detail

@@ -80,12 +80,12 @@ class RankSchedule {
     throw ArgumentError("ranks_linear_in_depth: " + std::to_string(layers) +
                         " layers; the count must not be negative");
   }
-  std::vector<Index> ranks;
+  std::vector<Index> ranks(static_cast<std::size_t>(layers));
   for (Index layer = 0; layer < layers; ++layer) {
     const double share =
         layers > 1 ? static_cast<double>(layer) / static_cast<double>(layers - 1) : 0.0;
-    ranks.push_back(first +
-                    static_cast<Index>(std::llround(static_cast<double>(last - first) * share)));
+    ranks[static_cast<std::size_t>(layer)] =
+        first + static_cast<Index>(std::llround(static_cast<double>(last - first) * share));
   }
   return ranks;
 }

@@ -50,10 +50,16 @@ class ColumnState {
   [[nodiscard]] View<const Scalar> moment(std::size_t i) const noexcept {
     return view_of(moments_[i]).left_columns(cols());
   }
-  [[nodiscard]] std::span<std::int64_t> steps() noexcept { return steps_; }
-  [[nodiscard]] std::span<const std::int64_t> steps() const noexcept { return steps_; }
-  [[nodiscard]] std::span<std::int64_t> frozen() noexcept { return frozen_; }
-  [[nodiscard]] std::span<const std::int64_t> frozen() const noexcept { return frozen_; }
+  [[nodiscard]] std::span<std::int64_t> steps() noexcept { return {steps_.data(), steps_.size()}; }
+  [[nodiscard]] std::span<const std::int64_t> steps() const noexcept {
+    return {steps_.data(), steps_.size()};
+  }
+  [[nodiscard]] std::span<std::int64_t> frozen() noexcept {
+    return {frozen_.data(), frozen_.size()};
+  }
+  [[nodiscard]] std::span<const std::int64_t> frozen() const noexcept {
+    return {frozen_.data(), frozen_.size()};
+  }
 
   void reserve(Index columns) {
     if (columns <= capacity()) {
@@ -78,8 +84,8 @@ class ColumnState {
     if (before + count > capacity()) {
       reserve(std::max(2 * capacity(), before + count));
     }
-    steps_.resize(static_cast<std::size_t>(before + count), 0);
-    frozen_.resize(static_cast<std::size_t>(before + count), 0);
+    steps_.resize(static_cast<std::size_t>(before + count));
+    frozen_.resize(static_cast<std::size_t>(before + count));
     clear(before, count);
   }
 
@@ -100,8 +106,8 @@ class ColumnState {
   }
 
   void reset() {
-    std::ranges::fill(steps_, 0);
-    std::ranges::fill(frozen_, 0);
+    steps_.assign(steps_.size(), 0);
+    frozen_.assign(frozen_.size(), 0);
     clear(0, cols());
   }
 
@@ -139,7 +145,9 @@ class ColumnState {
       Kernels<Backend>::download(device(), std::as_const(*this).moment(i), host[i].data());
     }
     Index cleared = 0;
-    for (const std::size_t entry : pruned_entries(pruning, host[0], count)) {
+    const std::vector<Index> order = pruning_order(pruning, host[0], count);
+    for (std::size_t place = 0; place < count; ++place) {
+      const auto entry = static_cast<std::size_t>(order[place]);
       bool was_set = false;
       for (auto& values : host) {
         was_set = was_set || values[entry] != Scalar{0};
@@ -238,21 +246,21 @@ class ColumnState {
     }
   }
 
-  static std::vector<std::size_t>
-  pruned_entries(const Pruning& pruning, const std::vector<Scalar>& values, std::size_t count) {
+  /// All entries, the `count` to be pruned before the others.
+  static std::vector<Index> pruning_order(const Pruning& pruning, const std::vector<Scalar>& values,
+                                          std::size_t count) {
     std::vector<double> keys(values.size());
     for (std::size_t i = 0; i < keys.size(); ++i) {
       keys[i] = pruning.by == Pruning::By::random ? uniform_pair(i, pruning.seed)[0]
                                                   : std::abs(static_cast<double>(values[i]));
     }
-    std::vector<std::size_t> order(values.size());
-    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::vector<Index> order(values.size());
+    std::iota(order.begin(), order.end(), Index{0});
     if (count < order.size()) {
-      const auto cut = order.begin() + static_cast<std::ptrdiff_t>(count);
-      std::nth_element(order.begin(), cut, order.end(), [&](std::size_t a, std::size_t b) {
-        return keys[a] != keys[b] ? keys[a] < keys[b] : a < b;
-      });
-      order.resize(count);
+      const auto key = [&](Index i) { return keys[static_cast<std::size_t>(i)]; };
+      std::nth_element(
+          order.begin(), order.begin() + static_cast<Index>(count), order.end(),
+          [&](Index a, Index b) { return key(a) != key(b) ? key(a) < key(b) : a < b; });
     }
     return order;
   }

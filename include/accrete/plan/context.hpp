@@ -6,7 +6,6 @@
 
 #include <cstddef>
 #include <memory>
-#include <span>
 #include <utility>
 
 ACCRETE_BEGIN_NAMESPACE
@@ -22,9 +21,9 @@ class PlanCache {
   PlanCache& operator=(const PlanCache&) = delete;
   ~PlanCache() { clear(); }
 
-  /// `shapes` are rows and columns of each operand in canonical order.
-  [[nodiscard]] const Plan* find(const void* type, std::span<const Index> shapes) const noexcept {
-    for (const Entry* entry = buckets_[bucket(type, shapes)]; entry != nullptr;
+  /// `shapes` are rows and columns of each operand in canonical order, `count` numbers.
+  [[nodiscard]] const Plan* find(const void* type, const Index* shapes, int count) const noexcept {
+    for (const Entry* entry = buckets_[bucket(type, shapes, count)]; entry != nullptr;
          entry = entry->next) {
       if (entry->type == type && fits(entry->plan, shapes)) {
         return &entry->plan;
@@ -33,11 +32,11 @@ class PlanCache {
     return nullptr;
   }
 
-  const Plan& insert(const void* type, std::span<const Index> shapes, Plan plan) {
+  const Plan& insert(const void* type, const Index* shapes, int count, Plan plan) {
     if (size_ >= capacity) {
       clear();
     }
-    Entry*& first = buckets_[bucket(type, shapes)];
+    Entry*& first = buckets_[bucket(type, shapes, count)];
     first = new Entry{first, type, static_cast<Plan&&>(plan)};
     ++size_;
     return first->plan;
@@ -66,21 +65,20 @@ class PlanCache {
     Plan plan;
   };
 
-  [[nodiscard]] static bool fits(const Plan& plan, std::span<const Index> shapes) noexcept {
-    const Index* size = shapes.data();
+  [[nodiscard]] static bool fits(const Plan& plan, const Index* shapes) noexcept {
     for (const PlanShape& shape : plan.leaf_shapes) {
-      if (shape.rows != size[0] || shape.cols != size[1]) {
+      if (shape.rows != shapes[0] || shape.cols != shapes[1]) {
         return false;
       }
-      size += 2;
+      shapes += 2;
     }
     return true;
   }
 
-  static std::size_t bucket(const void* type, std::span<const Index> shapes) noexcept {
+  static std::size_t bucket(const void* type, const Index* shapes, int count) noexcept {
     auto value = reinterpret_cast<std::size_t>(type);
-    for (const Index size : shapes) {
-      value = (value ^ static_cast<std::size_t>(size)) * 0x9E3779B97F4A7C15ULL;
+    for (int i = 0; i < count; ++i) {
+      value = (value ^ static_cast<std::size_t>(shapes[i])) * 0x9E3779B97F4A7C15ULL;
       value ^= value >> 32;
     }
     return value % bucket_count;

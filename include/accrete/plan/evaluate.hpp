@@ -6,7 +6,6 @@
 #include <accrete/plan/context.hpp>
 #include <accrete/plan/planner.hpp>
 
-#include <array>
 #include <type_traits>
 #include <utility>
 
@@ -27,19 +26,20 @@ using backend_of = settled_backend<typename Node::Backend>;
 
 template <class Backend, class Node, class Operands>
 const Plan& plan_of(Context<Backend>& context, const Node& node, const Operands& operands) {
-  std::array<Index, 2 * static_cast<std::size_t>(Node::leaf_count)> shapes;
-  std::size_t next = 0;
+  constexpr int count = 2 * Node::leaf_count;
+  Index shapes[count];
+  int next = 0;
   for (const auto& leaf : operands.leaves) {
     shapes[next++] = leaf.rows;
     shapes[next++] = leaf.cols;
   }
   const void* type = &type_tag<Node>;
-  if (const Plan* known = context.plans().find(type, shapes)) {
+  if (const Plan* known = context.plans().find(type, shapes, count)) {
     return *known;
   }
   const CanonicalForm form(node);
   Planner planner(context.cost_model(), static_cast<int>(sizeof(typename Node::Stored)), form);
-  return context.plans().insert(type, shapes, planner.plan());
+  return context.plans().insert(type, shapes, count, planner.plan());
 }
 
 /// Makes one step: result = alpha * (what the step computes) + beta * result.
