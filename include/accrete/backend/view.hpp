@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <type_traits>
 
 ACCRETE_BEGIN_NAMESPACE
@@ -83,6 +84,13 @@ template <class A, class B>
 }
 
 namespace detail {
+
+/// A span of `size` values. Its constructor has constraints that take long to check: behind this
+/// template they are checked where a span is made, not in every file that includes its maker.
+template <class T>
+std::span<T> span_of(T* data, Index size) noexcept {
+  return {data, static_cast<std::size_t>(size)};
+}
 
 /// The object lies in memory and a View can describe it: unit inner stride, or a vector.
 template <class Derived>

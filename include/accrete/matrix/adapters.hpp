@@ -19,10 +19,6 @@ namespace detail {
 struct ColumnGroups {
   const Index* first;
   const Index* order;
-
-  [[nodiscard]] std::span<const Index> of(Index adapter) const noexcept {
-    return {order + first[adapter], order + first[adapter + 1]};
-  }
 };
 
 /// Counting sort. The indices have been checked; -1 is no adapter.
@@ -229,7 +225,8 @@ class AdapterSet {
   void for_each_group(const detail::ColumnGroups& groups, const Visit& visit) const {
     for (Index g = 0; g < size(); ++g) {
       const Adapter& adapter = adapters_[static_cast<std::size_t>(g)];
-      const std::span<const Index> columns = groups.of(g);
+      const Index begin = groups.first[g];
+      const auto columns = detail::span_of(groups.order + begin, groups.first[g + 1] - begin);
       if (!columns.empty() && adapter.update.rank() > 0) {
         visit(adapter, columns);
       }

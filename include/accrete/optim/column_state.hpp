@@ -50,15 +50,15 @@ class ColumnState {
   [[nodiscard]] View<const Scalar> moment(std::size_t i) const noexcept {
     return view_of(moments_[i]).left_columns(cols());
   }
-  [[nodiscard]] std::span<std::int64_t> steps() noexcept { return {steps_.data(), steps_.size()}; }
+  [[nodiscard]] std::span<std::int64_t> steps() noexcept { return span_of(steps_.data(), cols()); }
   [[nodiscard]] std::span<const std::int64_t> steps() const noexcept {
-    return {steps_.data(), steps_.size()};
+    return span_of(steps_.data(), cols());
   }
   [[nodiscard]] std::span<std::int64_t> frozen() noexcept {
-    return {frozen_.data(), frozen_.size()};
+    return span_of(frozen_.data(), cols());
   }
   [[nodiscard]] std::span<const std::int64_t> frozen() const noexcept {
-    return {frozen_.data(), frozen_.size()};
+    return span_of(frozen_.data(), cols());
   }
 
   void reserve(Index columns) {
