@@ -55,7 +55,7 @@ RankAllocation allocate_ranks(std::span<const LayerSpectrum> layers, double thre
   allocation.threshold = threshold;
   const auto policy = policy_at(threshold);
   for (const LayerSpectrum& layer : layers) {
-    const LayerRank rank = layer_rank(layer, policy(layer.values));
+    const auto rank = layer_rank(layer, policy(layer.values));
     allocation.layers.push_back(rank);
     allocation.parameters += rank.parameters;
   }
@@ -92,7 +92,7 @@ ranks_within_budget(std::span<const LayerSpectrum> layers, Index budget,
                           " layer; there are min(rows, cols) at most");
     }
   }
-  RankAllocation best = detail::allocate_ranks(layers, 0.0, policy_at);
+  auto best = detail::allocate_ranks(layers, 0.0, policy_at);
   if (best.parameters <= budget) {
     return best;
   }
@@ -109,7 +109,7 @@ ranks_within_budget(std::span<const LayerSpectrum> layers, Index budget,
     if (middle <= low || middle >= best.threshold) {
       break;
     }
-    RankAllocation allocation = detail::allocate_ranks(layers, middle, policy_at);
+    auto allocation = detail::allocate_ranks(layers, middle, policy_at);
     if (allocation.parameters <= budget) {
       best = std::move(allocation);
     } else {
