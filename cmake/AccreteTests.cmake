@@ -17,9 +17,12 @@ function(accrete_add_tests name)
   if(NOT arg_OPTIMIZED AND NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
     target_compile_options(${name} PRIVATE -O1)
   endif()
+  # A precompiled header takes as long as some files save by it.
   list(LENGTH arg_SOURCES count)
-  if(count GREATER 2)
+  if(count GREATER 5)
     target_precompile_headers(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests/precompiled.hpp")
+  else()
+    target_compile_options(${name} PRIVATE "SHELL:-include eigen_instantiations.hpp")
   endif()
 
   cmake_path(GET CMAKE_CURRENT_SOURCE_DIR FILENAME here)
