@@ -47,9 +47,18 @@ constexpr std::array<std::array<Index, 3>, 10> shapes = {{{70, 33, 90},
                                                           {9, 300, 3}}};
 
 // Sizes from which the cpu backend goes other ways: long inner products in more than one piece, a
-// transposed matrix times some columns, several threads for one vector.
-constexpr std::array<std::array<Index, 3>, 4> large_shapes = {
-    {{130, 2100, 5}, {1100, 1000, 21}, {600, 301, 1}, {1, 301, 600}}};
+// transposed matrix times some columns, several threads for one vector, whose matrix is split by
+// columns or by rows, outer products with one column or some, on several threads by columns of the
+// result or by its rows, with a last vector of rows that is not full.
+constexpr std::array<std::array<Index, 3>, 9> large_shapes = {{{130, 2100, 5},
+                                                               {1100, 1000, 21},
+                                                               {600, 301, 1},
+                                                               {1, 301, 600},
+                                                               {2101, 67, 1},
+                                                               {203, 16, 199},
+                                                               {203, 1, 199},
+                                                               {2003, 9, 15},
+                                                               {139, 7, 41}}};
 
 /// c = 2 a b + beta c against exact arithmetic; three bits say which of a, b, c are row-major.
 template <class Scalar>
@@ -87,20 +96,48 @@ TEST_CASE_TEMPLATE("large products agree with exact arithmetic too", Scalar, flo
   }
   for (const auto& [m, k, n] : large_shapes) {
     for (int orders = 0; orders < 4; ++orders) {
-      check_gemm(m, k, n, orders, Scalar{-0.5});
+      for (const Scalar beta : {Scalar{0}, Scalar{1}, Scalar{-0.5}}) {
+        check_gemm(m, k, n, orders, beta);
+      }
     }
   }
 }
 
 TEST_CASE_TEMPLATE("with beta zero the old result is not read", Scalar, float, double) {
   accrete::Device<TestBackend> device;
-  const Dense<Scalar> a = random_matrix<Scalar>(20, 30, 1);
-  for (const Index n : {Index{1}, Index{4}, Index{80}}) {
-    const Dense<Scalar> b = random_matrix<Scalar>(30, n, 2);
-    Dense<Scalar> c = Dense<Scalar>::Constant(20, n, std::numeric_limits<Scalar>::quiet_NaN());
-    Table::gemm(device, Scalar{1}, accrete::view_of(a), accrete::view_of(b), Scalar{0},
-                accrete::view_of(c));
-    CHECK(c.allFinite());
+  // Rows, inner dimension and columns: one shape for each way of the cpu backend.
+  constexpr std::array<std::array<Index, 3>, 8> ways = {{{20, 30, 1},
+                                                         {20, 30, 4},
+                                                         {20, 30, 80},
+                                                         {150, 1, 40},
+                                                         {150, 6, 40},
+                                                         {700, 150, 1},
+                                                         {7, 30, 1},
+                                                         {90, 1100, 5}}};
+  for (const auto& [m, k, n] : ways) {
+    for (int orders = 0; orders < 4; ++orders) {
+      const Padded<Scalar> a(m, k, (orders & 1) != 0, 1);
+      const Padded<Scalar> b(k, n, (orders & 2) != 0, 2);
+      Dense<Scalar> c = Dense<Scalar>::Constant(m, n, std::numeric_limits<Scalar>::quiet_NaN());
+      Table::gemm(device, Scalar{1}, View<const Scalar>(a.view), View<const Scalar>(b.view),
+                  Scalar{0}, accrete::view_of(c));
+      CHECK(c.allFinite());
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("a product changes nothing around its result", Scalar, float, double) {
+  accrete::Device<TestBackend> device;
+  for (const Index k : {Index{1}, Index{5}, Index{300}}) {
+    const Dense<Scalar> a = random_matrix<Scalar>(139, k, 1);
+    const Dense<Scalar> b = random_matrix<Scalar>(k, 45, 2);
+    const Dense<Scalar> before = random_matrix<Scalar>(150, 60, 3);
+    Dense<Scalar> around = before;
+    Table::gemm(device, Scalar{1}, accrete::view_of(a), accrete::view_of(b), Scalar{1},
+                accrete::view_of(around).block(5, 7, 139, 45));
+    CHECK(around.block(5, 7, 139, 45) != before.block(5, 7, 139, 45));
+    around.block(5, 7, 139, 45) = before.block(5, 7, 139, 45);
+    CHECK(around == before);
   }
 }
 

@@ -33,6 +33,9 @@ struct CpuProducts {
     if (c.size() * a.cols <= tiny) {
       return tiny_gemm(device, alpha, a, b, beta, c);
     }
+    if (a.cols <= outer_depth && a.is_column_major() && c.rows >= 4 * Lanes<Scalar>::count) {
+      return outer_products(device, alpha, a, b, beta, c);
+    }
     if (few_columns_pay(a, c.cols) && !is_slow_in_provider(a, b, c) &&
         inner_products(device, alpha, a, b, beta, c)) {
       return;
@@ -74,10 +77,12 @@ struct CpuProducts {
     }
     Scalar* target = y.row_step() == 1 ? y.data : frame.allocate<Scalar>(y.rows);
     const Scalar inner_beta = target == y.data ? beta : Scalar{0};
-    const bool small = a.size() * static_cast<Index>(sizeof(Scalar)) < parallel_bytes;
-    const int threads = small ? 1 : device.threads();
+    const Index bytes = a.size() * static_cast<Index>(sizeof(Scalar));
+    const int threads = bytes < parallel_read_bytes ? 1 : device.threads();
     constexpr Index grain = static_cast<Index>(Workspace::alignment / sizeof(Scalar));
-    if (threads > 1 && a.is_column_major() && a.cols >= 64) {
+    // Long columns in a cache are read as fast in parts, which need no sums.
+    const bool parts_pay = a.cols < 64 || (a.rows >= 2048 && bytes <= Index{2} << 20);
+    if (threads > 1 && a.is_column_major() && !parts_pay) {
       gemv_by_columns(threads, frame, alpha, a, source, inner_beta, target);
     } else {
       parallel_ranges(threads, a.rows, grain, [&](Index first, Index count) {
@@ -92,6 +97,9 @@ struct CpuProducts {
   }
 
  private:
+  /// Bytes from which a matrix in a cache is read faster by all threads than by one.
+  static constexpr Index parallel_read_bytes = Index{3} << 17;
+
   // Where inner products beat the blocked product of the same scalar, as measured. Float has a
   // library of its own, and there the large operand must not fit the second-level cache.
   template <class Scalar>
@@ -152,6 +160,26 @@ struct CpuProducts {
     CpuElementwise::combine(device, Scalar{1}, View<const Scalar>(result).transposed(), beta, c);
   }
 
+  template <class Scalar>
+  static void outer_products(Device<Cpu>& device, Scalar alpha, View<const Scalar> a,
+                             View<const Scalar> b, Scalar beta, View<Scalar> c) {
+    // Threads pay from half of the bytes on that they pay for reading, or for the arithmetic.
+    const bool small = c.size() * static_cast<Index>(sizeof(Scalar)) < parallel_bytes / 2 &&
+                       c.size() * a.cols < Index{1} << 18;
+    const int threads = small ? 1 : device.threads();
+    if (c.cols >= threads * tile_width) {
+      parallel_ranges(threads, c.cols, tile_width, [&](Index first, Index count) {
+        set_outer_products(alpha, a, b.columns(first, count), beta, c.columns(first, count));
+      });
+    } else {
+      constexpr Index grain = tile_height * Lanes<Scalar>::count;
+      parallel_ranges(threads, c.rows, grain, [&](Index first, Index count) {
+        set_outer_products(alpha, a.block(first, 0, count, a.cols), b, beta,
+                           c.block(first, 0, count, c.cols));
+      });
+    }
+  }
+
   /// False, and nothing done, where the operands do not lie so that inner products pay.
   template <class Scalar>
   static bool inner_products(Device<Cpu>& device, Scalar alpha, View<const Scalar> a,
@@ -159,10 +187,9 @@ struct CpuProducts {
     if (a.is_column_major() || !b.is_column_major()) {
       return false;
     }
-    scale(device, beta, c);
     const bool small = a.size() * static_cast<Index>(sizeof(Scalar)) < parallel_bytes;
     parallel_ranges(small ? 1 : device.threads(), a.rows, 4, [&](Index first, Index count) {
-      add_inner_products(alpha, a.block(first, 0, count, a.cols), b.data, b.stride,
+      set_inner_products(alpha, a.block(first, 0, count, a.cols), b.data, b.stride, beta,
                          c.block(first, 0, count, c.cols));
     });
     return true;

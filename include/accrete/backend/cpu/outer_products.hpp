@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/backend/cpu/lanes.hpp>
+
+#include <algorithm>
+#include <cstring>
+#include <type_traits>
+
+ACCRETE_BEGIN_NAMESPACE
+
+namespace detail {
+
+/// Columns and vectors of rows whose sums fit the registers, with room for a column of a.
+inline constexpr int tile_width = vector_bytes == 64 ? 8 : 4;
+inline constexpr int tile_height = 3;
+
+/// c = a b + beta c for `height` vectors of rows and `width` columns; b is depth x width, row by
+/// row. With beta 0, c is not read.
+template <int height, int width, class Scalar>
+void set_tile(Index depth, const Scalar* a, Index a_stride, const Scalar* b, Scalar beta, Scalar* c,
+              Index c_stride) {
+  using Vector = typename Lanes<Scalar>::type;
+  constexpr Index lanes = Lanes<Scalar>::count;
+  Vector sums[width * height] = {};
+  if (beta != Scalar{0}) {
+    ACCRETE_UNROLL
+    for (int j = 0; j < width; ++j) {
+      ACCRETE_UNROLL
+      for (int i = 0; i < height; ++i) {
+        Vector before;
+        std::memcpy(&before, c + i * lanes + j * c_stride, vector_bytes);
+        sums[j * height + i] = before * beta;
+      }
+    }
+  }
+  for (Index k = 0; k < depth; ++k) {
+    Vector column[height];
+    ACCRETE_UNROLL
+    for (int i = 0; i < height; ++i) {
+      std::memcpy(&column[i], a + i * lanes + k * a_stride, vector_bytes);
+    }
+    ACCRETE_UNROLL
+    for (int j = 0; j < width; ++j) {
+      ACCRETE_UNROLL
+      for (int i = 0; i < height; ++i) {
+        sums[j * height + i] += column[i] * b[k * width + j];
+      }
+    }
+  }
+  ACCRETE_UNROLL
+  for (int j = 0; j < width; ++j) {
+    ACCRETE_UNROLL
+    for (int i = 0; i < height; ++i) {
+      std::memcpy(c + i * lanes + j * c_stride, &sums[j * height + i], vector_bytes);
+    }
+  }
+}
+
+/// The last `rest` rows, fewer than a vector: their places in a tile are its last ones, so that `a`
+/// is read from a vector's length before its end.
+template <int width, class Scalar>
+void set_last_rows(Index rest, Index depth, const Scalar* a, Index a_stride, const Scalar* b,
+                   Scalar beta, Scalar* c, Index c_stride) {
+  constexpr Index lanes = Lanes<Scalar>::count;
+  Scalar sums[width * lanes] = {};
+  const auto each = [&](auto move) {
+    for (int j = 0; j < width; ++j) {
+      for (Index i = 0; i < rest; ++i) {
+        move(sums[(j + 1) * lanes - rest + i], c[i + j * c_stride]);
+      }
+    }
+  };
+  if (beta != Scalar{0}) {
+    each([](Scalar& sum, Scalar before) { sum = before; });
+  }
+  set_tile<1, width>(depth, a, a_stride, b, beta, sums, lanes);
+  each([](Scalar sum, Scalar& result) { result = sum; });
+}
+
+/// The same where c has fewer rows than a vector.
+template <int width, class Scalar>
+void set_few_rows(View<const Scalar> a, const Scalar* b, Scalar beta, Scalar* c, Index c_stride) {
+  for (int j = 0; j < width; ++j) {
+    for (Index i = 0; i < a.rows; ++i) {
+      Scalar& target = c[i + j * c_stride];
+      Scalar sum = beta == Scalar{0} ? Scalar{0} : beta * target;
+      for (Index k = 0; k < a.cols; ++k) {
+        sum += a.data[i + k * a.stride] * b[k * width + j];
+      }
+      target = sum;
+    }
+  }
+}
+
+/// `width` columns, c = a b + beta c, `height` vectors of rows at a time; a column-major.
+template <int height, int width, class Scalar>
+void set_columns(View<const Scalar> a, const Scalar* b, Scalar beta, Scalar* c, Index c_stride) {
+  constexpr Index lanes = Lanes<Scalar>::count;
+  if (a.rows < lanes) {
+    return set_few_rows<width>(a, b, beta, c, c_stride);
+  }
+  Index i = 0;
+  for (; i + height * lanes <= a.rows; i += height * lanes) {
+    set_tile<height, width>(a.cols, a.data + i, a.stride, b, beta, c + i, c_stride);
+  }
+  for (; i + lanes <= a.rows; i += lanes) {
+    set_tile<1, width>(a.cols, a.data + i, a.stride, b, beta, c + i, c_stride);
+  }
+  if (i < a.rows) {
+    set_last_rows<width>(a.rows - i, a.cols, a.data + a.rows - lanes, a.stride, b, beta, c + i,
+                         c_stride);
+  }
+}
+
+/// Most columns of a for set_outer_products.
+inline constexpr Index outer_depth = 16;
+
+/// c = alpha a b + beta c by outer products of the few columns of a and rows of b; a and c are
+/// column-major. c is read and written once, and a, which stays in a cache, is not packed.
+template <class Scalar>
+void set_outer_products(Scalar alpha, View<const Scalar> a, View<const Scalar> b, Scalar beta,
+                        View<Scalar> c) {
+  const auto go = [&]<int width>(Index j, std::integral_constant<int, width>) {
+    Scalar factors[outer_depth * width];
+    for (Index k = 0; k < b.rows; ++k) {
+      for (int l = 0; l < width; ++l) {
+        factors[k * width + l] = alpha * b(k, j + l);
+      }
+    }
+    set_columns<tile_height, width>(a, factors, beta, c.data + j * c.stride, c.stride);
+  };
+  Index j = 0;
+  if (a.cols > 1) { // one column is written fastest from its beginning to its end
+    for (; j + tile_width <= c.cols; j += tile_width) {
+      go(j, std::integral_constant<int, tile_width>());
+    }
+    for (; j + 2 <= c.cols; j += 2) {
+      go(j, std::integral_constant<int, 2>());
+    }
+  }
+  for (; j < c.cols; ++j) {
+    go(j, std::integral_constant<int, 1>());
+  }
+}
+
+} // namespace detail
+
+ACCRETE_END_NAMESPACE
