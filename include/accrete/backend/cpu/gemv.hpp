@@ -15,7 +15,7 @@ namespace detail {
 template <class Scalar>
 void combine_columns(Scalar alpha, View<const Scalar> a, const Scalar* x, Scalar beta, Scalar* y) {
   constexpr Index pass = 64;
-  constexpr int height = 4; // as many streams of vectors hide the latency of the additions
+  constexpr int height = vector_bytes == 64 ? 4 : 8; // sums that hide the latency of additions
   for (Index j = 0; j < a.cols; j += pass) {
     const View<const Scalar> some = a.columns(j, std::min(pass, a.cols - j));
     Scalar factors[pass];

@@ -33,7 +33,7 @@ struct CpuProducts {
     if (c.size() * a.cols <= tiny) {
       return tiny_gemm(device, alpha, a, b, beta, c);
     }
-    if (a.cols <= outer_depth && a.is_column_major() && c.rows >= 4 * Lanes<Scalar>::count) {
+    if (outer_products_pay(a)) {
       return outer_products(device, alpha, a, b, beta, c);
     }
     if (few_columns_pay(a, c.cols) && !is_slow_in_provider(a, b, c) &&
@@ -100,6 +100,15 @@ struct CpuProducts {
   /// Bytes from which a matrix in a cache is read faster by all threads than by one.
   static constexpr Index parallel_read_bytes = Index{3} << 17;
 
+  /// The fewer, the narrower the vectors of this build are: a library finds the widest itself.
+  template <class Scalar>
+  static bool outer_products_pay(const View<const Scalar>& a) noexcept {
+    constexpr Index depth = GemmProvider<Scalar>::is_native || vector_bytes == 64 ? outer_depth
+                            : vector_bytes == 32                                  ? 8
+                                                                                  : 1;
+    return a.cols <= depth && a.is_column_major() && a.rows >= 4 * Lanes<Scalar>::count;
+  }
+
   // Where inner products beat the blocked product of the same scalar, as measured. Float has a
   // library of its own, and there the large operand must not fit the second-level cache.
   template <class Scalar>
@@ -160,6 +169,7 @@ struct CpuProducts {
     CpuElementwise::combine(device, Scalar{1}, View<const Scalar>(result).transposed(), beta, c);
   }
 
+  /// By columns of c, or by rows where the columns are few.
   template <class Scalar>
   static void outer_products(Device<Cpu>& device, Scalar alpha, View<const Scalar> a,
                              View<const Scalar> b, Scalar beta, View<Scalar> c) {
