@@ -33,7 +33,7 @@ struct CpuProducts {
     if (c.size() * a.cols <= tiny) {
       return tiny_gemm(device, alpha, a, b, beta, c);
     }
-    if (outer_products_pay(a)) {
+    if (outer_products_pay(a, beta, c)) {
       return outer_products(device, alpha, a, b, beta, c);
     }
     if (few_columns_pay(a, c.cols) && !is_slow_in_provider(a, b, c) &&
@@ -102,7 +102,13 @@ struct CpuProducts {
 
   /// The fewer, the narrower the vectors of this build are: a library finds the widest itself.
   template <class Scalar>
-  static bool outer_products_pay(const View<const Scalar>& a) noexcept {
+  static bool outer_products_pay(const View<const Scalar>& a, Scalar beta,
+                                 const View<Scalar>& c) noexcept {
+    // A sum that no cache holds waits for memory, whichever kernel forms it.
+    constexpr Index cached = (Index{4} << 20) / static_cast<Index>(sizeof(Scalar));
+    if (GemmProvider<Scalar>::is_native && beta == Scalar{1} && a.cols > 1 && c.size() > cached) {
+      return false;
+    }
     constexpr Index depth = GemmProvider<Scalar>::is_native || vector_bytes == 64 ? outer_depth
                             : vector_bytes == 32                                  ? 8
                                                                                   : 1;
