@@ -5,6 +5,7 @@
 #include <utility>
 
 namespace ac = accrete;
+using ac::Index;
 
 namespace {
 
@@ -98,4 +99,77 @@ TEST_CASE("bases of another shape are refused") {
       (Fixture<float>::Update(f.X, ac::LowRankMatrix<float, TestBackend>(f.U, f.V))),
       "accrete: CumulativeUpdate of 9 x 5 and 13 x 9: W0 and U Vᵀ must have the same shape",
       ac::ShapeError);
+}
+
+TEST_CASE_TEMPLATE("W0 and U lie side by side, through growth, copies and assignments", Scalar,
+                   TEST_SCALARS) {
+  const Fixture<Scalar> f;
+  using Update = typename Fixture<Scalar>::Update;
+  using LowRank = ac::LowRankMatrix<Scalar, TestBackend>;
+  const auto check = [&](const Update& W, Index rank) {
+    CHECK(W.rank() == rank);
+    CHECK(W.U().data() == W.base().data() + W.base().size());
+    CHECK(W.base() == f.W0);
+    CHECK(W.base_and_u().leftCols(9) == W.base());
+    CHECK(W.base_and_u().rightCols(rank) == W.U());
+  };
+  auto W = f.make();
+  check(W, 3);
+  W.grow(4, ac::init::zero()); // beyond the capacity
+  check(W, 7);
+  CHECK(W.U().leftCols(3) == f.U);
+  CHECK(W.V().leftCols(3) == f.V);
+  W.reserve(9);
+  check(W, 7);
+  W.low_rank().append(W.U().leftCols(2), W.V().leftCols(2));
+  check(W, 9);
+  CHECK(W.U().rightCols(2) == f.U.leftCols(2));
+
+  auto copy = W;
+  check(copy, 9);
+  CHECK(copy.base().data() != W.base().data());
+  copy.low_rank() = LowRank(f.U, f.V);
+  check(copy, 3);
+  const LowRank factors(f.U.leftCols(1), f.V.leftCols(1));
+  copy.low_rank() = factors;
+  check(copy, 1);
+  copy.low_rank() = W.low_rank().expression() + factors.expression();
+  check(copy, 10);
+  CHECK(copy.scale() == Scalar{0.5});
+  check(W, 9);
+
+  LowRank alone = W.low_rank(); // takes the factors, not the base
+  CHECK(alone.U() == W.U());
+  CHECK(alone.capacity() == W.capacity());
+  alone = LowRank(2, 2);
+  CHECK(alone.rows() == 2);
+
+  Update moved = std::move(W);
+  check(moved, 9);
+  W = copy;
+  check(W, 10);
+  W = std::move(moved);
+  check(W, 9);
+
+  CHECK_THROWS_WITH_AS(W.low_rank() = LowRank(13, 8), doctest::Contains("13 x 8"), ac::ShapeError);
+  check(W, 9);
+}
+
+TEST_CASE("a borrowed base has no memory in common with U") {
+  Fixture<double> f;
+  const auto W = Fixture<double>::Update::borrow(ac::view_of(f.W0));
+  CHECK_THROWS_WITH_AS(W.base_and_u(), doctest::Contains("borrowed"), ac::ArgumentError);
+}
+
+TEST_CASE_TEMPLATE("a temporary update can stand in an expression", Scalar, TEST_SCALARS) {
+  Fixture<Scalar> f;
+  using Update = typename Fixture<Scalar>::Update;
+  using LowRank = ac::LowRankMatrix<Scalar, TestBackend>;
+  const auto owned = f.make() * f.X;
+  const auto copied = owned;
+  Dense<Scalar> Y = copied;
+  CHECK_CLOSE(Y, f.value * exact(f.X), f.bound);
+  const auto borrowed = Update::borrow(ac::view_of(f.W0), LowRank(f.U, f.V)) * f.X;
+  Y = borrowed;
+  CHECK_CLOSE(Y, (exact(f.W0) + exact(f.U) * exact(f.V).transpose()) * exact(f.X), f.bound);
 }

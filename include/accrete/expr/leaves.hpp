@@ -80,7 +80,7 @@ class ViewedMemory {
   View<const Scalar> view_;
 };
 
-/// Factors that a moved-in LowRankMatrix owned; only the leading columns are in use.
+/// Some columns of a storage that a moved-in matrix owned; leaves may share it.
 template <class Storage>
 class OwnedColumns {
  public:
@@ -88,16 +88,17 @@ class OwnedColumns {
   static constexpr int rows_at_compile_time = Eigen::Dynamic;
   static constexpr int cols_at_compile_time = Eigen::Dynamic;
 
-  OwnedColumns(Storage&& storage, Index cols)
-      : storage_(std::make_shared<const Storage>(std::move(storage))), cols_(cols) {}
+  OwnedColumns(std::shared_ptr<const Storage> storage, Index first, Index cols)
+      : storage_(std::move(storage)), first_(first), cols_(cols) {}
   [[nodiscard]] Index rows() const noexcept { return storage_->rows(); }
   [[nodiscard]] Index cols() const noexcept { return cols_; }
   [[nodiscard]] View<const Scalar> view() const noexcept {
-    return view_of(*storage_).left_columns(cols_);
+    return view_of(*storage_).columns(first_, cols_);
   }
 
  private:
   std::shared_ptr<const Storage> storage_;
+  Index first_;
   Index cols_;
 };
 

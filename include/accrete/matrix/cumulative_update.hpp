@@ -15,8 +15,10 @@ void grow(LowRankMatrix<Scalar, Backend>& matrix, Index count, const Initializer
 
 /// The matrix W0 + s U Vᵀ: a base, owned or borrowed, and an owned low-rank update of it.
 ///
-/// `W * X` is lazy; the planner applies base and update apart or merges them first, whichever is
-/// faster. Growth and truncation touch the update alone.
+/// `W * X` is lazy; the planner applies base and update apart, together or merges them first,
+/// whichever is faster. An owned base and U lie in one memory, [W0 U] with spare columns, so that
+/// one product can read both. Growth within the capacity and truncation touch the update alone;
+/// beyond the capacity the base moves with U: reserve() what will be needed.
 template <class MatrixScalar, class MatrixBackend = Cpu>
 class CumulativeUpdate {
  public:
@@ -27,20 +29,37 @@ class CumulativeUpdate {
   using LowRank = LowRankMatrix<Scalar, Backend>;
 
   /// W0 with an update of rank 0. Copies or moves the base.
-  explicit CumulativeUpdate(Storage base)
-      : base_(std::move(base)), update_(base_.rows(), base_.cols()) {}
-
-  /// W0 + U Vᵀ. @throws ShapeError when the shapes differ.
-  CumulativeUpdate(Storage base, LowRank update)
-      : base_(std::move(base)), update_(std::move(update)) {
-    check_shapes();
+  explicit CumulativeUpdate(Storage base) : update_(base.rows(), base.cols()) {
+    update_.base_columns_ = base.cols();
+    update_.u_ = std::move(base);
   }
+
+  /// W0 + U Vᵀ. Copies the base. @throws ShapeError when the shapes differ.
+  CumulativeUpdate(const Storage& base, LowRank update) : update_(std::move(update)) {
+    check_shapes(view_of(base));
+    update_.set_base(view_of(base));
+  }
+
+  CumulativeUpdate(const CumulativeUpdate& other)
+      : borrowed_(other.borrowed_),
+        update_(other.update_.empty_one(other.rows(), other.cols(), other.capacity())),
+        scale_(other.scale_) {
+    update_.copy_columns(other.update_, other.capacity());
+  }
+  CumulativeUpdate(CumulativeUpdate&&) noexcept = default;
+  CumulativeUpdate& operator=(CumulativeUpdate other) noexcept {
+    borrowed_ = other.borrowed_;
+    update_.swap(other.update_);
+    scale_ = other.scale_;
+    return *this;
+  }
+  ~CumulativeUpdate() = default;
 
   /// Uses `base` in place, without a copy: the memory must outlive this object, and merge()
   /// writes into it. @throws ShapeError when the shapes differ.
   [[nodiscard]] static CumulativeUpdate borrow(View<Scalar> base, LowRank update) {
     CumulativeUpdate result(base, std::move(update), 0);
-    result.check_shapes();
+    result.check_shapes(base);
     return result;
   }
   [[nodiscard]] static CumulativeUpdate borrow(View<Scalar> base) {
@@ -55,18 +74,27 @@ class CumulativeUpdate {
   void set_scale(Coefficient scale) noexcept { scale_ = scale; }
 
   [[nodiscard]] View<Scalar> base_view() noexcept {
-    return borrowed_ ? *borrowed_ : view_of(base_);
+    return borrowed_ ? *borrowed_ : update_.base_view();
   }
   [[nodiscard]] View<const Scalar> base_view() const noexcept {
-    return borrowed_ ? View<const Scalar>(*borrowed_) : view_of(base_);
+    return borrowed_ ? View<const Scalar>(*borrowed_) : update_.base_view();
   }
-  /// W0, m x n; column-major.
+  /// W0, m x n; column-major. An owned one is valid until the capacity changes.
   [[nodiscard]] auto base() noexcept { return Backend::matrix_view(base_view()); }
   [[nodiscard]] auto base() const noexcept { return Backend::matrix_view(base_view()); }
   [[nodiscard]] auto U() noexcept { return update_.U(); }
   [[nodiscard]] auto V() noexcept { return update_.V(); }
   [[nodiscard]] auto U() const noexcept { return update_.U(); }
   [[nodiscard]] auto V() const noexcept { return update_.V(); }
+  /// [W0 U], m x (n + r), of an owned base: [G; D] = [W0 U]ᵀ dY is one product for both parts of
+  /// the backward pass. Valid until the capacity changes. @throws ArgumentError for a borrowed base.
+  [[nodiscard]] auto base_and_u() const {
+    if (borrowed_) {
+      throw ArgumentError("accrete: base_and_u of a CumulativeUpdate with a borrowed base: W0 and U "
+                          "do not lie in one memory; construct it with a copy of the base");
+    }
+    return Backend::matrix_view(view_of(update_.u_).left_columns(cols() + rank()));
+  }
   /// U Vᵀ, without the scale.
   [[nodiscard]] LowRank& low_rank() noexcept { return update_; }
   [[nodiscard]] const LowRank& low_rank() const noexcept { return update_; }
@@ -115,12 +143,16 @@ class CumulativeUpdate {
   [[nodiscard]] auto expression() const& { return base_leaf() + scale_ * update_.expression(); }
   [[nodiscard]] auto expression() && {
     using Holder = detail::OwnedColumns<Storage>;
+    using Leaf = Dense<Holder, Backend>;
     if (borrowed_) {
-      base_ = Backend::matrix_view(View<const Scalar>(*borrowed_));
+      update_.set_base(*borrowed_);
     }
-    const Index n = base_.cols();
-    return Dense<Holder, Backend>(Holder(std::move(base_), n)) +
-           scale_ * std::move(update_).expression();
+    const Index r = rank();
+    auto base_and_u = std::make_shared<const Storage>(std::move(update_.u_));
+    auto v = std::make_shared<const Storage>(std::move(update_.v_));
+    return Leaf(Holder(base_and_u, 0, update_.base_columns_)) +
+           scale_ * Outer<Leaf, Leaf>(Leaf(Holder(base_and_u, update_.base_columns_, r)),
+                                      Leaf(Holder(std::move(v), 0, r)));
   }
 
   /// The lazy transpose W0ᵀ + s V Uᵀ.
@@ -130,8 +162,7 @@ class CumulativeUpdate {
   CumulativeUpdate(View<Scalar> base, LowRank update, int)
       : borrowed_(base), update_(std::move(update)) {}
 
-  void check_shapes() const {
-    const View<const Scalar> base = base_view();
+  void check_shapes(View<const Scalar> base) const {
     if (base.rows != update_.rows() || base.cols != update_.cols()) {
       detail::throw_shape_error("CumulativeUpdate", base.rows, base.cols, update_.rows(),
                                 update_.cols(), "W0 and U Vᵀ must have the same shape");
@@ -145,8 +176,7 @@ class CumulativeUpdate {
     return detail::factor_leaf<Scalar, Backend>(update_.v_view());
   }
 
-  Storage base_;
-  std::optional<View<Scalar>> borrowed_;
+  std::optional<View<Scalar>> borrowed_; ///< the base otherwise lies in the update's storage
   LowRank update_;
   Coefficient scale_{1};
 };

@@ -28,6 +28,9 @@ FactorLeaf<Scalar, Backend> factor_leaf(View<const Scalar> view) {
 
 } // namespace detail
 
+template <class Scalar, class Backend>
+class CumulativeUpdate;
+
 /// The matrix U Vᵀ, U m x r and V n x r, that owns its factors.
 ///
 /// The capacity may exceed the rank r: growth within it moves no column. In expressions it is a
@@ -63,6 +66,29 @@ class LowRankMatrix {
     }
   }
 
+  LowRankMatrix(const LowRankMatrix& other)
+      : LowRankMatrix(other.rows(), other.cols(), other.capacity()) {
+    copy_columns(other, capacity());
+  }
+  LowRankMatrix(LowRankMatrix&& other) noexcept : LowRankMatrix() { swap(other); }
+  /// @throws ShapeError when this is the update of a CumulativeUpdate and the shapes differ.
+  LowRankMatrix& operator=(const LowRankMatrix& other) {
+    if (this != &other) {
+      LowRankMatrix copy = empty_one(other.rows(), other.cols(), other.capacity());
+      copy.copy_columns(other, other.capacity());
+      swap(copy);
+    }
+    return *this;
+  }
+  LowRankMatrix& operator=(LowRankMatrix&& other) {
+    if (base_columns_ > 0 || other.base_columns_ > 0) {
+      return *this = std::as_const(other);
+    }
+    swap(other);
+    return *this;
+  }
+  ~LowRankMatrix() = default;
+
   /// The factors of a low-rank expression; ranks of sums add up.
   template <ExpressionNode Node>
   LowRankMatrix(const Node& expression) { // NOLINT(google-explicit-constructor)
@@ -74,13 +100,11 @@ class LowRankMatrix {
   LowRankMatrix& operator=(const Node& expression) {
     check_low_rank<Node>();
     const Index rank = detail::rank_of(expression);
-    Storage u(expression.rows(), std::max(rank, capacity()));
-    Storage v(expression.cols(), std::max(rank, capacity()));
-    detail::write_factors(context(), expression, view_of(u).left_columns(rank),
-                          view_of(v).left_columns(rank));
-    u_ = std::move(u);
-    v_ = std::move(v);
-    rank_ = rank;
+    LowRankMatrix result =
+        empty_one(expression.rows(), expression.cols(), std::max(rank, capacity()));
+    result.rank_ = rank;
+    detail::write_factors(context(), expression, result.u_view(), result.v_view());
+    swap(result);
     return *this;
   }
 
@@ -96,7 +120,7 @@ class LowRankMatrix {
     }
     const Index added = detail::rank_of(expression);
     if (rank_ + added > capacity()) {
-      return *this = this->expression() + expression;
+      return *this = this->expression() + expression; // the operands stay until it is done
     }
     detail::write_factors(context(), expression, all_u().columns(rank_, added),
                           all_v().columns(rank_, added));
@@ -111,7 +135,7 @@ class LowRankMatrix {
   [[nodiscard]] Index rows() const noexcept { return u_.rows(); }
   [[nodiscard]] Index cols() const noexcept { return v_.rows(); }
   [[nodiscard]] Index rank() const noexcept { return rank_; }
-  [[nodiscard]] Index capacity() const noexcept { return u_.cols(); }
+  [[nodiscard]] Index capacity() const noexcept { return v_.cols(); }
 
   /// The factors in use, m x r and n x r. Valid until the capacity changes.
   [[nodiscard]] auto U() noexcept { return Backend::matrix_view(u_view()); }
@@ -122,27 +146,17 @@ class LowRankMatrix {
   /// The same as strided views, for kernels.
   [[nodiscard]] View<Scalar> u_view() noexcept { return all_u().left_columns(rank_); }
   [[nodiscard]] View<Scalar> v_view() noexcept { return all_v().left_columns(rank_); }
-  [[nodiscard]] View<const Scalar> u_view() const noexcept {
-    return view_of(u_).left_columns(rank_);
-  }
-  [[nodiscard]] View<const Scalar> v_view() const noexcept {
-    return view_of(v_).left_columns(rank_);
-  }
+  [[nodiscard]] View<const Scalar> u_view() const noexcept { return all_u().left_columns(rank_); }
+  [[nodiscard]] View<const Scalar> v_view() const noexcept { return all_v().left_columns(rank_); }
 
   /// Makes room for `columns` columns in each factor; never shrinks.
   void reserve(Index columns) {
     if (columns <= capacity()) {
       return;
     }
-    Storage u(rows(), columns);
-    Storage v(cols(), columns);
-    auto& device = context().device();
-    Kernels<Backend>::combine(device, Scalar{1}, std::as_const(*this).u_view(), Scalar{0},
-                              view_of(u).left_columns(rank_));
-    Kernels<Backend>::combine(device, Scalar{1}, std::as_const(*this).v_view(), Scalar{0},
-                              view_of(v).left_columns(rank_));
-    u_ = std::move(u);
-    v_ = std::move(v);
+    LowRankMatrix larger = empty_one(rows(), cols(), columns);
+    larger.copy_columns(*this, rank_);
+    swap(larger);
   }
 
   /// Adds the columns of u (m x k) and v (n x k). Moves nothing within the capacity, doubles the
@@ -152,10 +166,11 @@ class LowRankMatrix {
     const auto added = outer<Backend>(u, v);
     if (rank_ + added.rank() > capacity()) {
       // The old storage stays alive meanwhile: u and v may be columns of this matrix.
-      LowRankMatrix larger(rows(), cols(), std::max(2 * capacity(), rank_ + added.rank()));
+      LowRankMatrix larger =
+          empty_one(rows(), cols(), std::max(2 * capacity(), rank_ + added.rank()));
       larger += expression();
       larger += added;
-      *this = std::move(larger);
+      swap(larger);
     } else {
       *this += added;
     }
@@ -192,11 +207,15 @@ class LowRankMatrix {
   [[nodiscard]] auto expression() && {
     using Holder = detail::OwnedColumns<Storage>;
     using Leaf = Dense<Holder, Backend>;
-    return Outer<Leaf, Leaf>(Leaf(Holder(std::move(u_), rank_)),
-                             Leaf(Holder(std::move(v_), rank_)));
+    auto u = std::make_shared<const Storage>(std::move(u_));
+    auto v = std::make_shared<const Storage>(std::move(v_));
+    return Outer<Leaf, Leaf>(Leaf(Holder(std::move(u), base_columns_, rank_)),
+                             Leaf(Holder(std::move(v), 0, rank_)));
   }
 
  private:
+  friend class CumulativeUpdate<Scalar, Backend>;
+
   template <class Node>
   static constexpr void check_low_rank() {
     static_assert(is_low_rank<Node>,
@@ -204,12 +223,64 @@ class LowRankMatrix {
                   "truncate(expr, {.max_rank = ...}) to approximate it");
   }
   static Context<Backend>& context() { return Context<Backend>::current(); }
-  [[nodiscard]] View<Scalar> all_u() noexcept { return view_of(u_); }
+  [[nodiscard]] View<Scalar> all_u() noexcept {
+    return view_of(u_).columns(base_columns_, capacity());
+  }
   [[nodiscard]] View<Scalar> all_v() noexcept { return view_of(v_); }
+  [[nodiscard]] View<const Scalar> all_u() const noexcept {
+    return view_of(u_).columns(base_columns_, capacity());
+  }
+  [[nodiscard]] View<const Scalar> all_v() const noexcept { return view_of(v_); }
+
+  // The update of a CumulativeUpdate holds W0 too, in the columns before those of U: one product
+  // can then read both. Whatever is assigned to it, W0 stays.
+
+  [[nodiscard]] View<Scalar> base_view() noexcept {
+    return view_of(u_).left_columns(base_columns_);
+  }
+  [[nodiscard]] View<const Scalar> base_view() const noexcept {
+    return view_of(u_).left_columns(base_columns_);
+  }
+  /// Takes a copy of the base, m x n, into the columns before U.
+  void set_base(View<const Scalar> base) {
+    Storage u(rows(), base.cols + capacity());
+    copy(base, view_of(u).left_columns(base.cols));
+    copy(std::as_const(*this).all_u(), view_of(u).columns(base.cols, capacity()));
+    u_ = std::move(u);
+    base_columns_ = base.cols;
+  }
+  /// A matrix of rank 0 with this one's base.
+  [[nodiscard]] LowRankMatrix empty_one(Index m, Index n, Index columns) const {
+    if (base_columns_ > 0 && (m != rows() || n != cols())) {
+      detail::throw_shape_error("assignment to an update", rows(), cols(), m, n,
+                                "the update of a CumulativeUpdate has the shape of its base");
+    }
+    LowRankMatrix result(0, n, columns);
+    result.u_ = Storage(m, base_columns_ + columns);
+    result.base_columns_ = base_columns_;
+    copy(base_view(), result.base_view());
+    return result;
+  }
+  /// Takes the first `count` columns and the rank of the other matrix.
+  void copy_columns(const LowRankMatrix& other, Index count) {
+    copy(other.all_u().left_columns(count), all_u().left_columns(count));
+    copy(other.all_v().left_columns(count), all_v().left_columns(count));
+    rank_ = other.rank_;
+  }
+  static void copy(View<const Scalar> from, View<Scalar> to) {
+    Kernels<Backend>::combine(context().device(), Scalar{1}, from, Scalar{0}, to);
+  }
+  void swap(LowRankMatrix& other) noexcept {
+    u_.swap(other.u_);
+    v_.swap(other.v_);
+    std::swap(rank_, other.rank_);
+    std::swap(base_columns_, other.base_columns_);
+  }
 
   Storage u_;
   Storage v_;
   Index rank_ = 0;
+  Index base_columns_ = 0;
 };
 
 ACCRETE_END_NAMESPACE
