@@ -37,3 +37,4 @@
 #include <accrete/optim/state_policy.hpp>
 #include <accrete/plan/explain.hpp>
 #include <accrete/plan/in_order.hpp>
+#include <accrete/plan/prepared.hpp>

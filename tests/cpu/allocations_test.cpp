@@ -127,6 +127,12 @@ TEST_CASE_TEMPLATE("a warm evaluation allocates nothing beyond the product libra
     CHECK(allocations_of(accumulate) <=
           provider_allocations<Scalar>(ac::plan(Scalar{0.5} * (W * X))));
 
+    auto prepared = ac::prepare(W * X, ac::Executions{1000000});
+    REQUIRE(prepared.plan().preparation_seconds() > 0);
+    const auto evaluate = [&] { prepared.evaluate(Y); };
+    evaluate();
+    CHECK(allocations_of(evaluate) <= provider_allocations<Scalar>(prepared.plan()));
+
     const auto gradient = [&] { dU += ac::gradients(W * X, Y).U; };
     gradient();
     CHECK(allocations_of(gradient) <=

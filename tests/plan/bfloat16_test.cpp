@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "function_model.hpp"
 #include "numerics.hpp"
-#include "test_backend.hpp"
 
 #include <accrete/bfloat16.hpp>
 
@@ -94,6 +94,18 @@ TEST_CASE("a cumulative update of bfloat16 matrices multiplies with a float scal
       wide(c.W0) + static_cast<long double>(0.3F) * wide(c.U) * wide(c.V).transpose();
   const Eigen::MatrixXf Y = W * c.X;
   CHECK((wide(Y) - weight * wide(c.X)).norm() <= c.bound());
+  const auto joining = [](const ac::KernelCall& call) {
+    return call.kernel == ac::Kernel::combine ? 0.0 : call.m * call.n == 40 * 60 ? 1e9 : 1.0;
+  };
+  ac::Context<TestBackend> context = context_with(joining);
+  const ac::ScopedContext<TestBackend> scope(context);
+  REQUIRE(ac::plan(context, W * c.X).steps.back().k == 60 + 5);
+  const Eigen::MatrixXf joined = W * c.X;
+  CHECK((wide(joined) - weight * wide(c.X)).norm() <= c.bound());
+  auto prepared = ac::prepare(W * c.X, ac::Executions{1000000000});
+  Eigen::MatrixXf made_once(40, 9);
+  prepared.evaluate(made_once);
+  CHECK((wide(made_once) - weight * wide(c.X)).norm() <= c.bound());
   const Stored G = stored(40, 9, 7);
   const Eigen::MatrixXf back = W.transpose() * G;
   CHECK((wide(back) - weight.transpose() * wide(G)).norm() <= c.bound());

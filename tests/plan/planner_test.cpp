@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "function_model.hpp"
 #include "numerics.hpp"
-#include "test_backend.hpp"
 
 #include <functional>
 #include <memory>
@@ -13,24 +13,6 @@ using ac::Kernel;
 using ac::KernelCall;
 
 namespace {
-
-/// A model that is any function, to force each branch of the planner.
-class FunctionModel final : public ac::CostModel {
- public:
-  explicit FunctionModel(std::function<double(const KernelCall&)> seconds)
-      : seconds_(std::move(seconds)) {}
-  [[nodiscard]] double seconds(const KernelCall& call) const override { return seconds_(call); }
-
- private:
-  std::function<double(const KernelCall&)> seconds_;
-};
-
-ac::Context<TestBackend> context_with(std::function<double(const KernelCall&)> seconds) {
-  return ac::Context<TestBackend>(std::make_shared<FunctionModel>(std::move(seconds)));
-}
-ac::Context<TestBackend> context_by_flops() {
-  return context_with([](const KernelCall& call) { return call.flops(); });
-}
 
 /// Some materialised m x n temporary stands in the plan.
 bool materialises(const ac::Plan& plan, Index rows, Index cols) {
@@ -225,4 +207,38 @@ TEST_CASE("explain shows plans that differ between one column and many") {
   }
   CHECK(texts[0] != texts[1]);
   CHECK(texts[1] != texts[2]);
+}
+
+TEST_CASE("what it costs to add to a result counts in the choice") {
+  const Update<> w(60, 40, 5);
+  const Dense<float> X(40, 8);
+  for (const bool dear : {false, true}) {
+    // W0 X is written, U (Vᵀ X) adds to it; the merged weight needs no such step.
+    auto context = context_with([=](const KernelCall& call) {
+      return call.flops() + (dear && call.accumulate && call.n == 8 ? 1e9 : 0.0);
+    });
+    CHECK(materialises(ac::plan(context, w.weight() * X), 60, 40) == dear);
+    // The same below another product.
+    const Dense<float> A(30, 60);
+    CHECK(materialises(ac::plan(context, ac::lazy<TestBackend>(A) * (w.weight() * X)), 60, 40) ==
+          dear);
+  }
+}
+
+TEST_CASE("a plan as JSON") {
+  const Dense<float> A(3, 4);
+  const Dense<float> B(4, 2);
+  auto context = context_with([](const KernelCall&) { return 0.25; });
+  CHECK(
+      ac::plan(context, 2.0f * (ac::lazy<TestBackend>(A) * B)).json() ==
+      R"({"rows": 3, "cols": 2, "scalar_bytes": 4, )"
+      R"("operands": [{"name": "A", "rows": 3, "cols": 4}, {"name": "B", "rows": 4, "cols": 2}], )"
+      R"("temporaries": [], "workspace_bytes": 0, )"
+      R"("steps": [{"kernel": "gemm", "result": "result", "left": "A", "right": "B", )"
+      R"("m": 3, "n": 2, "k": 4, "coefficients": [1], "accumulate": false, "prepared": false, )"
+      R"("flops": 48, "bytes": 104, "predicted_seconds": 0.25}], )"
+      R"("flops": 48, "bytes": 104, "predicted_seconds": 0.25, "preparation_seconds": 0})");
+  const Dense<float> C(2, 5);
+  const ac::Plan chain = ac::plan(context, ac::lazy<TestBackend>(A) * B * C);
+  CHECK(chain.json().find(R"("temporaries": [{"name": "t1", "rows": )") != std::string::npos);
 }

@@ -126,13 +126,35 @@ class Operands {
     return static_cast<Scalar>(values[static_cast<std::size_t>(draw_("divisor", 3))]);
   }
 
+  /// A block of its own, or where there is one of that shape, the same as an earlier leaf, or the
+  /// rows below one. Blocks with equal rows that follow each other lie side by side.
   [[nodiscard]] std::pair<Leaf, Expected> leaf(Index rows, Index cols) {
-    const Index stride = rows + draw_("rows around the operand", 3);
-    const Leaf view(memory_.data() + used_, rows, cols, Eigen::OuterStride<>(stride));
-    used_ += stride * cols;
+    return named(place(rows, cols, draw_("operand: 0 the same, 1 below, else new", 4)));
+  }
+  /// Two blocks in one memory: the second right of the first, or below it.
+  [[nodiscard]] auto side_by_side(Index rows, Index cols, Index more_cols) {
+    const Leaf both = place(rows, cols + more_cols, 2);
+    auto first = named(part(both, 0, 0, rows, cols));
+    return std::pair(std::move(first), named(part(both, 0, cols, rows, more_cols)));
+  }
+  [[nodiscard]] auto stacked(Index rows, Index more_rows, Index cols) {
+    const Leaf both = place(rows + more_rows, cols, 2);
+    auto first = named(part(both, 0, 0, rows, cols));
+    return std::pair(std::move(first), named(part(both, rows, 0, more_rows, cols)));
+  }
+
+  [[nodiscard]] std::pair<Leaf, Expected> named(const Leaf& view) {
     const Exact value = exact(view);
-    const std::string name(1, static_cast<char>('A' + leaves_++));
-    return {view, Expected{rows, cols, value, value.cwiseAbs(), 0, 1, {rows, cols}, name}};
+    const std::string name(1, static_cast<char>('A' + views_.size()));
+    views_.push_back(view);
+    return {view, Expected{view.rows(),
+                           view.cols(),
+                           value,
+                           value.cwiseAbs(),
+                           0,
+                           1,
+                           {view.rows(), view.cols()},
+                           name}};
   }
 
   [[nodiscard]] Scalar* data() { return memory_.data(); }
@@ -150,13 +172,35 @@ class Operands {
   }
 
  private:
-  static constexpr std::size_t capacity = 16 * 36 * 33;
+  static constexpr std::size_t capacity = 16 * 50 * 33;
+
+  static Leaf part(const Leaf& whole, Index row, Index col, Index rows, Index cols) {
+    return Leaf(whole.data() + row + col * whole.outerStride(), rows, cols,
+                Eigen::OuterStride<>(whole.outerStride()));
+  }
+  Leaf place(Index rows, Index cols, int where) {
+    for (std::size_t i = views_.size(); where < 2 && i-- > 0;) {
+      const Leaf& other = views_[i];
+      if (where == 0 && other.rows() == rows && other.cols() == cols) {
+        return other;
+      }
+      if (where == 1 && other.cols() == cols && other.rows() + rows <= other.outerStride()) {
+        return Leaf(other.data() + other.rows(), rows, cols,
+                    Eigen::OuterStride<>(other.outerStride()));
+      }
+    }
+    constexpr Index around[] = {0, 0, 1, 5, 16};
+    const Index stride = rows + around[draw_("rows around the operand", 5)];
+    const Leaf view(memory_.data() + used_, rows, cols, Eigen::OuterStride<>(stride));
+    used_ += stride * cols;
+    return view;
+  }
 
   unsigned seed_;
   Draw draw_;
   std::vector<Scalar> memory_;
   Index used_ = 0;
-  int leaves_ = 0;
+  std::vector<Leaf> views_;
 };
 
 template <class Node>

@@ -12,8 +12,17 @@ ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
-/// Plans by the type of the expression and the shapes of its operands: a table of lists, found by a
-/// hash of both. A lookup allocates nothing.
+/// What a plan is made for.
+struct PlanKey {
+  const void* type;    ///< of the expression
+  const Index* shapes; ///< rows and columns of each operand in canonical order
+  const PlanNeighbours* neighbours;
+  int leaf_count;
+  unsigned unit_slots;
+};
+
+/// Plans by their keys: a table of lists, found by a hash of type and shapes. A lookup allocates
+/// nothing.
 class PlanCache {
  public:
   PlanCache() = default;
@@ -21,23 +30,21 @@ class PlanCache {
   PlanCache& operator=(const PlanCache&) = delete;
   ~PlanCache() { clear(); }
 
-  /// `shapes` are rows and columns of each operand in canonical order, `count` numbers.
-  [[nodiscard]] const Plan* find(const void* type, const Index* shapes, int count) const noexcept {
-    for (const Entry* entry = buckets_[bucket(type, shapes, count)]; entry != nullptr;
-         entry = entry->next) {
-      if (entry->type == type && fits(entry->plan, shapes)) {
+  [[nodiscard]] const Plan* find(const PlanKey& key) const noexcept {
+    for (const Entry* entry = buckets_[bucket(key)]; entry != nullptr; entry = entry->next) {
+      if (entry->type == key.type && fits(entry->plan, key)) {
         return &entry->plan;
       }
     }
     return nullptr;
   }
 
-  const Plan& insert(const void* type, const Index* shapes, int count, Plan plan) {
+  const Plan& insert(const PlanKey& key, Plan plan) {
     if (size_ >= capacity) {
       clear();
     }
-    Entry*& first = buckets_[bucket(type, shapes, count)];
-    first = new Entry{first, type, static_cast<Plan&&>(plan)};
+    Entry*& first = buckets_[bucket(key)];
+    first = new Entry{first, key.type, static_cast<Plan&&>(plan)};
     ++size_;
     return first->plan;
   }
@@ -65,20 +72,23 @@ class PlanCache {
     Plan plan;
   };
 
-  [[nodiscard]] static bool fits(const Plan& plan, const Index* shapes) noexcept {
-    for (const PlanShape& shape : plan.leaf_shapes) {
-      if (shape.rows != shapes[0] || shape.cols != shapes[1]) {
+  [[nodiscard]] static bool fits(const Plan& plan, const PlanKey& key) noexcept {
+    const Index* size = key.shapes;
+    const PlanNeighbours* beside = key.neighbours;
+    for (Index i = 0; i < plan.leaf_shapes.size(); ++i, size += 2) {
+      const PlanShape& shape = plan.leaf_shapes[i];
+      if (shape.rows != size[0] || shape.cols != size[1] ||
+          !(plan.leaf_neighbours[i] == beside[i])) {
         return false;
       }
-      shapes += 2;
     }
-    return true;
+    return plan.unit_slots == key.unit_slots;
   }
 
-  static std::size_t bucket(const void* type, const Index* shapes, int count) noexcept {
-    auto value = reinterpret_cast<std::size_t>(type);
-    for (int i = 0; i < count; ++i) {
-      value = (value ^ static_cast<std::size_t>(shapes[i])) * 0x9E3779B97F4A7C15ULL;
+  static std::size_t bucket(const PlanKey& key) noexcept {
+    auto value = reinterpret_cast<std::size_t>(key.type);
+    for (int i = 0; i < 2 * key.leaf_count; ++i) {
+      value = (value ^ static_cast<std::size_t>(key.shapes[i])) * 0x9E3779B97F4A7C15ULL;
       value ^= value >> 32;
     }
     return value % bucket_count;

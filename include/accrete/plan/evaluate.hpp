@@ -4,6 +4,7 @@
 #include <accrete/backend/workspace.hpp>
 #include <accrete/expr/operators.hpp>
 #include <accrete/plan/context.hpp>
+#include <accrete/plan/neighbours.hpp>
 #include <accrete/plan/planner.hpp>
 
 #include <type_traits>
@@ -33,14 +34,49 @@ const Plan& plan_of(Context<Backend>& context, const Node& node, const Operands&
     shapes[next++] = leaf.rows;
     shapes[next++] = leaf.cols;
   }
-  const void* type = &type_tag<Node>;
-  if (const Plan* known = context.plans().find(type, shapes, count)) {
+  const auto neighbours = neighbours_of(operands.leaves);
+  const unsigned unit_slots = unit_slots_of(operands, neighbours);
+  const PlanKey key{&type_tag<Node>, shapes, neighbours.data(), Node::leaf_count, unit_slots};
+  if (const Plan* known = context.plans().find(key)) {
     return *known;
   }
   const CanonicalForm form(node);
-  Planner planner(context.cost_model(), static_cast<int>(sizeof(typename Node::Stored)), form);
-  return context.plans().insert(type, shapes, count, planner.plan());
+  Planner planner(context.cost_model(), form,
+                  {static_cast<int>(sizeof(typename Node::Stored)), neighbours.data(), unit_slots});
+  return context.plans().insert(key, planner.plan());
 }
+
+/// What the steps of a plan read and write during one execution.
+template <class Operands>
+struct StepOperands {
+  using Stored = typename Operands::Stored;
+  const Plan& plan;
+  const Operands& operands;
+  Stored* memory; ///< of the temporaries
+
+  [[nodiscard]] View<Stored> temporary(int index) const {
+    const PlanTemporary& t = plan.temporaries[index];
+    return {memory + t.offset, t.rows, t.cols, t.stride, Order::column_major};
+  }
+  [[nodiscard]] View<const Stored> leaf(int index) const {
+    return operands.leaves[static_cast<std::size_t>(index)];
+  }
+  [[nodiscard]] View<const Stored> one(const PlanOperand& operand) const {
+    return operand.kind == PlanOperand::Kind::leaf ? leaf(operand.index) : temporary(operand.index);
+  }
+  /// With the operand right of it, where they are read as one.
+  [[nodiscard]] View<const Stored> left(const PlanStep& step) const {
+    View<const Stored> view = one(step.left);
+    view.cols += step.left.beside < 0 ? 0 : leaf(step.left.beside).cols;
+    return view;
+  }
+  /// With the operand below it.
+  [[nodiscard]] View<const Stored> right(const PlanStep& step) const {
+    View<const Stored> view = one(step.right);
+    view.rows += step.right.beside < 0 ? 0 : leaf(step.right.beside).rows;
+    return view;
+  }
+};
 
 /// Makes one step: result = alpha * (what the step computes) + beta * result.
 template <class Table, class Device, class Source, class Scalar, class Result>
@@ -48,15 +84,15 @@ void run_step(Device& device, const PlanStep& step, const Source& source, Scalar
               View<Result> result) {
   switch (step.kernel) {
   case Kernel::gemm:
-    return Table::gemm(device, alpha, source(step.left), source(step.right), beta, result);
+    return Table::gemm(device, alpha, source.left(step), source.right(step), beta, result);
   case Kernel::gemv:
     if (step.n == 1) {
-      return Table::gemv(device, alpha, source(step.left), source(step.right), beta, result);
+      return Table::gemv(device, alpha, source.left(step), source.right(step), beta, result);
     }
-    return Table::gemv(device, alpha, source(step.right).transposed(),
-                       source(step.left).transposed(), beta, result.transposed());
+    return Table::gemv(device, alpha, source.right(step).transposed(),
+                       source.left(step).transposed(), beta, result.transposed());
   case Kernel::combine:
-    return Table::combine(device, alpha, source(step.left), beta, result);
+    return Table::combine(device, alpha, source.left(step), beta, result);
   case Kernel::fill:
     if (beta == Scalar{0}) {
       Table::fill(device, Result{}, result);
@@ -65,34 +101,24 @@ void run_step(Device& device, const PlanStep& step, const Source& source, Scalar
   }
 }
 
-/// target = alpha * (value of the plan) + beta * target. Intermediate results have the scalar of
-/// the operands. Allocates nothing once the workspace has grown to the plan's size. The target must
-/// not overlap an operand.
+/// Makes the steps of a plan, those that are prepared or the others:
+/// target = alpha * (value of the plan) + beta * target. `memory` holds the temporaries, which have
+/// the scalar of the operands. The target must not overlap an operand.
 template <class Backend, class Operands, class Scalar>
 void execute(Context<Backend>& context, const Plan& plan, const Operands& operands, Scalar alpha,
-             Scalar beta, View<Scalar> target) {
+             Scalar beta, View<Scalar> target, typename Operands::Stored* memory, bool prepared) {
   using Stored = typename Operands::Stored;
   constexpr bool mixed = !std::is_same_v<Stored, Scalar>;
   using Table = std::conditional_t<mixed, Bfloat16Kernels<Backend>, Kernels<Backend>>;
   static_assert(Complete<Table>,
                 "accrete: products of bfloat16 operands need #include <accrete/bfloat16.hpp>");
   Device<Backend>& device = context.device();
-  Workspace::Frame frame(device.workspace());
-  Stored* memory = plan.workspace_scalars > 0
-                       ? frame.template allocate<Stored>(plan.workspace_scalars)
-                       : nullptr;
 
-  const auto temporary = [&](int index) {
-    const PlanTemporary& t = plan.temporaries[index];
-    return dense_view(memory + t.offset, t.rows, t.cols);
-  };
-  const auto source = [&](const PlanOperand& operand) -> View<const Stored> {
-    return operand.kind == PlanOperand::Kind::leaf
-               ? operands.leaves[static_cast<std::size_t>(operand.index)]
-               : View<const Stored>(temporary(operand.index));
-  };
-
+  const StepOperands<Operands> source{plan, operands, memory};
   for (const PlanStep& step : plan.steps) {
+    if (step.prepared != prepared) {
+      continue;
+    }
     const bool final = step.result.kind == PlanOperand::Kind::destination;
     Scalar a = final ? alpha : Scalar{1};
     for (int i = step.first_slot; i < step.first_slot + step.slot_count; ++i) {
@@ -101,13 +127,27 @@ void execute(Context<Backend>& context, const Plan& plan, const Operands& operan
     }
     const Scalar b = step.accumulate ? Scalar{1} : (final ? beta : Scalar{0});
     if constexpr (!mixed) {
-      run_step<Table>(device, step, source, a, b, final ? target : temporary(step.result.index));
+      run_step<Table>(device, step, source, a, b,
+                      final ? target : source.temporary(step.result.index));
     } else if (final) {
       run_step<Table>(device, step, source, a, b, target);
     } else {
-      run_step<Table>(device, step, source, a, b, temporary(step.result.index));
+      run_step<Table>(device, step, source, a, b, source.temporary(step.result.index));
     }
   }
+}
+
+/// The same with temporaries in the workspace: allocates nothing once that has grown to the plan's
+/// size.
+template <class Backend, class Operands, class Scalar>
+void execute(Context<Backend>& context, const Plan& plan, const Operands& operands, Scalar alpha,
+             Scalar beta, View<Scalar> target) {
+  Workspace::Frame frame(context.device().workspace());
+  typename Operands::Stored* memory =
+      plan.workspace_scalars > 0
+          ? frame.template allocate<typename Operands::Stored>(plan.workspace_scalars)
+          : nullptr;
+  execute(context, plan, operands, alpha, beta, target, memory, false);
 }
 
 /// target = alpha * node + beta * target in the backend's memory. An overlap of the target with an

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <accrete/plan/evaluate.hpp>
-#include <accrete/plan/plan_text.hpp>
+#include <accrete/plan/plan_json.hpp>
 
 #include <ostream>
 #include <string>

@@ -25,8 +25,9 @@ struct Chain {
   int count = 0;
 };
 
-/// The chains that a search has treated, each with the choice made for it: the same chain comes up
-/// again and again below the terms of sums. Pieces are copied, since the search's stack moves on.
+/// The chains that were treated, each with a number: that of the choice made for it, or of the
+/// temporary that holds its value. The same chain comes up again and again below the terms of
+/// sums. Pieces are copied, since the search's stack moves on.
 class KnownChains {
  public:
   KnownChains() {
@@ -35,29 +36,29 @@ class KnownChains {
     }
   }
 
-  /// The choice made for the chain, -1 when it is new.
+  /// The chain's number, -1 when it is new.
   [[nodiscard]] int find(const PlainArray<Piece>& pieces, const Chain& chain) const noexcept {
     for (int i = buckets_[bucket_of(pieces, chain)]; i >= 0; i = entries_[i].next) {
       if (same(pieces, entries_[i].chain, chain)) {
-        return entries_[i].choice;
+        return entries_[i].number;
       }
     }
     return -1;
   }
 
-  void remember(const PlainArray<Piece>& pieces, const Chain& chain, int choice) {
+  void remember(const PlainArray<Piece>& pieces, const Chain& chain, int number) {
     const int first = static_cast<int>(pieces_.size());
     for (int i = 0; i < chain.count; ++i) {
       pieces_.push(pieces[chain.first + i]);
     }
     int& bucket = buckets_[bucket_of(pieces, chain)];
-    bucket = static_cast<int>(entries_.push({{first, chain.count}, choice, bucket}));
+    bucket = static_cast<int>(entries_.push({{first, chain.count}, number, bucket}));
   }
 
  private:
   struct Entry {
     Chain chain; ///< in pieces_
-    int choice = -1;
+    int number = -1;
     int next = -1;
   };
 
@@ -66,11 +67,11 @@ class KnownChains {
     auto value = static_cast<std::size_t>(chain.count);
     for (int i = 0; i < chain.count; ++i) {
       const Piece& piece = pieces[chain.first + i];
-      for (const int part :
-           {piece.sum, static_cast<int>(piece.operand.kind), piece.operand.index}) {
-        value = (value ^ static_cast<std::size_t>(part + 1)) * 0x9E3779B97F4A7C15ULL;
-        value ^= value >> 32;
-      }
+      // Operands are few: their numbers fit beside each other.
+      const int number =
+          piece.sum * 8192 + piece.operand.index * 8 + static_cast<int>(piece.operand.kind);
+      value = (value ^ static_cast<std::size_t>(number)) * 0x9E3779B97F4A7C15ULL;
+      value ^= value >> 32;
     }
     return value % bucket_count;
   }
@@ -88,7 +89,7 @@ class KnownChains {
     return true;
   }
 
-  static constexpr std::size_t bucket_count = 64;
+  static constexpr std::size_t bucket_count = 256;
   int buckets_[bucket_count];
   PlainArray<Entry> entries_;
   PlainArray<Piece> pieces_;

@@ -18,15 +18,32 @@ std::string print_text(const char* format, Values... values) {
   return text;
 }
 
-inline std::string operand_name(const PlanOperand& operand) {
-  switch (operand.kind) {
-  case PlanOperand::Kind::leaf: {
-    const char letter = static_cast<char>('A' + operand.index % 26);
-    return operand.index < 26 ? print_text("%c", letter)
-                              : print_text("%c%d", letter, operand.index / 26);
+inline std::string leaf_name(int index) {
+  const char letter = static_cast<char>('A' + index % 26);
+  return index < 26 ? print_text("%c", letter) : print_text("%c%d", letter, index / 26);
+}
+
+/// `t1`, or `[t2 t3]` for the temporary that these are blocks of.
+inline std::string temporary_name(const Plan& plan, int index) {
+  std::string parts;
+  for (Index part = 0; part < plan.temporaries.size(); ++part) {
+    const PlanTemporary& t = plan.temporaries[part];
+    if (t.whole == index) {
+      const std::string name = print_text("t%td", part + 1);
+      parts = parts.empty() ? name : t.row + t.col == 0 ? name + " " + parts : parts + " " + name;
+    }
   }
+  return parts.empty() ? print_text("t%d", index + 1) : "[" + parts + "]";
+}
+
+inline std::string operand_name(const Plan& plan, const PlanOperand& operand) {
+  switch (operand.kind) {
+  case PlanOperand::Kind::leaf:
+    return operand.beside < 0
+               ? leaf_name(operand.index)
+               : "[" + leaf_name(operand.index) + " " + leaf_name(operand.beside) + "]";
   case PlanOperand::Kind::temporary:
-    return print_text("t%d", operand.index + 1);
+    return temporary_name(plan, operand.index);
   case PlanOperand::Kind::destination:
     return "result";
   case PlanOperand::Kind::none:
@@ -36,13 +53,13 @@ inline std::string operand_name(const PlanOperand& operand) {
 }
 
 inline std::string step_formula(const Plan& plan, const PlanStep& step) {
-  std::string text = operand_name(step.result) + (step.accumulate ? " += " : " = ");
+  std::string text = operand_name(plan, step.result) + (step.accumulate ? " += " : " = ");
   for (int i = step.first_slot; i < step.first_slot + step.slot_count; ++i) {
     text += print_text("c%d ", plan.slots[i] + 1);
   }
-  text += operand_name(step.left);
+  text += operand_name(plan, step.left);
   if (step.right.kind != PlanOperand::Kind::none) {
-    text += " * " + operand_name(step.right);
+    text += " * " + operand_name(plan, step.right);
   }
   return text;
 }
@@ -56,34 +73,37 @@ inline std::string costs_text(double flops, double bytes, double seconds) {
 } // namespace detail
 
 inline std::string Plan::text() const {
-  using Operand = PlanOperand::Kind;
   std::string text = "result " + detail::shape_of(rows, cols);
   for (Index i = 0; i < leaf_shapes.size(); ++i) {
-    text += (i == 0 ? ", operands " : ", ") +
-            detail::operand_name({Operand::leaf, static_cast<int>(i)}) + " " +
+    text += (i == 0 ? ", operands " : ", ") + detail::leaf_name(static_cast<int>(i)) + " " +
             detail::shape_of(leaf_shapes[i].rows, leaf_shapes[i].cols);
   }
-  text += detail::print_text("\n  %-22s%-9s%-20s%10s%10s%10s\n", "step", "kernel", "m x n x k",
+  text += detail::print_text("\n  %-28s%-9s%-20s%10s%10s%10s\n", "step", "kernel", "m x n x k",
                              "MFLOP", "KiB", "us");
   for (const PlanStep& step : steps) {
     const KernelCall call = step.call(scalar_bytes);
     std::string size = detail::shape_of(step.m, step.n);
-    if (step.right.kind != Operand::none) {
+    if (step.right.kind != PlanOperand::Kind::none) {
       size += detail::print_text(" x %td", step.k);
     }
-    text += detail::print_text("  %-22s%-9s%-20s", detail::step_formula(*this, step).c_str(),
-                               kernel_name(step.kernel), size.c_str()) +
+    text += detail::print_text("%s%-28s%-9s%-20s", step.prepared ? "* " : "  ",
+                               detail::step_formula(*this, step).c_str(), kernel_name(step.kernel),
+                               size.c_str()) +
             detail::costs_text(call.flops(), call.bytes(), step.predicted_seconds);
   }
-  Index temporary_scalars = 0;
+  Index count = 0;
+  Index scalars = 0;
   for (const PlanTemporary& t : temporaries) {
-    temporary_scalars += t.rows * t.cols;
+    count += t.whole < 0 ? 1 : 0;
+    scalars += t.whole < 0 ? t.rows * t.cols : 0;
   }
-  const std::string summary =
-      detail::print_text("%td temporaries, %.1f KiB", temporaries.size(),
-                         static_cast<double>(temporary_scalars) * scalar_bytes / 1024.0);
-  return text + detail::print_text("  %-22s%-29s", "total", summary.c_str()) +
-         detail::costs_text(flops(), bytes(), predicted_seconds());
+  const std::string summary = detail::print_text(
+      "%td temporaries, %.1f KiB", count, static_cast<double>(scalars) * scalar_bytes / 1024.0);
+  text += detail::print_text("  %-28s%-29s", "total", summary.c_str()) +
+          detail::costs_text(flops(), bytes(), predicted_seconds());
+  return preparation_seconds() > 0.0 ? text + detail::print_text("  * prepared once: %.1f us\n",
+                                                                 preparation_seconds() * 1e6)
+                                     : text;
 }
 
 ACCRETE_END_NAMESPACE

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <accrete/plan/canonical.hpp>
+#include <accrete/plan/joined_products.hpp>
 #include <accrete/plan/known_chains.hpp>
-#include <accrete/plan/plan.hpp>
+#include <accrete/plan/placement.hpp>
 
-#include <cstddef>
 #include <limits>
 
 ACCRETE_BEGIN_NAMESPACE
@@ -25,18 +25,30 @@ struct Choice {
   Kind kind = Kind::copy;
   int position = 0;
   double seconds = std::numeric_limits<double>::infinity();
+  double adding_seconds = 0.0; ///< more that it takes to add to the target
   int first_part = -1;
   int last_part = -1;
   int next = -1;
 };
 
+/// What the planner knows of an expression beside its form.
+struct PlanningTask {
+  int scalar_bytes = 4;
+  const PlanNeighbours* neighbours = nullptr; ///< of the operands
+  unsigned unit_slots = 0;                    ///< coefficients that are 1, and are left out
+  Index executions = 1;
+  int first_varying = 0; ///< operands before this one stay as they are from execution to execution
+};
+
 /// Dynamic programming over the association of product chains; sums inside are materialised,
-/// applied term by term or distributed, whichever the cost model predicts to be fastest.
+/// applied term by term or distributed, whichever the cost model predicts to be fastest. What
+/// depends on operands that stay alone is made once, and costs each execution its share.
 class Planner {
  public:
-  Planner(const CostModel& model, int scalar_bytes, const CanonicalForm& form)
-      : model_(model), form_(form) {
-    plan_.scalar_bytes = scalar_bytes;
+  Planner(const CostModel& model, const CanonicalForm& form, const PlanningTask& task)
+      : model_(model), form_(form), task_(task) {
+    plan_.scalar_bytes = task.scalar_bytes;
+    plan_.unit_slots = task.unit_slots;
   }
 
   [[nodiscard]] Plan plan() {
@@ -45,13 +57,15 @@ class Planner {
     plan_.cols = root.cols;
     for (int leaf = 0; leaf < form_.leaf_count(); ++leaf) {
       plan_.leaf_shapes.push({});
+      plan_.leaf_neighbours.push(task_.neighbours[leaf]);
     }
     record_shapes(form_.root());
     if (root.rows > 0 && root.cols > 0) {
-      target_ = {PlanOperand::Kind::destination, 0};
-      write_sum(choose_sum(form_.root()), form_.root(), {target_, root.rows, root.cols, false});
+      const PlanOperand target{PlanOperand::Kind::destination, 0};
+      write_sum(choose_sum(form_.root()), form_.root(), {target, root.rows, root.cols, false});
     }
-    place_temporaries();
+    JoinedProducts(model_, plan_).run();
+    Placement(plan_).run();
     return static_cast<Plan&&>(plan_);
   }
 
@@ -92,8 +106,46 @@ class Planner {
       push({factor.rows,
             factor.cols,
             factor.leaf < 0 ? factor.first : -1,
-            {PlanOperand::Kind::leaf, factor.leaf, factor.order}});
+            {PlanOperand::Kind::leaf, representative(factor.leaf), factor.order}});
     }
+  }
+  /// The first of the leaves that are the same memory, so that equal chains are seen to be equal.
+  [[nodiscard]] int representative(int leaf) const {
+    if (leaf < 0) {
+      return leaf;
+    }
+    const int same = task_.neighbours[leaf].same_as - 1;
+    return same >= 0 && varies(same) == varies(leaf) ? same : leaf;
+  }
+  [[nodiscard]] bool varies(int leaf) const { return leaf >= task_.first_varying; }
+  [[nodiscard]] bool varies(const Piece& piece) const {
+    if (piece.sum < 0) {
+      return piece.operand.kind != PlanOperand::Kind::leaf || varies(piece.operand.index);
+    }
+    for (int term = form_[piece.sum].first; term >= 0; term = form_[term].next) {
+      for (int f = form_[term].first; f >= 0; f = form_[f].next) {
+        const CanonicalNode& factor = form_[f];
+        if (varies(Piece{0,
+                         0,
+                         factor.leaf < 0 ? factor.first : -1,
+                         {PlanOperand::Kind::leaf, factor.leaf}})) {
+          return true;
+        }
+      }
+    }
+    return false;
+  }
+  /// The value of the chain depends on no operand that varies: it can be prepared.
+  [[nodiscard]] bool stays(const Chain& chain) const {
+    if (task_.executions == 1) {
+      return false;
+    }
+    for (int i = 0; i < chain.count; ++i) {
+      if (varies(piece(chain, i))) {
+        return false;
+      }
+    }
+    return true;
   }
   [[nodiscard]] int top() const { return static_cast<int>(pieces_.size()); }
 
@@ -138,17 +190,18 @@ class Planner {
 
   // Choosing. Choices lie in one array and are named by their index.
 
-  [[nodiscard]] double copy_cost(Index m, Index n) const {
-    return model_.seconds({Kernel::combine, m, n, 1, false, plan_.scalar_bytes});
+  [[nodiscard]] double copy_cost(const Piece& piece, bool adding) const {
+    return model_.seconds({Kernel::combine, piece.rows, piece.cols, 1, adding, plan_.scalar_bytes,
+                           piece.operand.order});
   }
   /// Cost of the last product of the chain, (pieces before k) * (pieces from k).
-  [[nodiscard]] double product_cost(const Chain& chain, int k) const {
+  [[nodiscard]] double product_cost(const Chain& chain, int k, bool adding) const {
     const Index m = front(chain).rows;
     const Index n = back(chain).cols;
     const auto order = [this](const Chain& part) {
       return is_operand(part) ? front(part).operand.order : Order::column_major;
     };
-    return model_.seconds({product_kernel(m, n), m, n, piece(chain, k).rows, false,
+    return model_.seconds({product_kernel(m, n), m, n, piece(chain, k).rows, adding,
                            plan_.scalar_bytes, order(slice(chain, 0, k)),
                            order(slice(chain, k, chain.count))});
   }
@@ -157,10 +210,20 @@ class Planner {
   }
 
   int new_choice(Choice::Kind kind, int position, double seconds) {
-    return static_cast<int>(choices_.push({kind, position, seconds, -1, -1, -1}));
+    return static_cast<int>(choices_.push({kind, position, seconds, 0.0, -1, -1, -1}));
   }
   Choice& choice(int index) { return choices_[index]; }
 
+  /// Of terms that write one target, those after the first add to it.
+  void add_term(int whole, int part, bool zero, bool& written) {
+    if (!zero && written) {
+      choice(whole).seconds += choice(part).adding_seconds;
+    } else if (!zero) {
+      choice(whole).adding_seconds = choice(part).adding_seconds;
+    }
+    written = written || !zero;
+    add_part(whole, part);
+  }
   void add_part(int whole, int part) {
     choice(whole).seconds += choice(part).seconds;
     if (choice(whole).first_part < 0) {
@@ -173,18 +236,31 @@ class Planner {
 
   int choose_sum(int sum) {
     const int whole = new_choice(Choice::Kind::sum, 0, 0.0);
+    bool written = false;
     for (int term = form_[sum].first; term >= 0; term = form_[term].next) {
       const Mark mark(pieces_);
       const int first = top();
       push_factors(term);
-      add_part(whole, choose({first, top() - first}));
+      const Chain chain{first, top() - first};
+      add_term(whole, choose(chain), is_zero(chain), written);
     }
     return whole;
   }
 
-  /// Value needed as an operand: free when it is one already.
+  /// Value needed as an operand: free when it is one already, made once where it can be prepared.
   int choose_operand(const Chain& chain) {
-    return is_operand(chain) ? new_choice(Choice::Kind::copy, 0, 0.0) : choose(chain);
+    if (is_operand(chain)) {
+      return new_choice(Choice::Kind::copy, 0, 0.0);
+    }
+    if (preparing_ || !stays(chain)) {
+      return choose(chain);
+    }
+    preparing_ = true;
+    Choice once = choice(choose(chain));
+    preparing_ = false;
+    once.seconds /= static_cast<double>(task_.executions);
+    once.next = -1;
+    return static_cast<int>(choices_.push(once));
   }
 
   /// The cheapest way to write the chain, looked up where the same chain was treated before.
@@ -197,7 +273,10 @@ class Planner {
       if (only.sum >= 0) {
         return choose_sum(only.sum);
       }
-      return new_choice(Choice::Kind::copy, 0, copy_cost(only.rows, only.cols));
+      const double seconds = copy_cost(only, false);
+      const int copy = new_choice(Choice::Kind::copy, 0, seconds);
+      choice(copy).adding_seconds = copy_cost(only, true) - seconds;
+      return copy;
     }
     if (const int known = known_chains_.find(pieces_, chain); known >= 0) {
       // A copy, since each part of a choice stands in one list only.
@@ -206,6 +285,11 @@ class Planner {
       return static_cast<int>(choices_.push(again));
     }
     const int best = search(chain);
+    if (choice(best).kind == Choice::Kind::split) {
+      const int position = choice(best).position;
+      choice(best).adding_seconds =
+          product_cost(chain, position, true) - product_cost(chain, position, false);
+    }
     known_chains_.remember(pieces_, chain, best);
     return best;
   }
@@ -225,7 +309,11 @@ class Planner {
       consider(choose_apply(chain, last));
     }
     for (int k = 1; k <= last; ++k) {
-      consider(choose_split(chain, k));
+      const double product = product_cost(chain, k, false);
+      // The parts cost more still.
+      if (best < 0 || product < choice(best).seconds) {
+        consider(choose_split(chain, k, product));
+      }
     }
     // With one operand besides, multiplying out is applying term by term.
     const bool apart = chain.count > 2 || (front(chain).sum >= 0 && back(chain).sum >= 0);
@@ -237,8 +325,8 @@ class Planner {
     return best;
   }
 
-  int choose_split(const Chain& chain, int k) {
-    const int whole = new_choice(Choice::Kind::split, k, product_cost(chain, k));
+  int choose_split(const Chain& chain, int k, double seconds) {
+    const int whole = new_choice(Choice::Kind::split, k, seconds);
     add_part(whole, choose_operand(slice(chain, 0, k)));
     add_part(whole, choose_operand(slice(chain, k, chain.count)));
     return whole;
@@ -261,9 +349,11 @@ class Planner {
 
   void add_terms(int whole, const Chain& chain, int position) {
     const int sum = piece(chain, position).sum;
+    bool written = false;
     for (int term = form_[sum].first; term >= 0; term = form_[term].next) {
       const Mark mark(pieces_);
-      add_part(whole, choose(substituted(chain, position, term)));
+      const Chain product = substituted(chain, position, term);
+      add_term(whole, choose(product), is_zero(product), written);
     }
   }
 
@@ -287,6 +377,7 @@ class Planner {
     step.n = target.cols;
     step.k = k;
     step.accumulate = target.accumulate;
+    step.prepared = preparing_;
     if (kernel != Kernel::fill) {
       step.first_slot = static_cast<int>(plan_.slots.size());
       step.slot_count = static_cast<int>(slots_.size() - first_slot_);
@@ -313,7 +404,10 @@ class Planner {
       }
       const Index slots = slots_.size();
       for (int s = form_[term].slots; s >= 0; s = form_[s].next) {
-        slots_.push(form_[s].leaf);
+        const int slot = form_[s].leaf;
+        if (slot >= 32 || (task_.unit_slots >> slot & 1U) == 0) {
+          slots_.push(slot);
+        }
       }
       target.accumulate = written;
       write(decision, product, target);
@@ -338,15 +432,23 @@ class Planner {
     if (is_operand(chain)) {
       return front(chain).operand;
     }
-    const Index rows = front(chain).rows;
-    const Index cols = back(chain).cols;
-    const PlanOperand temporary{PlanOperand::Kind::temporary,
-                                static_cast<int>(plan_.temporaries.push({rows, cols, 0}))};
+    if (const int known = written_chains_.find(pieces_, chain); known >= 0) {
+      return {PlanOperand::Kind::temporary, known};
+    }
+    PlanTemporary place;
+    place.rows = front(chain).rows;
+    place.cols = back(chain).cols;
+    const int index = static_cast<int>(plan_.temporaries.push(place));
+    const PlanOperand temporary{PlanOperand::Kind::temporary, index};
     // The coefficients belong to the product that the value goes into.
-    const Index outer = first_slot_;
+    const Index outer_slot = first_slot_;
+    const bool outer_preparing = preparing_;
     first_slot_ = slots_.size();
-    write(decision, chain, {temporary, rows, cols, false});
-    first_slot_ = outer;
+    preparing_ = preparing_ || stays(chain);
+    write(decision, chain, {temporary, place.rows, place.cols, false});
+    first_slot_ = outer_slot;
+    preparing_ = outer_preparing;
+    written_chains_.remember(pieces_, chain, index);
     return temporary;
   }
 
@@ -395,59 +497,15 @@ class Planner {
     }
   }
 
-  /// Steps [first, last] during which a temporary is in use.
-  void find_lifetimes() {
-    for (Index s = 0; s < plan_.steps.size(); ++s) {
-      const PlanStep& step = plan_.steps[s];
-      for (const PlanOperand* operand : {&step.left, &step.right, &step.result}) {
-        if (operand->kind != PlanOperand::Kind::temporary) {
-          continue;
-        }
-        PlanTemporary& temporary = plan_.temporaries[operand->index];
-        if (temporary.last_step < 0) {
-          temporary.first_step = static_cast<int>(s);
-        }
-        temporary.last_step = static_cast<int>(s);
-      }
-    }
-  }
-
-  /// First fit: temporaries that are never alive together share memory.
-  void place_temporaries() {
-    find_lifetimes();
-    for (Index t = 0; t < plan_.temporaries.size(); ++t) {
-      PlanTemporary& mine = plan_.temporaries[t];
-      for (Index other = 0; other < t;) {
-        const PlanTemporary& theirs = plan_.temporaries[other];
-        const bool meets =
-            mine.first_step <= theirs.last_step && theirs.first_step <= mine.last_step;
-        const bool collides = mine.offset < theirs.offset + padded_size(theirs) &&
-                              theirs.offset < mine.offset + padded_size(mine);
-        if (meets && collides) {
-          mine.offset = theirs.offset + padded_size(theirs);
-          other = 0;
-        } else {
-          ++other;
-        }
-      }
-      const Index end = mine.offset + padded_size(mine);
-      if (end > plan_.workspace_scalars) {
-        plan_.workspace_scalars = end;
-      }
-    }
-  }
-  [[nodiscard]] Index padded_size(const PlanTemporary& temporary) const {
-    const Index line = 64 / plan_.scalar_bytes; // scalars in a cache line
-    return (temporary.rows * temporary.cols + line - 1) / line * line;
-  }
-
   const CostModel& model_;
   const CanonicalForm& form_;
+  const PlanningTask task_;
   Plan plan_;
-  PlanOperand target_;
   PlainArray<Piece> pieces_;
   PlainArray<Choice> choices_;
-  KnownChains known_chains_;
+  KnownChains known_chains_;   // with the choices made for them
+  KnownChains written_chains_; // with the temporaries that hold their values
+  bool preparing_ = false;     // the value being treated is made once for all executions
   // Coefficients of the products around the one being written; those of a temporary start anew.
   PlainArray<int> slots_;
   Index first_slot_ = 0;

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/plan/evaluate.hpp>
+
+#include <string>
+#include <utility>
+
+ACCRETE_BEGIN_NAMESPACE
+
+/// How often a product is going to be executed before its weight changes.
+struct Executions {
+  Index count = 1;
+};
+
+namespace detail {
+
+/// The plan of weight * X for many executions in which the weight stays and the entries of X
+/// change.
+template <class Backend, class Weight, class X, class Operands>
+Plan plan_for(Context<Backend>& context, const Product<Weight, X>& product,
+              const Operands& operands, Executions executions) {
+  if (executions.count < 1) {
+    throw ArgumentError("accrete: a plan for " + std::to_string(executions.count) +
+                        " executions: the number must be at least 1");
+  }
+  const auto neighbours = neighbours_of(operands.leaves);
+  const CanonicalForm form(product);
+  Planner planner(context.cost_model(), form,
+                  {static_cast<int>(sizeof(typename Operands::Stored)), neighbours.data(), 0,
+                   executions.count, Weight::leaf_count});
+  return planner.plan();
+}
+
+} // namespace detail
+
+/// The plan of `weight * X` for `executions.count` executions with one weight: what depends on the
+/// weight alone, such as the sum W0 + U Vᵀ, is made once where its share of the time pays. By FLOPs
+/// W0 + U Vᵀ (m x n) is merged once count * p exceeds mn / (m + n), p columns of X.
+/// @throws ArgumentError when count < 1.
+template <class Weight, class X>
+[[nodiscard]] Plan plan(Context<detail::backend_of<Product<Weight, X>>>& context,
+                        const Product<Weight, X>& product, Executions executions) {
+  return detail::plan_for(context, product, detail::gather_operands(product), executions);
+}
+template <class Weight, class X>
+[[nodiscard]] Plan plan(const Product<Weight, X>& product, Executions executions) {
+  return plan(Context<detail::backend_of<Product<Weight, X>>>::current(), product, executions);
+}
+
+/// `weight * X`, planned for many executions; made by prepare(). Owns what is made once, in host
+/// memory; operands that were lvalues are views, whose entries X may change between executions.
+template <class Weight, class X>
+class PreparedProduct {
+ public:
+  using Expression = Product<Weight, X>;
+  using Scalar = typename Expression::Scalar;
+  using Stored = typename Expression::Stored;
+  using Backend = detail::backend_of<Expression>;
+
+  PreparedProduct(Expression expression, Executions executions)
+      : expression_(std::move(expression)), plan_(accrete::plan(expression_, executions)) {}
+
+  [[nodiscard]] const Plan& plan() const noexcept { return plan_; }
+
+  /// target = weight * X. The first call makes what is prepared. The target must not overlap an
+  /// operand. Allocates nothing after the first call.
+  /// @throws ShapeError when the target has not the shape of the product.
+  template <class Derived>
+  void evaluate(Eigen::MatrixBase<Derived>& target) {
+    if (target.rows() != expression_.rows() || target.cols() != expression_.cols()) {
+      detail::throw_shape_error("assignment", target.rows(), target.cols(), expression_.rows(),
+                                expression_.cols(),
+                                "the destination must have the shape of the product");
+    }
+    const auto operands = detail::gather_operands(expression_);
+    const View<Scalar> result = view_of(target.derived());
+    for (const auto& leaf : operands.leaves) {
+      if (overlaps(leaf, result)) {
+        throw ArgumentError("accrete: the destination of a prepared product overlaps an operand; "
+                            "evaluate into another matrix");
+      }
+    }
+    auto& context = Context<Backend>::current();
+    if (!ready_) {
+      memory_.resize(plan_.workspace_scalars, 1);
+      detail::execute(context, plan_, operands, Scalar{1}, Scalar{0}, result, memory_.data(), true);
+      ready_ = true;
+    }
+    detail::execute(context, plan_, operands, Scalar{1}, Scalar{0}, result, memory_.data(), false);
+  }
+
+  /// Tells that entries of the weight have changed: the next evaluation prepares again.
+  void weight_changed() noexcept { ready_ = false; }
+
+ private:
+  Expression expression_;
+  Plan plan_;
+  Eigen::Matrix<Stored, Eigen::Dynamic, 1> memory_;
+  bool ready_ = false;
+};
+
+/// Prepares `weight * X` for `executions.count` evaluations between changes of the weight:
+///
+///     auto layer = ac::prepare(W * X, ac::Executions{1000});
+///     for (...) { fill X; layer.evaluate(Y); }
+///
+/// @throws ArgumentError when count < 1.
+template <class Weight, class X>
+[[nodiscard]] PreparedProduct<Weight, X> prepare(Product<Weight, X> product,
+                                                 Executions executions) {
+  return {std::move(product), executions};
+}
+
+ACCRETE_END_NAMESPACE
