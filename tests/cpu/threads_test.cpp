@@ -107,9 +107,9 @@ TEST_CASE("no kernel uses more threads than were set, and products use them all"
   ac::Context<> context;
   CHECK(context.threads() == 4);
   const ac::ScopedContext<ac::Cpu> scope(context);
+  context.set_threads(1);
   const Shared<float> singles(600, 500, 40, 300);
   const Shared<double> doubles(600, 500, 40, 300);
-  context.set_threads(1);
   work(singles);
   work(doubles);
   CHECK(threads_of_process() == 1);
