@@ -87,11 +87,13 @@ class CumulativeUpdate {
   [[nodiscard]] auto U() const noexcept { return update_.U(); }
   [[nodiscard]] auto V() const noexcept { return update_.V(); }
   /// [W0 U], m x (n + r), of an owned base: [G; D] = [W0 U]ᵀ dY is one product for both parts of
-  /// the backward pass. Valid until the capacity changes. @throws ArgumentError for a borrowed base.
+  /// the backward pass. Valid until the capacity changes. @throws ArgumentError for a borrowed
+  /// base.
   [[nodiscard]] auto base_and_u() const {
     if (borrowed_) {
-      throw ArgumentError("accrete: base_and_u of a CumulativeUpdate with a borrowed base: W0 and U "
-                          "do not lie in one memory; construct it with a copy of the base");
+      throw ArgumentError(
+          "accrete: base_and_u of a CumulativeUpdate with a borrowed base: W0 and U "
+          "do not lie in one memory; construct it with a copy of the base");
     }
     return Backend::matrix_view(view_of(update_.u_).left_columns(cols() + rank()));
   }
