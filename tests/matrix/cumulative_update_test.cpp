@@ -128,8 +128,13 @@ TEST_CASE_TEMPLATE("W0 and U lie side by side, through growth, copies and assign
   auto copy = W;
   check(copy, 9);
   CHECK(copy.base().data() != W.base().data());
+  const Scalar* where = copy.base().data();
   copy.low_rank() = LowRank(f.U, f.V);
   check(copy, 3);
+  copy.low_rank() = copy.low_rank().expression() + copy.low_rank().expression();
+  check(copy, 6);
+  CHECK(copy.U().rightCols(3) == f.U);
+  CHECK(copy.base().data() == where); // it moves beyond the capacity only
   const LowRank factors(f.U.leftCols(1), f.V.leftCols(1));
   copy.low_rank() = factors;
   check(copy, 1);

@@ -73,7 +73,10 @@ class LowRankMatrix {
   LowRankMatrix(LowRankMatrix&& other) noexcept : LowRankMatrix() { swap(other); }
   /// @throws ShapeError when this is the update of a CumulativeUpdate and the shapes differ.
   LowRankMatrix& operator=(const LowRankMatrix& other) {
-    if (this != &other) {
+    if (base_columns_ > 0 && other.rows() == rows() && other.cols() == cols() &&
+        other.rank() <= capacity()) {
+      copy_columns(other, other.rank()); // the base need not move
+    } else if (this != &other) {
       LowRankMatrix copy = empty_one(other.rows(), other.cols(), other.capacity());
       copy.copy_columns(other, other.capacity());
       swap(copy);
@@ -100,12 +103,10 @@ class LowRankMatrix {
   LowRankMatrix& operator=(const Node& expression) {
     check_low_rank<Node>();
     const Index rank = detail::rank_of(expression);
-    LowRankMatrix result =
-        empty_one(expression.rows(), expression.cols(), std::max(rank, capacity()));
+    LowRankMatrix result(expression.rows(), expression.cols(), std::max(rank, capacity()));
     result.rank_ = rank;
     detail::write_factors(context(), expression, result.u_view(), result.v_view());
-    swap(result);
-    return *this;
+    return *this = std::move(result);
   }
 
   /// Appends the factors of the expression: the rank grows by the expression's.

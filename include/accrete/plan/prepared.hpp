@@ -65,7 +65,8 @@ class PreparedProduct {
 
   /// target = weight * X. The first call makes what is prepared. The target must not overlap an
   /// operand. Allocates nothing after the first call.
-  /// @throws ShapeError when the target has not the shape of the product.
+  /// @throws ShapeError when the target has not the shape of the product, ArgumentError when it
+  /// overlaps an operand.
   template <class Derived>
   void evaluate(Eigen::MatrixBase<Derived>& target) {
     if (target.rows() != expression_.rows() || target.cols() != expression_.cols()) {
