@@ -3,10 +3,9 @@
 
 #include <accrete/backend/cpu/device.hpp>
 #include <accrete/backend/cpu/gemm_eigen.hpp>
+#include <accrete/backend/cpu/onednn_gemm.hpp>
 
-#if defined(ACCRETE_USE_ONEDNN)
-#include <dnnl.h>
-#elif defined(ACCRETE_USE_BLAS)
+#if !defined(ACCRETE_USE_ONEDNN) && defined(ACCRETE_USE_BLAS)
 #include <cblas.h>
 #endif
 
@@ -36,15 +35,7 @@ void provider_gemm([[maybe_unused]] Device<Cpu>& device, [[maybe_unused]] Scalar
                    [[maybe_unused]] Scalar beta, [[maybe_unused]] View<Scalar> c) {
 #if defined(ACCRETE_USE_ONEDNN)
   if constexpr (!GemmProvider<Scalar>::is_native) {
-    const OpenmpThreads threads(device.threads());
-    // The C interface is row-major: there, our operands are transposed, and cᵀ = bᵀ aᵀ.
-    const auto flag = [](const View<const Scalar>& v) { return v.is_column_major() ? 'N' : 'T'; };
-    const dnnl_status_t status = dnnl_sgemm(flag(b), flag(a), c.cols, c.rows, a.cols, alpha, b.data,
-                                            b.stride, a.data, a.stride, beta, c.data, c.stride);
-    if (status != dnnl_success) {
-      throw Error("accrete: oneDNN refused the product " + shape_text(a.rows, a.cols) + " * " +
-                  shape_text(b.rows, b.cols) + " with status " + std::to_string(status));
-    }
+    onednn_gemm(device, alpha, a, b, beta, c);
   }
 #elif defined(ACCRETE_USE_BLAS)
   const OpenmpThreads threads(device.threads());

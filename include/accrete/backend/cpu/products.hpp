@@ -156,7 +156,7 @@ struct CpuProducts {
                                   const View<Scalar>& c) noexcept {
 #if defined(ACCRETE_USE_ONEDNN)
     return !GemmProvider<Scalar>::is_native && !a.is_column_major() && b.is_column_major() &&
-           c.cols > 12 && c.cols <= 128 && a.size() >= Index{1} << 20;
+           c.cols > 12 && c.cols < 64 && a.size() >= Index{1} << 20;
 #else
     static_cast<void>(a), static_cast<void>(b), static_cast<void>(c);
     return false;
