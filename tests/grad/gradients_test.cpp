@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "numerics.hpp"
-#include "test_backend.hpp"
+#include "../plan/function_model.hpp"
 
 #include <array>
 
@@ -108,6 +107,51 @@ TEST_CASE("dW is not formed for the factor gradients") {
     for (const auto& temporary : plan.temporaries) {
       CHECK(temporary.rows * temporary.cols < 300 * 200);
     }
+  }
+}
+
+TEST_CASE("with many columns the sum is formed first, also where Z and D are kept") {
+  // Forming W0 + U Vᵀ takes m n r FLOPs; m p r are saved from Y, n p r from dX.
+  constexpr ac::Index m = 14, n = 10, r = 3;
+  auto by_flops = context_by_flops();
+  auto sums_are_dear = context_with(
+      [](const ac::KernelCall& call) { return call.m * call.n == m * n ? 1e9 : call.flops(); });
+  for (const ac::Index p : {n, 2 * n, 2 * m}) {
+    const ac::CumulativeUpdate<double, TestBackend> W(
+        random_matrix<double>(m, n, 1),
+        ac::LowRankMatrix<double, TestBackend>(random_matrix<double>(m, r, 2),
+                                               random_matrix<double>(n, r, 3)));
+    const Dense<double> X = random_matrix<double>(n, p, 4);
+    const Dense<double> dY = random_matrix<double>(m, p, 5);
+    const Dense<double> Z = W.project(X);
+    const Dense<double> D = W.project_back(dY);
+    const auto Y = W.apply(X, Z);
+    const auto g = ac::gradients(W * X, dY, Z, D);
+    const auto forms_sum = [](const ac::Plan& plan) { return plan.temporaries.size() > 0; };
+    CAPTURE(p);
+    CHECK(forms_sum(ac::plan(by_flops, Y)) == (p > n));
+    CHECK(forms_sum(ac::plan(by_flops, g.X)) == (p > m));
+    CHECK_FALSE(forms_sum(ac::plan(sums_are_dear, Y)));
+    CHECK_FALSE(forms_sum(ac::plan(sums_are_dear, g.X)));
+    const Exact weight = exact(Dense<double>(W.expression()));
+    const double bound = rounding_bound<double>(60, 500);
+    for (auto* context : {&by_flops, &sums_are_dear}) {
+      const ac::ScopedContext scope(*context);
+      CHECK_CLOSE(Dense<double>(Y), weight * exact(X), bound);
+      CHECK_CLOSE(Dense<double>(g.X), weight.transpose() * exact(dY), bound);
+      Dense<double> sum = dY;
+      sum -= Y;
+      CHECK_CLOSE(sum, exact(dY) - weight * exact(X), bound);
+      // As a part, the product takes Z.
+      CHECK_CLOSE(Dense<double>(2.0 * Y + dY), 2.0L * weight * exact(X) + exact(dY), bound);
+      CHECK_CLOSE(Dense<double>(Y.transpose()), (weight * exact(X)).transpose(), bound);
+      // The target may be an operand.
+      Dense<double> input = X;
+      Dense<double> square = random_matrix<double>(n, n, 6);
+      input = ac::gradients(W * input, dY, Z, D).X + square * input;
+      CHECK_CLOSE(input, weight.transpose() * exact(dY) + exact(square) * exact(X), bound);
+    }
+    CHECK_FALSE(forms_sum(ac::plan(by_flops, 2.0 * Y + dY)));
   }
 }
 

@@ -113,21 +113,37 @@ struct DenseGradients {
 
 namespace detail {
 
-template <class Parts, class X, class Y, class Z, class D>
-auto factored_gradients(const Parts& parts, const X& x, const Y& y, const Z& z, const D& d) {
+template <class Parts>
+inline constexpr bool has_base =
+    !std::is_same_v<std::remove_cvref_t<decltype(std::declval<Parts>().base)>, NoBase>;
+
+template <class Parts, class X, class Y, class Z, class D, class InputGradient>
+auto factored_gradients(const Parts& parts, const X& x, const Y& y, const Z& z, const D& d,
+                        InputGradient dx) {
   const auto s = parts.scale;
   auto du = s * (y * transposed(z));
   auto dv = s * (x * transposed(d));
-  auto update_dx = s * (parts.v * d);
   auto scale = InnerProduct<D, Z>(d, z);
-  if constexpr (std::is_same_v<std::remove_cvref_t<decltype(parts.base)>, NoBase>) {
-    return LowRankGradients<decltype(du), decltype(dv), decltype(update_dx), decltype(scale)>{
-        du, dv, update_dx, scale};
+  if constexpr (!has_base<Parts>) {
+    return LowRankGradients<decltype(du), decltype(dv), InputGradient, decltype(scale)>{du, dv, dx,
+                                                                                        scale};
   } else {
-    auto dx = transposed(parts.base) * y + update_dx;
     auto base = y * transposed(x);
-    return CumulativeGradients<decltype(du), decltype(dv), decltype(dx), decltype(base),
+    return CumulativeGradients<decltype(du), decltype(dv), InputGradient, decltype(base),
                                decltype(scale)>{du, dv, dx, base, scale};
+  }
+}
+
+/// Wᵀ dY with D = Uᵀ dY kept.
+template <class Weight, class Parts, class Y, class D>
+auto input_gradient(const Weight& weight, const Parts& parts, const Y& y, const D& d) {
+  auto update = parts.scale * (parts.v * d);
+  if constexpr (!has_base<Parts>) {
+    return update;
+  } else {
+    auto whole = transposed(weight) * y;
+    auto with_kept = transposed(parts.base) * y + std::move(update);
+    return Kept<decltype(whole), decltype(with_kept)>(std::move(whole), std::move(with_kept));
   }
 }
 
@@ -160,9 +176,9 @@ template <class Weight, class X, detail::Operand Upstream>
   const auto y = detail::lift_upstream(forward, std::forward<Upstream>(upstream));
   if constexpr (detail::FactoredWeight<Weight>) {
     const auto parts = detail::weight_parts(forward.left());
-    return detail::factored_gradients(parts, forward.right(), y,
-                                      detail::transposed(parts.v) * forward.right(),
-                                      detail::transposed(parts.u) * y);
+    return detail::factored_gradients(
+        parts, forward.right(), y, detail::transposed(parts.v) * forward.right(),
+        detail::transposed(parts.u) * y, detail::transposed(forward.left()) * y);
   } else {
     static_assert(Weight::leaf_count == 1,
                   "accrete: gradients() takes weight * X with a weight of the form W0 + s * "
@@ -181,11 +197,13 @@ template <class Weight, class X, detail::Operand Upstream, detail::Operand Input
   const auto parts = detail::weight_parts(forward.left());
   const auto z = detail::lift(std::forward<Input>(input));
   detail::check_kept("Z", z.rows(), z.cols(), parts.u.cols(), y.cols());
-  return detail::factored_gradients(parts, forward.right(), y, z, detail::transposed(parts.u) * y);
+  return detail::factored_gradients(parts, forward.right(), y, z, detail::transposed(parts.u) * y,
+                                    detail::transposed(forward.left()) * y);
 }
 
 /// The same with D = Uᵀ dY (r x p) computed once for V, X and the scale, see
-/// CumulativeUpdate::project_back.
+/// CumulativeUpdate::project_back. For many columns dX is computed from W0 + s U Vᵀ formed first
+/// instead of D, where that is predicted to be faster.
 template <class Weight, class X, detail::Operand Upstream, detail::Operand Input,
           detail::Operand Output>
 [[nodiscard]] auto gradients(const Product<Weight, X>& forward, Upstream&& upstream, Input&& input,
@@ -196,7 +214,8 @@ template <class Weight, class X, detail::Operand Upstream, detail::Operand Input
   const auto d = detail::lift(std::forward<Output>(output));
   detail::check_kept("Z", z.rows(), z.cols(), parts.u.cols(), y.cols());
   detail::check_kept("D", d.rows(), d.cols(), parts.u.cols(), y.cols());
-  return detail::factored_gradients(parts, forward.right(), y, z, d);
+  return detail::factored_gradients(parts, forward.right(), y, z, d,
+                                    detail::input_gradient(forward.left(), parts, y, d));
 }
 
 ACCRETE_END_NAMESPACE

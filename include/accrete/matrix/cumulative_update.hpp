@@ -135,10 +135,14 @@ class CumulativeUpdate {
   [[nodiscard]] auto project_back(Y&& y) const {
     return u_leaf().transpose() * std::forward<Y>(y);
   }
-  /// W0 X + s U Z with Z = Vᵀ X kept from project().
+  /// (W0 + s U Vᵀ) X with Z = Vᵀ X kept from project(): W0 X + s U Z, or for many columns the
+  /// product with the sum formed first, whichever is predicted to be faster.
   template <detail::Operand X, detail::Operand Z>
   [[nodiscard]] auto apply(X&& x, Z&& z) const {
-    return base_leaf() * std::forward<X>(x) + scale_ * (u_leaf() * std::forward<Z>(z));
+    const auto input = detail::lift(std::forward<X>(x));
+    auto whole = expression() * input;
+    auto with_kept = base_leaf() * input + scale_ * (u_leaf() * std::forward<Z>(z));
+    return Kept<decltype(whole), decltype(with_kept)>(std::move(whole), std::move(with_kept));
   }
 
   /// The sum that stands for this matrix in expressions.

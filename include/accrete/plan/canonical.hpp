@@ -2,6 +2,7 @@
 #pragma once
 
 #include <accrete/backend/plain_array.hpp>
+#include <accrete/expr/kept.hpp>
 #include <accrete/expr/nodes.hpp>
 
 #include <array>
@@ -96,6 +97,11 @@ class CanonicalForm {
       const int first = read<false>(node.u());
       return multiply(first, read<true>(node.v()));
     }
+  }
+
+  template <bool transposed, class Whole, class WithKept>
+  int read(const Kept<Whole, WithKept>& node) {
+    return read<transposed>(node.with_kept());
   }
 
   CanonicalNode& at(int node) noexcept { return nodes_[node]; }
@@ -205,6 +211,11 @@ class Gathered {
       gather<false>(node.u());
       gather<true>(node.v());
     }
+  }
+
+  template <bool transposed, class Whole, class WithKept>
+  void gather(const Kept<Whole, WithKept>& node) {
+    gather<transposed>(node.with_kept());
   }
 
  private:

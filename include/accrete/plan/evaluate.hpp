@@ -173,6 +173,28 @@ void evaluate_into(Context<Backend>& context, const Node& node, Scalar alpha, Sc
   Kernels<Backend>::combine(context.device(), alpha, View<const Scalar>(value), beta, target);
 }
 
+/// Forming the weight takes fewer FLOPs than adding U Z from as many columns of X on as X has rows.
+template <class Backend, class Whole, class WithKept>
+bool whole_pays(Context<Backend>& context, const Kept<Whole, WithKept>& node) {
+  if (node.cols() <= node.whole().right().rows()) {
+    return false;
+  }
+  const auto seconds = [&context](const auto& side) {
+    return plan_of(context, side, gather_operands(side)).predicted_seconds();
+  };
+  return seconds(node.whole()) < seconds(node.with_kept());
+}
+
+template <class Backend, class Whole, class WithKept, class Scalar>
+void evaluate_into(Context<Backend>& context, const Kept<Whole, WithKept>& node, Scalar alpha,
+                   Scalar beta, View<Scalar> target, bool may_overlap = true) {
+  if (whole_pays(context, node)) {
+    evaluate_into(context, node.whole(), alpha, beta, target, may_overlap);
+  } else {
+    evaluate_into(context, node.with_kept(), alpha, beta, target, may_overlap);
+  }
+}
+
 /// Assignment to an Eigen object that Eigen has resized already where it could.
 template <class Node, class Target, class Scalar>
 void assign_to_eigen(const Node& node, Target& target, Scalar alpha, Scalar beta,
@@ -264,6 +286,12 @@ template <class Derived>
 template <ExpressionNode Node>
 [[nodiscard]] const Plan& plan(Context<detail::backend_of<Node>>& context, const Node& expression) {
   return detail::plan_of(context, expression, detail::gather_operands(expression));
+}
+template <class Whole, class WithKept>
+[[nodiscard]] const Plan& plan(Context<detail::backend_of<Kept<Whole, WithKept>>>& context,
+                               const Kept<Whole, WithKept>& expression) {
+  return detail::whole_pays(context, expression) ? plan(context, expression.whole())
+                                                 : plan(context, expression.with_kept());
 }
 template <ExpressionNode Node>
 [[nodiscard]] const Plan& plan(const Node& expression) {
