@@ -1,29 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/plan/plan.hpp>
+#include <accrete/plan/chains.hpp>
 
 #include <cstddef>
 
 ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
-
-/// Factor of the chain under search: an operand in memory, or a sum still to be treated.
-struct Piece {
-  Index rows = 0;
-  Index cols = 0;
-  int sum = -1; ///< node of the canonical form, -1 for an operand
-  PlanOperand operand;
-
-  bool operator==(const Piece&) const = default;
-};
-
-/// Pieces [first, first + count) of the planner's array.
-struct Chain {
-  int first = 0;
-  int count = 0;
-};
 
 /// The chains that were treated, each with a number: that of the choice made for it, or of the
 /// temporary that holds its value. The same chain comes up again and again below the terms of
