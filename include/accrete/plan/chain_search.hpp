@@ -4,6 +4,7 @@
 #include <accrete/plan/chains.hpp>
 #include <accrete/plan/known_chains.hpp>
 
+#include <algorithm>
 #include <limits>
 
 ACCRETE_BEGIN_NAMESPACE
@@ -38,26 +39,28 @@ class ChainSearch {
               ChainStack& chains)
       : model_(model), form_(form), task_(task), chains_(chains) {}
 
-  /// The number of the decision on how to write the sum.
-  int choose_sum(int sum) {
-    const int whole = new_choice(Choice::Kind::sum, 0, 0.0);
-    bool written = false;
-    for (int term = form_[sum].first; term >= 0; term = form_[term].next) {
-      const ChainStack::Mark mark(chains_);
-      const Chain chain = chains_.push_term(term);
-      add_term(whole, choose(chain), chains_.is_zero(chain), written);
-    }
-    return whole;
-  }
+  /// The number of the decision on how to write the whole expression.
+  int run() { return choose_sum(form_.root(), no_limit); }
 
   [[nodiscard]] const Choice& operator[](int choice) const { return choices_[choice]; }
 
  private:
-  // Choosing. Choices lie in one array and are named by their index.
+  /// What is known of a chain: the choice made for it, or else a time that it takes at least.
+  struct Known {
+    int choice = none;
+    double least_seconds = 0.0;
+  };
 
+  static constexpr int none = -1;
+  static constexpr double no_limit = std::numeric_limits<double>::infinity();
+  static constexpr double most_seconds = 1e100; ///< of a kernel call: below any limit
+
+  [[nodiscard]] double seconds(const KernelCall& call) const {
+    return std::min(most_seconds, model_.seconds(call));
+  }
   [[nodiscard]] double copy_cost(const Piece& piece, bool adding) const {
-    return model_.seconds({Kernel::combine, piece.rows, piece.cols, 1, adding, task_.scalar_bytes,
-                           piece.operand.order});
+    return seconds({Kernel::combine, piece.rows, piece.cols, 1, adding, task_.scalar_bytes,
+                    piece.operand.order});
   }
   /// Cost of the last product of the chain, (pieces before k) * (pieces from k).
   [[nodiscard]] double product_cost(const Chain& chain, int k, bool adding) const {
@@ -66,25 +69,20 @@ class ChainSearch {
     const auto order = [this](const Chain& part) {
       return chains_.is_operand(part) ? chains_.front(part).operand.order : Order::column_major;
     };
-    return model_.seconds({product_kernel(m, n), m, n, chains_.piece(chain, k).rows, adding,
-                           task_.scalar_bytes, order(slice(chain, 0, k)),
-                           order(slice(chain, k, chain.count))});
+    return seconds({product_kernel(m, n), m, n, chains_.piece(chain, k).rows, adding,
+                    task_.scalar_bytes, order(slice(chain, 0, k)),
+                    order(slice(chain, k, chain.count))});
   }
-  int new_choice(Choice::Kind kind, int position, double seconds) {
-    return static_cast<int>(choices_.push({kind, position, seconds, 0.0, -1, -1, -1}));
+
+  // Choices lie in one array and are named by their index. A part is chosen below the limit that
+  // the best choice for the whole so far leaves, and given up (`none`) where it reaches that.
+
+  int new_choice(Choice::Kind kind, int position, double seconds, double adding_seconds = 0.0) {
+    return static_cast<int>(
+        choices_.push({kind, position, seconds, adding_seconds, none, none, none}));
   }
   Choice& choice(int index) { return choices_[index]; }
 
-  /// Of terms that write one target, those after the first add to it.
-  void add_term(int whole, int part, bool zero, bool& written) {
-    if (!zero && written) {
-      choice(whole).seconds += choice(part).adding_seconds;
-    } else if (!zero) {
-      choice(whole).adding_seconds = choice(part).adding_seconds;
-    }
-    written = written || !zero;
-    add_part(whole, part);
-  }
   void add_part(int whole, int part) {
     choice(whole).seconds += choice(part).seconds;
     if (choice(whole).first_part < 0) {
@@ -94,116 +92,163 @@ class ChainSearch {
     }
     choice(whole).last_part = part;
   }
+  bool add_operand(int whole, const Chain& chain, double limit) {
+    const int part = choose_operand(chain, limit - choice(whole).seconds);
+    if (part >= 0) {
+      add_part(whole, part);
+    }
+    return part >= 0;
+  }
+  /// Of terms that write one target, those after the first add to it.
+  bool add_term(int whole, const Chain& chain, double limit, bool& written) {
+    const int part = choose(chain, limit - choice(whole).seconds);
+    if (part < 0) {
+      return false;
+    }
+    const bool zero = chains_.is_zero(chain);
+    if (!zero && written) {
+      choice(whole).seconds += choice(part).adding_seconds;
+    } else if (!zero) {
+      choice(whole).adding_seconds = choice(part).adding_seconds;
+    }
+    written = written || !zero;
+    add_part(whole, part);
+    return true;
+  }
+  /// Each term in the place of the sum at `position`.
+  bool add_terms(int whole, const Chain& chain, int position, double limit) {
+    bool written = false;
+    const int sum = chains_.piece(chain, position).sum;
+    for (int term = form_[sum].first; term >= 0; term = form_[term].next) {
+      const ChainStack::Mark mark(chains_);
+      if (!add_term(whole, chains_.push_substituted(chain, position, term), limit, written)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  int choose_sum(int sum, double limit) {
+    const ChainStack::Mark mark(chains_);
+    const int whole = new_choice(Choice::Kind::sum, 0, 0.0);
+    return add_terms(whole, chains_.push_sum(sum), 0, limit) ? whole : none;
+  }
 
   /// Value needed as an operand: free when it is one already, made once where it can be prepared.
-  int choose_operand(const Chain& chain) {
+  int choose_operand(const Chain& chain, double limit) {
     if (chains_.is_operand(chain)) {
       return new_choice(Choice::Kind::copy, 0, 0.0);
     }
     if (preparing_ || !chains_.stays(chain)) {
-      return choose(chain);
+      return choose(chain, limit);
     }
+    const auto executions = static_cast<double>(task_.executions);
     preparing_ = true;
-    Choice once = choice(choose(chain));
+    const int once = choose(chain, limit * executions);
     preparing_ = false;
-    once.seconds /= static_cast<double>(task_.executions);
-    once.next = -1;
-    return static_cast<int>(choices_.push(once));
+    if (once >= 0) {
+      choice(once).seconds /= executions;
+    }
+    return once;
   }
 
-  /// The cheapest way to write the chain, looked up where the same chain was treated before.
-  int choose(const Chain& chain) {
+  /// The cheapest way to write the chain.
+  int choose(const Chain& chain, double limit) {
     if (chains_.is_zero(chain)) {
       return new_choice(Choice::Kind::copy, 0, 0.0);
     }
-    if (chain.count == 1) {
-      const Piece only = chains_.front(chain);
-      if (only.sum >= 0) {
-        return choose_sum(only.sum);
+    if (chain.count > 1) {
+      return choose_product(chain, limit);
+    }
+    const Piece& only = chains_.front(chain);
+    if (only.sum >= 0) {
+      return choose_sum(only.sum, limit);
+    }
+    const double seconds = copy_cost(only, false);
+    return new_choice(Choice::Kind::copy, 0, seconds, copy_cost(only, true) - seconds);
+  }
+
+  /// Looked up where the same chain was treated before.
+  int choose_product(const Chain& chain, double limit) {
+    const int number = known_chains_.number_of(chains_.pieces(), chain);
+    if (number == known_.size()) {
+      known_.push({});
+    }
+    const Known known = known_[number];
+    if (known.choice < 0 && limit > known.least_seconds) {
+      // Searched twice at most.
+      const double most = known.least_seconds > 0.0 ? no_limit : limit;
+      const int best = search(chain, most);
+      known_[number] = {best, most};
+    }
+    const int best = known_[number].choice;
+    if (best < 0 || choice(best).seconds >= limit) {
+      return none;
+    }
+    // A copy, since each part of a choice stands in one list only.
+    return static_cast<int>(choices_.push(choice(best)));
+  }
+
+  int search(const Chain& chain, double limit) {
+    int best = none;
+    const auto consider = [&](int candidate) {
+      if (candidate >= 0 && choice(candidate).seconds < limit) {
+        best = candidate;
+        limit = choice(best).seconds;
       }
-      const double seconds = copy_cost(only, false);
-      const int copy = new_choice(Choice::Kind::copy, 0, seconds);
-      choice(copy).adding_seconds = copy_cost(only, true) - seconds;
-      return copy;
+    };
+    const int last = chain.count - 1;
+    const bool sum_in_front = chains_.front(chain).sum >= 0;
+    const bool sum_in_back = chains_.back(chain).sum >= 0;
+    if (sum_in_front) {
+      consider(choose_apply(chain, 0, limit));
     }
-    if (const int known = known_chains_.find(chains_.pieces(), chain); known >= 0) {
-      // A copy, since each part of a choice stands in one list only.
-      Choice again = choice(known);
-      again.next = -1;
-      return static_cast<int>(choices_.push(again));
+    if (sum_in_back) {
+      consider(choose_apply(chain, last, limit));
     }
-    const int best = search(chain);
-    if (choice(best).kind == Choice::Kind::split) {
+    for (int k = 1; k <= last; ++k) {
+      consider(choose_split(chain, k, limit));
+    }
+    // With one operand besides, multiplying out is applying term by term.
+    const bool apart = chain.count > 2 || (sum_in_front && sum_in_back);
+    for (int i = 0; apart && i <= last; ++i) {
+      if (chains_.piece(chain, i).sum >= 0) {
+        consider(choose_distribute(chain, i, limit));
+      }
+    }
+    if (best >= 0 && choice(best).kind == Choice::Kind::split) {
       const int position = choice(best).position;
       choice(best).adding_seconds =
           product_cost(chain, position, true) - product_cost(chain, position, false);
     }
-    known_chains_.remember(chains_.pieces(), chain, best);
     return best;
   }
 
-  int search(const Chain& chain) {
-    int best = -1;
-    const auto consider = [&](int candidate) {
-      if (best < 0 || choice(candidate).seconds < choice(best).seconds) {
-        best = candidate;
-      }
-    };
-    const int last = chain.count - 1;
-    if (chains_.front(chain).sum >= 0) {
-      consider(choose_apply(chain, 0));
+  int choose_split(const Chain& chain, int k, double limit) {
+    const double product = product_cost(chain, k, false);
+    if (product >= limit) {
+      return none;
     }
-    if (chains_.back(chain).sum >= 0) {
-      consider(choose_apply(chain, last));
-    }
-    for (int k = 1; k <= last; ++k) {
-      const double product = product_cost(chain, k, false);
-      // The parts cost more still.
-      if (best < 0 || product < choice(best).seconds) {
-        consider(choose_split(chain, k, product));
-      }
-    }
-    // With one operand besides, multiplying out is applying term by term.
-    const bool apart =
-        chain.count > 2 || (chains_.front(chain).sum >= 0 && chains_.back(chain).sum >= 0);
-    for (int i = 0; apart && i <= last; ++i) {
-      if (chains_.piece(chain, i).sum >= 0) {
-        consider(choose_distribute(chain, i));
-      }
-    }
-    return best;
+    const int whole = new_choice(Choice::Kind::split, k, product);
+    return add_operand(whole, slice(chain, 0, k), limit) &&
+                   add_operand(whole, slice(chain, k, chain.count), limit)
+               ? whole
+               : none;
   }
 
-  int choose_split(const Chain& chain, int k, double seconds) {
-    const int whole = new_choice(Choice::Kind::split, k, seconds);
-    add_part(whole, choose_operand(slice(chain, 0, k)));
-    add_part(whole, choose_operand(slice(chain, k, chain.count)));
-    return whole;
-  }
-
-  int choose_apply(const Chain& chain, int position) {
+  int choose_apply(const Chain& chain, int position, double limit) {
     const int whole = new_choice(Choice::Kind::apply, position, 0.0);
-    add_part(whole, choose_operand(rest_of(chain, position)));
+    if (!add_operand(whole, rest_of(chain, position), limit)) {
+      return none;
+    }
     const ChainStack::Mark mark(chains_);
     const Chain pair = chains_.push_applied(chain, position, {});
-    add_terms(whole, pair, position == 0 ? 0 : 1);
-    return whole;
+    return add_terms(whole, pair, position == 0 ? 0 : 1, limit) ? whole : none;
   }
 
-  int choose_distribute(const Chain& chain, int position) {
+  int choose_distribute(const Chain& chain, int position, double limit) {
     const int whole = new_choice(Choice::Kind::distribute, position, 0.0);
-    add_terms(whole, chain, position);
-    return whole;
-  }
-
-  void add_terms(int whole, const Chain& chain, int position) {
-    const int sum = chains_.piece(chain, position).sum;
-    bool written = false;
-    for (int term = form_[sum].first; term >= 0; term = form_[term].next) {
-      const ChainStack::Mark mark(chains_);
-      const Chain product = chains_.push_substituted(chain, position, term);
-      add_term(whole, choose(product), chains_.is_zero(product), written);
-    }
+    return add_terms(whole, chain, position, limit) ? whole : none;
   }
 
   const CostModel& model_;
@@ -211,8 +256,9 @@ class ChainSearch {
   const PlanningTask& task_;
   ChainStack& chains_;
   PlainArray<Choice> choices_;
-  KnownChains known_chains_; // with the choices made for them
-  bool preparing_ = false;   // the value being treated is made once for all executions
+  KnownChains known_chains_;
+  PlainArray<Known> known_; // of each of them
+  bool preparing_ = false;  // the value being treated is made once for all executions
 };
 
 } // namespace detail

@@ -80,7 +80,8 @@ class CostModel {
   CostModel& operator=(const CostModel&) = default;
   virtual ~CostModel() = default;
 
-  /// Seconds that the call takes.
+  /// Seconds that the call takes: none less than 0, and a product that accumulates no fewer than
+  /// one that does not. The search for a plan drops what can only become dearer than the best.
   [[nodiscard]] virtual double seconds(const KernelCall& call) const = 0;
 };
 

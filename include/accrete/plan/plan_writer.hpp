@@ -92,14 +92,15 @@ class PlanWriter {
     if (chains_.is_operand(chain)) {
       return chains_.front(chain).operand;
     }
-    if (const int known = written_chains_.find(chains_.pieces(), chain); known >= 0) {
-      return {PlanOperand::Kind::temporary, known};
+    const int index = written_chains_.number_of(chains_.pieces(), chain);
+    const PlanOperand temporary{PlanOperand::Kind::temporary, index};
+    if (index < plan_.temporaries.size()) {
+      return temporary;
     }
     PlanTemporary place;
     place.rows = chains_.front(chain).rows;
     place.cols = chains_.back(chain).cols;
-    const int index = static_cast<int>(plan_.temporaries.push(place));
-    const PlanOperand temporary{PlanOperand::Kind::temporary, index};
+    plan_.temporaries.push(place);
     // The coefficients belong to the product that the value goes into.
     const Index outer_slot = first_slot_;
     const bool outer_preparing = preparing_;
@@ -108,7 +109,6 @@ class PlanWriter {
     write(decision, chain, {temporary, place.rows, place.cols, false});
     first_slot_ = outer_slot;
     preparing_ = outer_preparing;
-    written_chains_.remember(chains_.pieces(), chain, index);
     return temporary;
   }
 
@@ -148,7 +148,7 @@ class PlanWriter {
   ChainStack& chains_;
   const ChainSearch& choices_;
   Plan& plan_;
-  KnownChains written_chains_; // with the temporaries that hold their values
+  KnownChains written_chains_; // numbered as the temporaries that hold their values
   bool preparing_ = false;     // the value being treated is made once for all executions
   // Coefficients of the products around the one being written; those of a temporary start anew.
   PlainArray<int> slots_;

@@ -45,7 +45,7 @@ inline void record_shapes(const CanonicalForm& form, int sum, Plan& plan) {
   if (plan.rows > 0 && plan.cols > 0) {
     ChainStack chains(form, task);
     ChainSearch search(model, form, task, chains);
-    const int decision = search.choose_sum(form.root());
+    const int decision = search.run();
     PlanWriter(model, form, task, chains, search, plan).run(decision);
     JoinedProducts(model, plan).run();
     Placement(plan).run();
