@@ -32,7 +32,8 @@ struct Choice {
 
 /// Dynamic programming over the association of product chains; sums inside are materialised,
 /// applied term by term or distributed, whichever the cost model predicts to be fastest. What
-/// depends on operands that stay alone is made once, and costs each execution its share.
+/// depends on operands that stay alone is made once, and costs each execution its share. Branch and
+/// bound: what cannot become cheaper than the best so far is given up.
 class ChainSearch {
  public:
   ChainSearch(const CostModel& model, const CanonicalForm& form, const PlanningTask& task,
@@ -53,10 +54,11 @@ class ChainSearch {
 
   static constexpr int none = -1;
   static constexpr double no_limit = std::numeric_limits<double>::infinity();
-  static constexpr double most_seconds = 1e100; ///< of a kernel call: below any limit
+  static constexpr double most_seconds = 1e100; ///< of a kernel call
 
+  /// Finite whatever the model says, so that there is always a choice below no limit.
   [[nodiscard]] double seconds(const KernelCall& call) const {
-    return std::min(most_seconds, model_.seconds(call));
+    return std::max(0.0, std::min(most_seconds, model_.seconds(call)));
   }
   [[nodiscard]] double copy_cost(const Piece& piece, bool adding) const {
     return seconds({Kernel::combine, piece.rows, piece.cols, 1, adding, task_.scalar_bytes,
@@ -176,8 +178,8 @@ class ChainSearch {
     }
     const Known known = known_[number];
     if (known.choice < 0 && limit > known.least_seconds) {
-      // Searched twice at most.
-      const double most = known.least_seconds > 0.0 ? no_limit : limit;
+      // At least twice the limit of the search before: few are made, whatever the chain costs.
+      const double most = std::max(limit, 2.0 * known.least_seconds);
       const int best = search(chain, most);
       known_[number] = {best, most};
     }
