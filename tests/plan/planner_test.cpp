@@ -3,6 +3,7 @@
 #include "numerics.hpp"
 
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -222,6 +223,31 @@ TEST_CASE("what it costs to add to a result counts in the choice") {
     const Dense<float> A(30, 60);
     CHECK(materialises(ac::plan(context, ac::lazy<TestBackend>(A) * (w.weight() * X)), 60, 40) ==
           dear);
+  }
+}
+
+TEST_CASE("what costs more than the best plan so far is not searched to its end") {
+  const Update<> w(300, 300, 8);
+  const Dense<float> X(300, 20);
+  int calls = 0;
+  auto context = context_with([&](const KernelCall& call) {
+    ++calls;
+    return ac::RooflineModel{}.seconds(call);
+  });
+  CHECK(ac::plan(context, w.weight() * w.weight() * w.weight() * X).steps.size() == 9);
+  CHECK(calls < 400); // 765 when every part is searched
+}
+
+TEST_CASE("there is a plan even by a model that predicts no finite time") {
+  const Update<> w(6, 5, 2);
+  const Dense<float> X = random_matrix<float>(5, 3, 4);
+  const Dense<float> expected = (w.W0 + w.U * w.V.transpose()) * X;
+  for (const double seconds :
+       {std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity(),
+        std::numeric_limits<double>::quiet_NaN()}) {
+    auto context = context_with([&](const KernelCall&) { return seconds; });
+    const ac::ScopedContext<TestBackend> scope(context);
+    CHECK((Dense<float>(w.weight() * X) - expected).norm() <= 1e-5F * expected.norm());
   }
 }
 

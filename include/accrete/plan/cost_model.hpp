@@ -80,7 +80,9 @@ class CostModel {
   CostModel& operator=(const CostModel&) = default;
   virtual ~CostModel() = default;
 
-  /// Seconds that the call takes.
+  /// Seconds that the call takes: not negative, and for a product that accumulates not fewer than
+  /// for one that does not. The planner relies on both when it gives up what costs too much
+  /// already.
   [[nodiscard]] virtual double seconds(const KernelCall& call) const = 0;
 };
 

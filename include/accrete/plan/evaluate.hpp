@@ -41,9 +41,9 @@ const Plan& plan_of(Context<Backend>& context, const Node& node, const Operands&
     return *known;
   }
   const CanonicalForm form(node);
-  Planner planner(context.cost_model(), form,
-                  {static_cast<int>(sizeof(typename Node::Stored)), neighbours.data(), unit_slots});
-  return context.plans().insert(key, planner.plan());
+  const PlanningTask task{static_cast<int>(sizeof(typename Node::Stored)), neighbours.data(),
+                          unit_slots};
+  return context.plans().insert(key, make_plan(context.cost_model(), form, task));
 }
 
 /// What the steps of a plan read and write during one execution.

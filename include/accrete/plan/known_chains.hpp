@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/plan/plan.hpp>
+#include <accrete/plan/chains.hpp>
 
 #include <cstddef>
 
@@ -9,25 +9,8 @@ ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
-/// Factor of the chain under search: an operand in memory, or a sum still to be treated.
-struct Piece {
-  Index rows = 0;
-  Index cols = 0;
-  int sum = -1; ///< node of the canonical form, -1 for an operand
-  PlanOperand operand;
-
-  bool operator==(const Piece&) const = default;
-};
-
-/// Pieces [first, first + count) of the planner's array.
-struct Chain {
-  int first = 0;
-  int count = 0;
-};
-
-/// The chains that were treated, each with a number: that of the choice made for it, or of the
-/// temporary that holds its value. The same chain comes up again and again below the terms of
-/// sums. Pieces are copied, since the search's stack moves on.
+/// Numbers chains in the order in which they are met. The same chain comes up again and again
+/// below the terms of sums. Pieces are copied, since the stack moves on.
 class KnownChains {
  public:
   KnownChains() {
@@ -36,30 +19,26 @@ class KnownChains {
     }
   }
 
-  /// The chain's number, -1 when it is new.
-  [[nodiscard]] int find(const PlainArray<Piece>& pieces, const Chain& chain) const noexcept {
-    for (int i = buckets_[bucket_of(pieces, chain)]; i >= 0; i = entries_[i].next) {
+  /// The chain's number from 0; the next one when the chain is new.
+  int number_of(const PlainArray<Piece>& pieces, const Chain& chain) {
+    int& bucket = buckets_[bucket_of(pieces, chain)];
+    for (int i = bucket; i >= 0; i = entries_[i].next) {
       if (same(pieces, entries_[i].chain, chain)) {
-        return entries_[i].number;
+        return i;
       }
     }
-    return -1;
-  }
-
-  void remember(const PlainArray<Piece>& pieces, const Chain& chain, int number) {
     const int first = static_cast<int>(pieces_.size());
     for (int i = 0; i < chain.count; ++i) {
       pieces_.push(pieces[chain.first + i]);
     }
-    int& bucket = buckets_[bucket_of(pieces, chain)];
-    bucket = static_cast<int>(entries_.push({{first, chain.count}, number, bucket}));
+    bucket = static_cast<int>(entries_.push({{first, chain.count}, bucket}));
+    return bucket;
   }
 
  private:
   struct Entry {
-    Chain chain; ///< in pieces_
-    int number = -1;
-    int next = -1;
+    Chain chain;   ///< in pieces_
+    int next = -1; ///< in its bucket
   };
 
   [[nodiscard]] static std::size_t bucket_of(const PlainArray<Piece>& pieces,

@@ -26,10 +26,9 @@ Plan plan_for(Context<Backend>& context, const Product<Weight, X>& product,
   }
   const auto neighbours = neighbours_of(operands.leaves);
   const CanonicalForm form(product);
-  Planner planner(context.cost_model(), form,
-                  {static_cast<int>(sizeof(typename Operands::Stored)), neighbours.data(), 0,
-                   executions.count, Weight::leaf_count});
-  return planner.plan();
+  return make_plan(context.cost_model(), form,
+                   {static_cast<int>(sizeof(typename Operands::Stored)), neighbours.data(), 0,
+                    executions.count, Weight::leaf_count});
 }
 
 } // namespace detail
