@@ -21,7 +21,9 @@ TEST_CASE("a calibrated context plans and predicts with what was measured") {
   const ac::Plan& plan = ac::plan((W0 + ac::outer(U, V)) * x);
   double expected = 0;
   for (const ac::PlanStep& step : plan.steps) {
-    expected += model->seconds(step.call(plan.scalar_bytes));
+    ac::KernelCall call = step.call(plan.scalar_bytes);
+    call.working_set = (512 * 512 + 2 * 512 * 16 + 2 * 512) * 4; // operands and result
+    expected += model->seconds(call);
   }
   CHECK(plan.predicted_seconds() == doctest::Approx(expected));
   CHECK(plan.steps.size() == 3); // never forms U Vᵀ for one column

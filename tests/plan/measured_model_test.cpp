@@ -23,6 +23,7 @@ MeasuredModel::Table power_law(double factor) {
     return std::pow(static_cast<double>(size), exponent);
   };
   constexpr std::size_t points = MeasuredModel::points;
+  constexpr std::size_t vector_points = MeasuredModel::vector_points;
   constexpr std::size_t product_points = MeasuredModel::product_points;
   for (std::size_t odd = 0; odd < 2; ++odd) {
     const auto& sides = MeasuredModel::product_sides[odd];
@@ -30,24 +31,34 @@ MeasuredModel::Table power_law(double factor) {
     const double slower = odd == 0 ? factor : 7 * factor;
     for (std::size_t order = 0; order < 3; ++order) {
       for (std::size_t i = 0; i < MeasuredModel::products; ++i) {
-        table.gemm[odd][order][i] = slower * (1.0 + static_cast<double>(order)) *
-                                    power(sides[i / product_points / product_points], 1.0) *
-                                    power(sides[i / product_points % product_points], 0.8) *
-                                    power(sides[i % product_points], 0.9);
+        table.gemm[odd][order][i] =
+            slower * (1.0 + static_cast<double>(order)) *
+            power(sides[i / product_points / product_points], 1.0) *
+            power(MeasuredModel::product_columns[i / product_points % product_points], 0.8) *
+            power(sides[i % product_points], 0.9);
       }
     }
     for (std::size_t order = 0; order < 2; ++order) {
-      for (std::size_t i = 0; i < points * points; ++i) {
+      for (std::size_t i = 0; i < vector_points * vector_points; ++i) {
         table.gemv[odd][order][i] = slower * (1.0 + static_cast<double>(order)) *
-                                    power(vectors[i / points], 1.1) *
-                                    power(vectors[i % points], 0.7);
+                                    power(vectors[i / vector_points], 1.1) *
+                                    power(vectors[i % vector_points], 0.7);
       }
     }
   }
   for (std::size_t i = 0; i < points; ++i) {
-    table.combine[i] = factor * power(MeasuredModel::entry_counts[i], 1.0);
-    table.accumulate[i] = 2 * table.combine[i];
-    table.fill[i] = 0.5 * table.combine[i];
+    for (std::size_t order = 0; order < 2; ++order) {
+      table.combine[order][i] =
+          (1.0 + static_cast<double>(order)) * factor * power(MeasuredModel::entry_counts[i], 1.0);
+      table.accumulate[order][i] = 2 * table.combine[order][i];
+    }
+    table.fill[i] = 0.5 * table.combine[0][i];
+  }
+  for (std::size_t i = 0; i < MeasuredModel::read_bytes.size(); ++i) {
+    for (std::size_t j = 0; j < MeasuredModel::working_sets.size(); ++j) {
+      table.reads[i][j] =
+          factor * power(MeasuredModel::read_bytes[i], 1.0) * (1.0 + static_cast<double>(j));
+    }
   }
   table.step = 1000 * factor;
   return table;
@@ -93,10 +104,33 @@ TEST_CASE("between and beyond the measured sizes, times follow a power law") {
       check({Kernel::gemv, 1, size, 304, false, bytes, column_major, row_major}, odd * vector);
       check({Kernel::combine, size, 10, 1, false, bytes}, 10 * n);
       check({Kernel::combine, size, 10, 1, true, bytes}, 20 * n);
+      check({Kernel::combine, size, 10, 1, false, bytes, row_major}, 20 * n);
+      check({Kernel::combine, size, 10, 1, true, bytes, row_major}, 40 * n);
       check({Kernel::fill, 10, size, 1, false, bytes}, 5 * n);
     }
   }
   CHECK(model.seconds({Kernel::gemm, 0, 5, 5}) == 0);
+}
+
+TEST_CASE("a call takes longer where its expression displaces its operands from a cache") {
+  const MeasuredModel model(power_law(1e-12), power_law(3e-12));
+  // A copy of that many columns of 64 doubles; for each byte, the seconds that it takes longer.
+  const auto longer = [&](Index columns, bool accumulate, Index working_set) {
+    const KernelCall alone{Kernel::combine, 64, columns, 1, accumulate, 8};
+    KernelCall call = alone;
+    call.working_set = working_set;
+    return (model.seconds(call) - model.seconds(alone)) / 3e-12 / (2 * 64 * 8.0 * columns);
+  };
+  const auto near = [](double value) { return doctest::Approx(value).epsilon(1e-6); };
+  for (const bool accumulate : {false, true}) {
+    CHECK(longer(64, accumulate, 64 << 10) == 0); // nothing else
+    CHECK(longer(64, accumulate, 256 << 10) == 0);
+    CHECK(longer(64, accumulate, 4 << 20) == near(4));
+    CHECK(longer(64, accumulate, Index{1} << 40) == near(8));
+    CHECK(longer(1024, accumulate, 4 << 20) == near(2)); // alone it needs 1 MiB itself
+    CHECK(longer(512, accumulate, 4 << 20) == near(3));  // between 256 KiB and 1 MiB
+    CHECK(longer(1, accumulate, 1 << 20) == near(2));    // below the least size
+  }
 }
 
 TEST_CASE("the text of a model gives the model back") {

@@ -40,6 +40,7 @@ struct KernelCall {
   int scalar_bytes = 4;
   Order left = Order::column_major; ///< of the operands of a product
   Order right = Order::column_major;
+  Index working_set = 0; ///< bytes of all operands and the result of the expression; 0: not known
 
   /// Floating-point operations; a multiply-add counts two.
   [[nodiscard]] constexpr double flops() const noexcept {

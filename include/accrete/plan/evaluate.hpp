@@ -6,6 +6,7 @@
 #include <accrete/plan/context.hpp>
 #include <accrete/plan/neighbours.hpp>
 #include <accrete/plan/planner.hpp>
+#include <accrete/plan/working_set.hpp>
 
 #include <type_traits>
 #include <utility>
@@ -41,9 +42,11 @@ const Plan& plan_of(Context<Backend>& context, const Node& node, const Operands&
     return *known;
   }
   const CanonicalForm form(node);
+  const ModelWithWorkingSet model(
+      context.cost_model(), working_set_of(operands.leaves, neighbours, node.rows(), node.cols()));
   const PlanningTask task{static_cast<int>(sizeof(typename Node::Stored)), neighbours.data(),
                           unit_slots};
-  return context.plans().insert(key, make_plan(context.cost_model(), form, task));
+  return context.plans().insert(key, make_plan(model, form, task));
 }
 
 /// What the steps of a plan read and write during one execution.

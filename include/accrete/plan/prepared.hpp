@@ -26,7 +26,10 @@ Plan plan_for(Context<Backend>& context, const Product<Weight, X>& product,
   }
   const auto neighbours = neighbours_of(operands.leaves);
   const CanonicalForm form(product);
-  return make_plan(context.cost_model(), form,
+  const ModelWithWorkingSet model(
+      context.cost_model(),
+      working_set_of(operands.leaves, neighbours, product.rows(), product.cols()));
+  return make_plan(model, form,
                    {static_cast<int>(sizeof(typename Operands::Stored)), neighbours.data(), 0,
                     executions.count, Weight::leaf_count});
 }
