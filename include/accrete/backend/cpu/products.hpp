@@ -31,7 +31,10 @@ struct CpuProducts {
     // Below this size a library call costs more than the arithmetic.
     constexpr Index tiny = 16 * 16 * 16;
     if (c.size() * a.cols <= tiny) {
-      return tiny_gemm(device, alpha, a, b, beta, c);
+      if (a.cols < 2 * Lanes<Scalar>::count || !inner_products(device, alpha, a, b, beta, c)) {
+        tiny_gemm(device, alpha, a, b, beta, c);
+      }
+      return;
     }
     if (outer_products_pay(a, beta, c)) {
       return outer_products(device, alpha, a, b, beta, c);
