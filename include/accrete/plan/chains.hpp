@@ -103,12 +103,6 @@ class ChainStack {
     pieces_.push({form_[sum].rows, form_[sum].cols, sum, {}});
     return {first, 1};
   }
-  /// Pushes the factors of a term.
-  Chain push_term(int term) {
-    const int first = top();
-    push_factors(term);
-    return {first, top() - first};
-  }
   /// Pushes that chain with the piece at `position` replaced by the factors of a term.
   Chain push_substituted(const Chain& chain, int position, int term) {
     const int first = top();

@@ -28,8 +28,8 @@ inline GemmCut gemm_cut(int threads, const View<const float>& a, const View<cons
   const bool by_columns = b.cols > a.rows;
   const Index longer = std::max(a.rows, b.cols);
   const Index shorter = std::min(a.rows, b.cols);
-  constexpr Index part = 128;
-  constexpr Index small = Index{1} << 22;
+  constexpr Index part = 128;             // fewest rows or columns a thread
+  constexpr Index small = Index{1} << 22; // multiply-adds that threads do not pay for
   if (longer < part * threads || longer * shorter * a.cols < small) {
     return {};
   }
