@@ -3,8 +3,6 @@
 
 #include <doctest/doctest.h>
 
-#if defined(ACCRETE_USE_ONEDNN)
-
 using accrete::Index;
 using accrete::Order;
 using accrete::View;
@@ -61,5 +59,3 @@ TEST_CASE("small products and large ones are left to the library") {
   CHECK(cut(3072, 768, 1024, columns, columns).threads == 0);
   CHECK(cut(3072, 768, 1024, rows, columns).threads == 0);
 }
-
-#endif

@@ -4,11 +4,11 @@
 #include <accrete/backend/cpu/device.hpp>
 #include <accrete/backend/view.hpp>
 
-#if defined(ACCRETE_USE_ONEDNN)
-
-#include <dnnl.h>
-
 #include <algorithm>
+
+#if defined(ACCRETE_USE_ONEDNN)
+#include <dnnl.h>
+#endif
 
 ACCRETE_BEGIN_NAMESPACE
 
@@ -47,6 +47,8 @@ inline GemmCut gemm_cut(int threads, const View<const float>& a, const View<cons
   const bool shared = by_columns ? medium && transposed : medium || (transposed && shorter <= 128);
   return shared ? GemmCut{threads, by_columns, 1} : GemmCut{};
 }
+
+#if defined(ACCRETE_USE_ONEDNN)
 
 /// c = alpha a b + beta c with c column-major, on the caller's thread and those that oneDNN takes.
 inline dnnl_status_t call_onednn(float alpha, const View<const float>& a,
@@ -92,8 +94,8 @@ inline void onednn_gemm(Device<Cpu>& device, float alpha, View<const float> a, V
   }
 }
 
+#endif
+
 } // namespace detail
 
 ACCRETE_END_NAMESPACE
-
-#endif
