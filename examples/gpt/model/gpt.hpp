@@ -14,65 +14,23 @@ namespace gpt {
 
 /// GPT-2's decoder as nanoGPT trains it: learned positions, pre-norm blocks, exact GELU, the output
 /// head tied to the token embedding. Every pass is explicit; activations are kept by forward for
-/// backward, in buffers that are allocated again only when the number of tokens changes.
+/// backward, in buffers that are allocated again only when the number of tokens changes. The passes
+/// are compiled in gpt.cpp, for float and double.
 template <class Scalar>
 class Gpt {
  public:
   /// Weights from N(0, 0.02^2), those that end a residual branch with 0.02 / sqrt(2 layers);
   /// biases zero, LayerNorm scales one. Throws accrete::ArgumentError for an impossible shape.
-  Gpt(const GptConfig& config, std::uint64_t seed)
-      : config_(validated(config)),
-        seed_(seed),
-        embedding_(config.width, config.vocabulary, config.context),
-        final_norm_(config.width, config.bias) {
-    using Kernels = accrete::Kernels<accrete::Cpu>;
-    accrete::Device<accrete::Cpu> device;
-    Kernels::fill_normal(device, tensor_seed(seed, "wte"), 0.02,
-                         accrete::view_of(embedding_.tokens));
-    Kernels::fill_normal(device, tensor_seed(seed, "wpe"), 0.02,
-                         accrete::view_of(embedding_.positions));
-    blocks_.reserve(static_cast<std::size_t>(config.layers));
-    for (Index i = 0; i < config.layers; ++i) {
-      blocks_.emplace_back(config_, "h." + std::to_string(i), seed);
-    }
-  }
+  Gpt(const GptConfig& config, std::uint64_t seed);
 
   /// `batch` sequences of `length` tokens one after the other. Returns the mean cross-entropy
   /// against `targets` in nats, or 0 without targets, when only logits() are wanted.
   /// Throws accrete::ArgumentError when a count, token or target is out of range.
   double forward(std::span<const int> tokens, std::span<const int> targets, Index batch,
-                 Index length) {
-    check(tokens, targets, batch, length);
-    length_ = length;
-    tokens_.assign(tokens.begin(), tokens.end());
-    embedding_.forward(tokens_, length, blocks_.front().input());
-    blocks_.front().enter();
-    for (std::size_t i = 0; i < blocks_.size(); ++i) {
-      if (i > 0) {
-        blocks_[i].enter(blocks_[i - 1].stream(), scratch_.branch);
-      }
-      blocks_[i].forward(length, scratch_);
-    }
-    final_norm_.forward(blocks_.back().stream(), scratch_.branch, output_, normal_);
-    accrete::noalias(logits_) = accrete::transpose(embedding_.tokens) * normal_;
-    has_loss_ = !targets.empty();
-    return has_loss_ ? cross_entropy_.forward(logits_, targets, logits_gradient_) : 0.0;
-  }
+                 Index length);
 
   /// Adds the gradient of the last forward's loss to the parameters' gradients.
-  void backward() {
-    if (!has_loss_) {
-      throw accrete::ArgumentError("gpt: backward() needs a forward() with targets before it");
-    }
-    accrete::noalias(embedding_.tokens_gradient) += normal_ * accrete::transpose(logits_gradient_);
-    accrete::noalias(scratch_.narrow) = accrete::lazy(embedding_.tokens) * logits_gradient_;
-    final_norm_.backward(output_, scratch_.narrow, gradient_, true);
-    for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block) {
-      block->backward(length_, gradient_, scratch_);
-    }
-    embedding_.backward(tokens_, length_, gradient_);
-    has_loss_ = false;
-  }
+  void backward();
 
   void zero_gradients() {
     accrete::Device<accrete::Cpu> device;
@@ -171,33 +129,12 @@ class Gpt {
   [[nodiscard]] std::uint64_t seed() const noexcept { return seed_; }
 
  private:
-  static const GptConfig& validated(const GptConfig& config) {
-    config.validate();
-    return config;
-  }
-
   [[nodiscard]] Index norm_parameter_count() const noexcept {
     return (2 * config_.layers + 1) * config_.width * (config_.bias ? 2 : 1);
   }
 
   void check(std::span<const int> tokens, std::span<const int> targets, Index batch,
-             Index length) const {
-    const auto require = [](bool holds, const char* text) {
-      if (!holds) {
-        throw accrete::ArgumentError(std::string("gpt: ") + text);
-      }
-    };
-    require(batch > 0 && length > 0 && length <= config_.context,
-            "forward needs batch > 0 and 0 < length <= context");
-    require(static_cast<Index>(tokens.size()) == batch * length,
-            "forward needs batch * length tokens");
-    require(targets.empty() || targets.size() == tokens.size(),
-            "forward needs as many targets as tokens, or none");
-    const auto known = [&](int token) { return token >= 0 && token < config_.vocabulary; };
-    require(std::all_of(tokens.begin(), tokens.end(), known), "a token is outside the vocabulary");
-    require(std::all_of(targets.begin(), targets.end(), known),
-            "a target is outside the vocabulary");
-  }
+             Index length) const;
 
   GptConfig config_;
   std::uint64_t seed_;

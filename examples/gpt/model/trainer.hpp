@@ -22,33 +22,19 @@ struct StepResult {
 /// ranks of the layers that grow.
 ///
 /// A run is determined by its seeds and the number of threads: nothing in a step depends on time or
-/// on the order in which threads finish.
+/// on the order in which threads finish. Compiled in trainer.cpp, for float and double.
 template <class Scalar>
 class Trainer {
  public:
   /// Keeps a reference to the model. Throws accrete::ArgumentError or accrete::RankError when an
   /// option is outside its domain.
-  Trainer(Gpt<Scalar>& model, const OptimizerConfig& config)
-      : model_(model),
-        config_(validated(config)),
-        optimizer_(model, config),
-        rank_search_(model, optimizer_) {}
+  Trainer(Gpt<Scalar>& model, const OptimizerConfig& config);
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
 
   /// One update from one batch, as Gpt::forward takes it.
   StepResult step(std::span<const int> tokens, std::span<const int> targets, Index batch,
-                  Index length) {
-    StepResult result;
-    model_.zero_gradients();
-    result.loss = model_.forward(tokens, targets, batch, length);
-    model_.backward();
-    result.grad_norm = gradient_norm();
-    result.learning_rate = config_.learning_rate_at(step_count_);
-    optimizer_.step(result.learning_rate, config_.clip_factor(result.grad_norm));
-    result.rank_changes = rank_search_.after_step(++step_count_);
-    return result;
-  }
+                  Index length);
 
   /// Updates so far; to be set before the next step when a run continues.
   [[nodiscard]] long step_count() const noexcept { return step_count_; }
@@ -63,20 +49,7 @@ class Trainer {
   }
 
  private:
-  static const OptimizerConfig& validated(const OptimizerConfig& config) {
-    config.validate();
-    return config;
-  }
-
-  double gradient_norm() {
-    squared_norm_.reset();
-    model_.for_each_parameter([&](const Parameter<Scalar>& p) {
-      if (p.is_trained()) {
-        squared_norm_.template add<Scalar>(p.gradient);
-      }
-    });
-    return std::sqrt(squared_norm_.value());
-  }
+  double gradient_norm();
 
   Gpt<Scalar>& model_;
   OptimizerConfig config_;
