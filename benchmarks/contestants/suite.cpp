@@ -97,19 +97,20 @@ void count(benchmark::State& state, const Case<Scalar>& what, const Shape& shape
   state.SetLabel(label);
 }
 
-/// FLOPs whose operands fit no cache: warming up for them costs more than it tells.
-constexpr double long_work = 1e10;
-
-/// The last result is right; looked at once for each contestant and shape.
+/// Looks at the result once for each contestant and shape.
 template <class Scalar>
-bool is_known_right(const Case<Scalar>& what, const std::string& contestant,
-                    const Operands<Scalar>& o) {
+bool gives_right_result(const Case<Scalar>& what, const std::string& contestant,
+                        const Operands<Scalar>& o, const std::function<void()>& compute) {
   static std::set<std::string> known;
   const std::string key = what.name + ' ' + contestant + ' ' + text(o.shape);
-  if (!known.contains(key) && is_right(what, o)) {
+  if (!known.contains(key)) {
+    compute();
+    if (!is_right(what, o)) {
+      return false;
+    }
     known.insert(key);
   }
-  return known.contains(key);
+  return true;
 }
 
 template <class Scalar>
@@ -119,18 +120,14 @@ void measure(benchmark::State& state, const Case<Scalar>& what, const Shape& sha
   change_to(contestant.pool);
   const std::function<void()> compute = contestant.make(o);
   what.prepare(o);
-  const bool warms_up = what.flops(shape) < long_work;
-  bool right = true;
-  if (warms_up) {
-    compute();
-    right = is_known_right(what, contestant.name, o);
+  if (!gives_right_result(what, contestant.name, o, compute)) {
+    return state.SkipWithError("wrong result");
   }
+  // Threads that slept, as they did during the look, cost more than half a millisecond.
+  compute();
   for (auto _ : state) {
     compute();
     benchmark::ClobberMemory();
-  }
-  if (!(warms_up ? right : is_known_right(what, contestant.name, o))) {
-    state.SkipWithError("wrong result");
   }
   count(state, what, shape);
 }
@@ -168,6 +165,15 @@ void read(benchmark::State& state, const Case<Scalar>& what, const Shape& shape)
     benchmark::ClobberMemory();
   }
   count(state, what, shape);
+}
+
+/// Processors that were idle take some tenths of a second to reach their speed.
+void wake_processors() {
+  const std::vector<float> numbers(1 << 20);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(300);
+  while (std::chrono::steady_clock::now() < end) {
+    benchmark::DoNotOptimize(sum(numbers.data(), static_cast<long>(numbers.size())));
+  }
 }
 
 template <class Function>
@@ -272,6 +278,7 @@ int run(int argc, char** argv, const std::vector<Case<float>>& cases,
   for (const auto& what : cases_in_double) {
     add(what, chosen);
   }
+  wake_processors();
   benchmark::RunSpecifiedBenchmarks();
   return 0;
 }
