@@ -3,6 +3,7 @@
 
 #include <accrete/error.hpp>
 #include <accrete/plan/cost_model.hpp>
+#include <accrete/plan/grid.hpp>
 
 #include <algorithm>
 #include <array>
@@ -121,49 +122,15 @@ class MeasuredModel final : public CostModel {
  private:
   static constexpr char header[] = "accrete cost model 5\n";
 
-  /// Between points `index` and `index + 1`, at `weight` of the way.
-  struct Place {
-    std::size_t index;
-    double weight;
-  };
-
-  /// Points along one side of a table, by the logarithms of their sizes.
-  template <std::size_t count>
-  class Grid {
-   public:
-    explicit Grid(const std::array<Index, count>& sizes) noexcept {
-      for (std::size_t i = 0; i < count; ++i) {
-        logs_[i] = std::log2(static_cast<double>(sizes[i]));
-        per_log_[i] = i == 0 ? 0.0 : 1 / (logs_[i] - logs_[i - 1]);
-      }
-    }
-    [[nodiscard]] Place place(double size_log) const noexcept {
-      std::size_t i = 0;
-      while (i + 2 < count && size_log >= logs_[i + 1]) {
-        ++i;
-      }
-      return {i, (size_log - logs_[i]) * per_log_[i + 1]};
-    }
-    [[nodiscard]] Place place(Index size) const noexcept {
-      return place(std::log2(static_cast<double>(size)));
-    }
-    /// Nothing changes beyond the ends.
-    [[nodiscard]] Place place_within(double size_log) const noexcept {
-      return place(std::clamp(size_log, logs_.front(), logs_.back()));
-    }
-
-   private:
-    std::array<double, count> logs_;
-    std::array<double, count> per_log_;
-  };
-  static inline const std::array<Grid<product_columns.size()>, 2> side_grids{
-      Grid(product_sides[0]), Grid(product_sides[1])};
-  static inline const Grid<product_columns.size()> column_grid{product_columns};
-  static inline const std::array<Grid<vector_sides[0].size()>, 2> vector_grids{
-      Grid(vector_sides[0]), Grid(vector_sides[1])};
-  static inline const Grid<entry_counts.size()> entry_grid{entry_counts};
-  static inline const Grid<read_bytes.size()> read_grid{read_bytes};
-  static inline const Grid<working_sets.size()> working_set_grid{working_sets};
+  using Place = detail::GridPlace;
+  static inline const std::array<detail::Grid<product_columns.size()>, 2> side_grids{
+      detail::Grid(product_sides[0]), detail::Grid(product_sides[1])};
+  static inline const detail::Grid<product_columns.size()> column_grid{product_columns};
+  static inline const std::array<detail::Grid<vector_sides[0].size()>, 2> vector_grids{
+      detail::Grid(vector_sides[0]), detail::Grid(vector_sides[1])};
+  static inline const detail::Grid<entry_counts.size()> entry_grid{entry_counts};
+  static inline const detail::Grid<read_bytes.size()> read_grid{read_bytes};
+  static inline const detail::Grid<working_sets.size()> working_set_grid{working_sets};
 
   static double kernel_seconds(const Table& logs, const KernelCall& call) {
     const double entries = static_cast<double>(call.m) * static_cast<double>(call.n);
@@ -203,7 +170,7 @@ class MeasuredModel final : public CostModel {
   }
   static double rate(const Reads& seconds_a_byte, const Place& size, double set_log) noexcept {
     const std::array<Place, 2> at{size, working_set_grid.place_within(set_log)};
-    return interpolate<working_sets.size(), 2>(seconds_a_byte[0].data(), at.data());
+    return detail::interpolate<working_sets.size(), 2>(seconds_a_byte[0].data(), at.data());
   }
 
   static bool is_odd(Index stride, int scalar_bytes) noexcept {
@@ -220,7 +187,8 @@ class MeasuredModel final : public CostModel {
     const auto& sides = side_grids[odd];
     const std::array<Place, 3> at{sides.place(call.m), column_grid.place(call.n),
                                   sides.place(call.k)};
-    return std::exp2(interpolate<product_points, 3>(logs.gemm[odd][order].data(), at.data()));
+    return std::exp2(
+        detail::interpolate<product_points, 3>(logs.gemm[odd][order].data(), at.data()));
   }
 
   static double matrix_times_vector(const Table& logs, const KernelCall& call) noexcept {
@@ -231,28 +199,12 @@ class MeasuredModel final : public CostModel {
     const std::size_t odd = is_odd(row_major ? call.k : rows, call.scalar_bytes) ? 1 : 0;
     const std::array<Place, 2> at{vector_grids[odd].place(rows), vector_grids[odd].place(call.k)};
     const VectorTimes& times = logs.gemv[odd][row_major ? 1 : 0];
-    return std::exp2(interpolate<vector_points, 2>(times.data(), at.data()));
+    return std::exp2(detail::interpolate<vector_points, 2>(times.data(), at.data()));
   }
 
   static double elementwise(const std::array<double, points>& logs, double entries) noexcept {
     const Place at = entry_grid.place(std::log2(entries));
-    return std::exp2(interpolate<points, 1>(logs.data(), &at));
-  }
-
-  /// Linear in each of `dimensions` coordinates of a table with `side` points along each.
-  template <std::size_t side, int dimensions>
-  static double interpolate(const double* values, const Place* at) noexcept {
-    if constexpr (dimensions == 0) {
-      return *values;
-    } else {
-      std::size_t stride = 1;
-      for (int i = 1; i < dimensions; ++i) {
-        stride *= side;
-      }
-      const double* low = values + at->index * stride;
-      return (1 - at->weight) * interpolate<side, dimensions - 1>(low, at + 1) +
-             at->weight * interpolate<side, dimensions - 1>(low + stride, at + 1);
-    }
+    return std::exp2(detail::interpolate<points, 1>(logs.data(), &at));
   }
 
   template <class AnyTable, class Action>

@@ -112,6 +112,12 @@ struct CpuProducts {
     if (GemmProvider<Scalar>::is_native && beta == Scalar{1} && a.cols > 1 && c.size() > cached) {
       return false;
     }
+    // A long result that is only written, or added to in no cache, is bound by memory: there the
+    // library's packing costs less than reading columns of a anew for each tile.
+    if (!GemmProvider<Scalar>::is_native && a.cols > 8 &&
+        (beta == Scalar{0} ? c.size() >= cached / 2 : a.cols > 12 && c.size() >= 4 * cached)) {
+      return false;
+    }
     constexpr Index depth = GemmProvider<Scalar>::is_native || vector_bytes == 64 ? outer_depth
                             : vector_bytes == 32                                  ? 8
                                                                                   : 1;
