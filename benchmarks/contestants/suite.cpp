@@ -82,7 +82,6 @@ std::string text(const Shape& shape) {
   return result;
 }
 
-/// Rates, and as the label the dense products that bound the case.
 template <class Scalar>
 void count(benchmark::State& state, const Case<Scalar>& what, const Shape& shape) {
   const auto per_second = [](double value) {
@@ -90,11 +89,6 @@ void count(benchmark::State& state, const Case<Scalar>& what, const Shape& shape
   };
   state.counters["flops_per_second"] = per_second(what.flops(shape));
   state.counters["bytes_per_second"] = per_second(sizeof(Scalar) * what.entries(shape));
-  std::string label;
-  for (const Shape& dense : what.dense(shape)) {
-    label += (label.empty() ? "" : " ") + text(dense);
-  }
-  state.SetLabel(label);
 }
 
 /// Looks at the result once for each contestant and shape.
@@ -167,10 +161,10 @@ void read(benchmark::State& state, const Case<Scalar>& what, const Shape& shape)
   count(state, what, shape);
 }
 
-/// Processors that were idle take some tenths of a second to reach their speed.
+/// Processors that were idle take a while to reach their speed.
 void wake_processors() {
   const std::vector<float> numbers(1 << 20);
-  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(300);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
   while (std::chrono::steady_clock::now() < end) {
     benchmark::DoNotOptimize(sum(numbers.data(), static_cast<long>(numbers.size())));
   }

@@ -2,8 +2,8 @@
 """Times what benchmarks/apply, gradients, merge, chains and truncate time, in PyTorch, float,
 on the CPU.
 
-Reads names such as apply/m:768/n:768/r:4/p:8, one a line, and prints a JSON object: for each name
-the seconds with samples in columns and in rows. Which is faster depends on the shape.
+Reads names such as apply/m:768/n:768/r:4/p:8, one a line, and answers each with a JSON object on a
+line: the seconds with samples in columns and in rows. Which is faster depends on the shape.
 
     build/release/benchmarks/apply --benchmark_list_tests | sed -n 's,/float/accrete,,p' \\
         | python update_products.py --minimum-time 0.02
@@ -16,7 +16,6 @@ import argparse
 import json
 import math
 import os
-import random
 import sys
 import time
 
@@ -156,21 +155,19 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)
-    names = [line.strip().removesuffix("/real_time") for line in sys.stdin if line.strip()]
-    random.shuffle(names)
-    times = {}
     with torch.inference_mode():
         inputs, results = Pool(50_000_000), Pool(50_000_000)
         check(inputs, results)
-        for name in names:
+        for line in sys.stdin:
+            name = line.strip().removesuffix("/real_time")
             case, *arguments = name.split("/")
             shape = {key: int(value) for key, value in (a.split(":") for a in arguments)}
             layouts = {"columns": False} if case in ("merge", "truncate") else {"columns": False, "rows": True}
-            times[name] = {
-                layout: seconds(CASES[case], Layer(inputs, results, in_rows, **shape),
-                                options.minimum_time)
-                for layout, in_rows in layouts.items()}
-    json.dump({"torch": torch.__version__, "seconds": times}, sys.stdout)
+            times = {layout: seconds(CASES[case], Layer(inputs, results, in_rows, **shape),
+                                     options.minimum_time)
+                     for layout, in_rows in layouts.items()}
+            print(json.dumps({"name": name, "torch": torch.__version__, "seconds": times}),
+                  flush=True)
 
 
 if __name__ == "__main__":
