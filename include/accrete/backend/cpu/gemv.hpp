@@ -11,14 +11,17 @@ ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
-/// y = alpha a x + beta y for a column-major a. So many columns a pass that y costs little.
+/// y = alpha a x + beta y for a column-major a.
 template <class Scalar>
 void combine_columns(Scalar alpha, View<const Scalar> a, const Scalar* x, Scalar beta, Scalar* y) {
-  constexpr Index pass = 64;
+  // So many columns a pass that y costs little, but from memory no more than are prefetched well.
+  constexpr Index most = 64;
+  constexpr Index cached = (Index{2} << 20) / static_cast<Index>(sizeof(Scalar));
+  const Index pass = a.size() > cached ? 16 : most;
   constexpr int height = vector_bytes == 64 ? 4 : 8; // sums that hide the latency of additions
   for (Index j = 0; j < a.cols; j += pass) {
     const View<const Scalar> some = a.columns(j, std::min(pass, a.cols - j));
-    Scalar factors[pass];
+    Scalar factors[most];
     for (Index k = 0; k < some.cols; ++k) {
       factors[k] = alpha * x[j + k];
     }
