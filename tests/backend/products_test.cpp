@@ -48,17 +48,18 @@ constexpr std::array<std::array<Index, 3>, 10> shapes = {{{70, 33, 90},
 
 // Sizes from which the cpu backend goes other ways: long inner products in more than one piece, a
 // transposed matrix times some columns, several threads for one vector, whose matrix is split by
-// columns or by rows, outer products with one column or some, on several threads by columns of the
-// result or by its rows, with a last vector of rows that is not full.
-constexpr std::array<std::array<Index, 3>, 9> large_shapes = {{{130, 2100, 5},
-                                                               {1100, 1000, 21},
-                                                               {600, 301, 1},
-                                                               {1, 301, 600},
-                                                               {2101, 67, 1},
-                                                               {203, 16, 199},
-                                                               {203, 1, 199},
-                                                               {2003, 9, 15},
-                                                               {139, 7, 41}}};
+// columns or by rows, or comes from memory, outer products with one column or some, on several
+// threads by columns of the result or by its rows, with a last vector of rows that is not full.
+constexpr std::array<std::array<Index, 3>, 10> large_shapes = {{{130, 2100, 5},
+                                                                {1100, 1000, 21},
+                                                                {600, 301, 1},
+                                                                {1, 301, 600},
+                                                                {2101, 67, 1},
+                                                                {1501, 1101, 1},
+                                                                {203, 16, 199},
+                                                                {203, 1, 199},
+                                                                {2003, 9, 15},
+                                                                {139, 7, 41}}};
 
 /// c = 2 a b + beta c against exact arithmetic; three bits say which of a, b, c are row-major.
 template <class Scalar>
