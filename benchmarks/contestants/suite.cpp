@@ -107,6 +107,15 @@ bool gives_right_result(const Case<Scalar>& what, const std::string& contestant,
   return true;
 }
 
+/// Threads that slept, as they did during the look at the result, cost more than half a
+/// millisecond, and caches and branches want more than one call.
+void warm_up(const std::function<void()>& compute) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(5);
+  do {
+    compute();
+  } while (std::chrono::steady_clock::now() < end);
+}
+
 template <class Scalar>
 void measure(benchmark::State& state, const Case<Scalar>& what, const Shape& shape,
              const Contestant<Scalar>& contestant) {
@@ -117,8 +126,7 @@ void measure(benchmark::State& state, const Case<Scalar>& what, const Shape& sha
   if (!gives_right_result(what, contestant.name, o, compute)) {
     return state.SkipWithError("wrong result");
   }
-  // Threads that slept, as they did during the look, cost more than half a millisecond.
-  compute();
+  warm_up(compute);
   for (auto _ : state) {
     compute();
     benchmark::ClobberMemory();
