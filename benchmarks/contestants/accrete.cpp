@@ -29,12 +29,14 @@ std::function<void()> gradients(const Operands<float>& o) {
   const auto W = std::make_shared<const ac::CumulativeUpdate<float>>(
       ac::CumulativeUpdate<float>::borrow(ac::dense_view(o.W0.data, o.W0.rows, o.W0.cols),
                                           ac::LowRankMatrix<float>(map(o.U), map(o.V))));
+  const auto merged = std::make_shared<ac::MergedWeight<float>>();
   return [=, X = map(o.X), dY = map(o.dY), Y = map(o.Y), dX = map(o.dX), dU = map(o.dU),
           dV = map(o.dV), Z = map(o.Z), D = map(o.D)]() mutable {
+    merged->update(*W, X.cols());
     Z = W->project(X);
-    Y = W->apply(X, Z);
+    Y = W->apply(X, Z, *merged);
     D = W->project_back(dY);
-    const auto g = ac::gradients(*W * X, dY, Z, D);
+    const auto g = ac::gradients(*W * X, dY, Z, D, *merged);
     dX = g.X;
     dU = g.U;
     dV = g.V;

@@ -29,6 +29,7 @@
 #include <accrete/matrix/adapters.hpp>
 #include <accrete/matrix/cumulative_update.hpp>
 #include <accrete/matrix/low_rank_matrix.hpp>
+#include <accrete/matrix/merged_weight.hpp>
 #include <accrete/optim/adamw.hpp>
 #include <accrete/optim/decay.hpp>
 #include <accrete/optim/muon.hpp>

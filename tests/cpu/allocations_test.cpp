@@ -133,6 +133,12 @@ TEST_CASE_TEMPLATE("a warm evaluation allocates nothing beyond the product libra
     evaluate();
     CHECK(allocations_of(evaluate) <= provider_allocations<Scalar>(prepared.plan()));
 
+    ac::MergedWeight<Scalar> merged;
+    const auto update = [&] { merged.update(W, 600); };
+    update();
+    CHECK(merged.is_formed());
+    CHECK(allocations_of(update) <= provider_allocations<Scalar>(ac::plan(W.expression())));
+
     const auto gradient = [&] { dU += ac::gradients(W * X, Y).U; };
     gradient();
     CHECK(allocations_of(gradient) <=

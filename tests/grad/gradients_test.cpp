@@ -155,6 +155,68 @@ TEST_CASE("with many columns the sum is formed first, also where Z and D are kep
   }
 }
 
+TEST_CASE("the sum is formed once for the forward and the backward pass, where that pays") {
+  // Forming W0 + U Vᵀ takes m n r FLOPs, for which both passes together spare (m + n) p r.
+  constexpr ac::Index m = 14, n = 10, r = 3, least = 7;
+  auto by_flops = context_by_flops();
+  const ac::ScopedContext scope(by_flops);
+  ac::MergedWeight<double, TestBackend> merged;
+  ac::CumulativeUpdate<double, TestBackend> W(
+      random_matrix<double>(m, n, 1),
+      ac::LowRankMatrix<double, TestBackend>(random_matrix<double>(m, r, 2),
+                                             random_matrix<double>(n, r, 3)));
+  W.set_scale(0.5);
+  for (const ac::Index p : {ac::Index{1}, least - 1, least, 2 * m}) {
+    const Dense<double> X = random_matrix<double>(n, p, 4);
+    const Dense<double> dY = random_matrix<double>(m, p, 5);
+    const Dense<double> Z = W.project(X);
+    const Dense<double> D = W.project_back(dY);
+    W.U() *= 2;
+    const Exact weight = exact(Dense<double>(W.expression()));
+    W.U() *= 0.5;
+    merged.update(W, p);
+    const auto Y = W.apply(X, Z, merged);
+    const auto g = ac::gradients(W * X, dY, Z, D, merged);
+    CAPTURE(p);
+    CHECK(merged.is_formed() == (p >= least));
+    for (const ac::Plan& plan : {ac::plan(Y), ac::plan(g.X)}) {
+      CHECK(plan.steps.size() == (p >= least ? 1 : 2));
+    }
+    const double bound = rounding_bound<double>(60, 500);
+    const Exact before = exact(Dense<double>(W.expression()));
+    CHECK_CLOSE(Dense<double>(Y), before * exact(X), bound);
+    CHECK_CLOSE(Dense<double>(g.X), before.transpose() * exact(dY), bound);
+    CHECK_CLOSE(Dense<double>(g.U), 0.5L * exact(dY) * exact(Z).transpose(), bound);
+    CHECK_CLOSE(Dense<double>(g.V), 0.5L * exact(X) * exact(D).transpose(), bound);
+    CHECK_CLOSE(Dense<double>(2.0 * Y + dY), 2.0L * before * exact(X) + exact(dY), bound);
+    // A changed weight is taken up by update() alone.
+    W.U() *= 2;
+    merged.update(W, p);
+    const Dense<double> changed = W.apply(X, Dense<double>(W.project(X)), merged);
+    CHECK_CLOSE(changed, weight * exact(X), bound);
+    W.U() *= 0.5;
+  }
+  const Dense<double> X = random_matrix<double>(n, 30, 4);
+  W.reset();
+  merged.update(W, 30);
+  CHECK_FALSE(merged.is_formed());
+}
+
+TEST_CASE("a merged weight of another shape is refused") {
+  const Fixture<float> f;
+  const ac::CumulativeUpdate<float, TestBackend> W(f.W0,
+                                                   ac::LowRankMatrix<float, TestBackend>(f.U, f.V));
+  const Dense<float> Z = W.project(f.X), D = W.project_back(f.dY);
+  ac::MergedWeight<float, TestBackend> merged;
+  merged.update(ac::CumulativeUpdate<float, TestBackend>(f.U), 5);
+  const auto* message = "the merged weight has the first of these shapes and the weight the "
+                        "second; call update() with this weight first";
+  CHECK_THROWS_WITH_AS((void)W.apply(f.X, Z, merged), doctest::Contains(message), ac::ShapeError);
+  CHECK_THROWS_WITH_AS((void)ac::gradients(W * f.X, f.dY, Z, D, merged),
+                       doctest::Contains("accrete: gradients of 13 x 3 and 13 x 9: the merged"),
+                       ac::ShapeError);
+}
+
 TEST_CASE("an upstream gradient or a kept product of the wrong shape is refused") {
   const Fixture<float> f;
   const auto forward = (f.W0 + ac::outer<TestBackend>(f.U, f.V)) * f.X;

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <accrete/backend/workspace.hpp>
-#include <accrete/matrix/cumulative_update.hpp>
+#include <accrete/matrix/merged_weight.hpp>
 
 #include <type_traits>
 #include <utility>
@@ -136,14 +136,16 @@ auto factored_gradients(const Parts& parts, const X& x, const Y& y, const Z& z, 
 
 /// Wᵀ dY with D = Uᵀ dY kept.
 template <class Weight, class Parts, class Y, class D>
-auto input_gradient(const Weight& weight, const Parts& parts, const Y& y, const D& d) {
+auto input_gradient(const Weight& weight, const Parts& parts, const Y& y, const D& d,
+                    KeptChoice choice = KeptChoice::predicted) {
   auto update = parts.scale * (parts.v * d);
   if constexpr (!has_base<Parts>) {
     return update;
   } else {
     auto whole = transposed(weight) * y;
     auto with_kept = transposed(parts.base) * y + std::move(update);
-    return Kept<decltype(whole), decltype(with_kept)>(std::move(whole), std::move(with_kept));
+    return Kept<decltype(whole), decltype(with_kept)>(std::move(whole), std::move(with_kept),
+                                                      choice);
   }
 }
 
@@ -216,6 +218,24 @@ template <class Weight, class X, detail::Operand Upstream, detail::Operand Input
   detail::check_kept("D", d.rows(), d.cols(), parts.u.cols(), y.cols());
   return detail::factored_gradients(parts, forward.right(), y, z, d,
                                     detail::input_gradient(forward.left(), parts, y, d));
+}
+
+/// The same with the sum W0 + s U Vᵀ that the forward pass has used, see MergedWeight: dX is its
+/// product with dY where it was formed.
+template <class Weight, class X, detail::Operand Upstream, detail::Operand Input,
+          detail::Operand Output, class Scalar, class Backend>
+[[nodiscard]] auto gradients(const Product<Weight, X>& forward, Upstream&& upstream, Input&& input,
+                             Output&& output, const MergedWeight<Scalar, Backend>& merged) {
+  const auto y = detail::lift_upstream(forward, std::forward<Upstream>(upstream));
+  const auto parts = detail::weight_parts(forward.left());
+  const auto z = detail::lift(std::forward<Input>(input));
+  const auto d = detail::lift(std::forward<Output>(output));
+  merged.check_shape("gradients", forward.left().rows(), forward.left().cols());
+  detail::check_kept("Z", z.rows(), z.cols(), parts.u.cols(), y.cols());
+  detail::check_kept("D", d.rows(), d.cols(), parts.u.cols(), y.cols());
+  return detail::factored_gradients(
+      parts, forward.right(), y, z, d,
+      detail::input_gradient(merged.expression(), parts, y, d, merged.choice()));
 }
 
 ACCRETE_END_NAMESPACE

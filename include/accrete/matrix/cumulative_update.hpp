@@ -13,6 +13,10 @@ ACCRETE_BEGIN_NAMESPACE
 template <class Scalar, class Backend, class Initializer>
 void grow(LowRankMatrix<Scalar, Backend>& matrix, Index count, const Initializer& initializer);
 
+/// W0 + s U Vᵀ, formed for a forward and a backward pass; defined in matrix/merged_weight.hpp.
+template <class Scalar, class Backend>
+class MergedWeight;
+
 /// The matrix W0 + s U Vᵀ: a base, owned or borrowed, and an owned low-rank update of it.
 ///
 /// `W * X` is lazy; the planner applies base and update apart, together or merges them first,
@@ -140,9 +144,15 @@ class CumulativeUpdate {
   template <detail::Operand X, detail::Operand Z>
   [[nodiscard]] auto apply(X&& x, Z&& z) const {
     const auto input = detail::lift(std::forward<X>(x));
-    auto whole = expression() * input;
-    auto with_kept = base_leaf() * input + scale_ * (u_leaf() * std::forward<Z>(z));
-    return Kept<decltype(whole), decltype(with_kept)>(std::move(whole), std::move(with_kept));
+    return kept_product(expression() * input, input, std::forward<Z>(z), KeptChoice::predicted);
+  }
+  /// The same with `merged` formed from this matrix as it is now: its product with X where it was
+  /// formed, W0 X + s U Z otherwise. @throws ShapeError when its shape is another.
+  template <detail::Operand X, detail::Operand Z>
+  [[nodiscard]] auto apply(X&& x, Z&& z, const MergedWeight<Scalar, Backend>& merged) const {
+    merged.check_shape("apply", rows(), cols());
+    const auto input = detail::lift(std::forward<X>(x));
+    return kept_product(merged.expression() * input, input, std::forward<Z>(z), merged.choice());
   }
 
   /// The sum that stands for this matrix in expressions.
@@ -173,6 +183,11 @@ class CumulativeUpdate {
       detail::throw_shape_error("CumulativeUpdate", base.rows, base.cols, update_.rows(),
                                 update_.cols(), "W0 and U Vᵀ must have the same shape");
     }
+  }
+  template <class Whole, class X, class Z>
+  [[nodiscard]] auto kept_product(Whole whole, const X& x, Z&& z, KeptChoice choice) const {
+    auto with_kept = base_leaf() * x + scale_ * (u_leaf() * std::forward<Z>(z));
+    return Kept<Whole, decltype(with_kept)>(std::move(whole), std::move(with_kept), choice);
   }
   [[nodiscard]] auto base_leaf() const { return detail::factor_leaf<Scalar, Backend>(base_view()); }
   [[nodiscard]] auto u_leaf() const {

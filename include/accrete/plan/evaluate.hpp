@@ -179,6 +179,9 @@ void evaluate_into(Context<Backend>& context, const Node& node, Scalar alpha, Sc
 /// Forming the weight takes fewer FLOPs than adding U Z from as many columns of X on as X has rows.
 template <class Backend, class Whole, class WithKept>
 bool whole_pays(Context<Backend>& context, const Kept<Whole, WithKept>& node) {
+  if (node.choice() != KeptChoice::predicted) {
+    return node.choice() == KeptChoice::whole;
+  }
   if (node.cols() <= node.whole().right().rows()) {
     return false;
   }
