@@ -2,8 +2,9 @@
 """Times what benchmarks/apply, gradients, merge, chains and truncate time, in PyTorch, float,
 on the CPU.
 
-Reads names such as apply/m:768/n:768/r:4/p:8, one a line, and answers each with a JSON object on a
-line: the seconds with samples in columns and in rows. Which is faster depends on the shape.
+Prints its version as a JSON object when it is ready. Reads names such as
+apply/m:768/n:768/r:4/p:8, one a line, and answers each with a JSON object on a line: the seconds
+with samples in columns and in rows. Which is faster depends on the shape.
 
     build/release/benchmarks/apply --benchmark_list_tests | sed -n 's,/float/accrete,,p' \\
         | python update_products.py --minimum-time 0.02
@@ -158,6 +159,7 @@ def main():
     with torch.inference_mode():
         inputs, results = Pool(50_000_000), Pool(50_000_000)
         check(inputs, results)
+        print(json.dumps({"torch": torch.__version__}), flush=True)
         for line in sys.stdin:
             name = line.strip().removesuffix("/real_time")
             case, *arguments = name.split("/")
@@ -166,7 +168,7 @@ def main():
             times = {layout: seconds(CASES[case], Layer(inputs, results, in_rows, **shape),
                                      options.minimum_time)
                      for layout, in_rows in layouts.items()}
-            print(json.dumps({"name": name, "torch": torch.__version__, "seconds": times}),
+            print(json.dumps({"name": name, "seconds": times}),
                   flush=True)
 
 
