@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The library as its documentation uses it.
+#include "adapters.hpp"
 #include "eigen_maps.hpp"
 #include "suite.hpp"
 
@@ -67,6 +68,18 @@ std::function<void()> truncate(const Operands<float>& o) {
   };
 }
 
+template <Order order>
+std::function<void()> adapters(const Operands<float>& o) {
+  const auto set = std::make_shared<ac::AdapterSet<float>>(o.shape.m, o.shape.n);
+  for (const Adapter& adapter : adapters_of(o.shape, order)) {
+    set->add({map(columns(o.U, adapter.first, adapter.rank)),
+              map(columns(o.V, adapter.first, adapter.rank))});
+  }
+  const std::vector<long> owner = adapter_of_column(o.shape, order);
+  return [set, columns = std::vector<ac::Index>(owner.begin(), owner.end()), W0 = map(o.W0),
+          X = map(o.X), Y = map(o.Y)]() mutable { set->apply(W0, columns, X, Y); };
+}
+
 [[maybe_unused]] const bool entered =
     enter<float>("dense", "accrete", Pool::openmp, dense<float>) &&
     enter<double>("dense", "accrete", Pool::openmp, dense<double>) &&
@@ -76,7 +89,9 @@ std::function<void()> truncate(const Operands<float>& o) {
     enter<float>("merge", "accrete", Pool::openmp, merge) &&
     enter<float>("chain", "accrete", Pool::openmp, chain) &&
     enter<float>("low_rank", "accrete", Pool::openmp, low_rank) &&
-    enter<float>("truncate", "accrete", Pool::openmp, truncate);
+    enter<float>("truncate", "accrete", Pool::openmp, truncate) &&
+    enter<float>("adapters", "accrete", Pool::openmp, adapters<Order::neighbours>) &&
+    enter<float>("adapters_mixed", "accrete", Pool::openmp, adapters<Order::mixed>);
 
 } // namespace
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Armadillo's expressions, as one would first write them, and the steps that an expert writes. Its
 // products come from the BLAS it is linked to.
+#include "adapters.hpp"
 #include "suite.hpp"
 
 #include <armadillo>
@@ -104,6 +105,31 @@ std::function<void()> bound(const Operands<float>& o) {
   return [matrices = std::make_shared<Matrices>(o)] { step(*matrices); };
 }
 
+template <Order order>
+std::function<void()> adapters_by_hand(const Operands<float>& o) {
+  struct Update {
+    Matrix U, V;
+    arma::uvec columns;
+  };
+  std::vector<Update> updates;
+  for (const Adapter& adapter : adapters_of(o.shape, order)) {
+    updates.push_back({Matrices::at(columns(o.U, adapter.first, adapter.rank)),
+                       Matrices::at(columns(o.V, adapter.first, adapter.rank)),
+                       arma::conv_to<arma::uvec>::from(adapter.columns)});
+  }
+  return [updates, all = std::make_shared<Matrices>(o)] {
+    all->Y = all->W0 * all->X;
+    for (const Update& update : updates) {
+      if (order == Order::neighbours) {
+        const arma::span some(update.columns.front(), update.columns.back());
+        all->Y.cols(some.a, some.b) += update.U * (update.V.t() * all->X.cols(some.a, some.b));
+      } else {
+        all->Y.cols(update.columns) += update.U * (update.V.t() * all->X.cols(update.columns));
+      }
+    }
+  };
+}
+
 [[maybe_unused]] const bool entered =
     enter<float>("apply", "armadillo_expression", Pool::openblas, bound<apply>) &&
     enter<float>("apply", "armadillo_by_hand", Pool::openblas, bound<apply_by_hand>) &&
@@ -112,7 +138,11 @@ std::function<void()> bound(const Operands<float>& o) {
     enter<float>("merge", "armadillo_by_hand", Pool::openblas, bound<merge>) &&
     enter<float>("chain", "armadillo_expression", Pool::openblas, bound<chain>) &&
     enter<float>("low_rank", "armadillo_expression", Pool::openblas, bound<low_rank>) &&
-    enter<float>("truncate", "armadillo_by_hand", Pool::openblas, bound<truncate_by_hand>);
+    enter<float>("truncate", "armadillo_by_hand", Pool::openblas, bound<truncate_by_hand>) &&
+    enter<float>("adapters", "armadillo_by_hand", Pool::openblas,
+                 adapters_by_hand<Order::neighbours>) &&
+    enter<float>("adapters_mixed", "armadillo_by_hand", Pool::openblas,
+                 adapters_by_hand<Order::mixed>);
 
 } // namespace
 

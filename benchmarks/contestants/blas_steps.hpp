@@ -2,6 +2,7 @@
 // The steps that an expert writes with any library that has a gemm.
 #pragma once
 
+#include "adapters.hpp"
 #include "suite.hpp"
 
 #include <algorithm>
@@ -81,6 +82,45 @@ struct BlasSteps {
   }
 };
 
+/// Z_i = V_iᵀ X_i and Y_i += U_i Z_i; columns that are no neighbours are gathered and scattered.
+template <class Library, class Scalar>
+void add_adapter(const Operands<Scalar>& o, const Adapter& adapter, Order order) {
+  const auto count = static_cast<long>(adapter.columns.size());
+  const Factor<Scalar> u = as_is(columns(o.U, adapter.first, adapter.rank));
+  const Factor<Scalar> v = transpose(columns(o.V, adapter.first, adapter.rank));
+  const Array<Scalar> z = {o.Z.data, adapter.rank, count};
+  if (order == Order::neighbours) {
+    const long first = adapter.columns.front();
+    Library::gemm(v, as_is(columns(o.X, first, count)), 0, z);
+    return Library::gemm(u, as_is(z), 1, columns(o.Y, first, count));
+  }
+  const Array<Scalar> gathered = columns(o.dX, 0, count);
+  const Array<Scalar> added = columns(o.W, 0, count);
+  for (long k = 0; k < count; ++k) {
+    std::copy_n(columns(o.X, adapter.columns[static_cast<std::size_t>(k)], 1).data, o.X.rows,
+                columns(gathered, k, 1).data);
+  }
+  Library::gemm(v, as_is(gathered), 0, z);
+  Library::gemm(u, as_is(z), 0, added);
+  for (long k = 0; k < count; ++k) {
+    Scalar* y = columns(o.Y, adapter.columns[static_cast<std::size_t>(k)], 1).data;
+    const Scalar* sum = columns(added, k, 1).data;
+    for (long i = 0; i < o.Y.rows; ++i) {
+      y[i] += sum[i];
+    }
+  }
+}
+
+template <class Library, class Scalar, Order order>
+std::function<void()> apply_adapters(const Operands<Scalar>& o) {
+  return [o, all = adapters_of(o.shape, order)] {
+    Library::gemm(as_is(o.W0), as_is(o.X), 0, o.Y);
+    for (const Adapter& adapter : all) {
+      add_adapter<Library>(o, adapter, order);
+    }
+  };
+}
+
 template <class Scalar, void (*step)(const Operands<Scalar>&)>
 std::function<void()> bound(const Operands<Scalar>& o) {
   return [o] { step(o); };
@@ -95,7 +135,11 @@ bool enter_blas(const char* name, const char* by_hand, Pool pool) {
          enter<Scalar>("gradients", by_hand, pool, bound<Scalar, Steps::gradients>) &&
          enter<Scalar>("merge", by_hand, pool, bound<Scalar, Steps::merge>) &&
          enter<Scalar>("chain", by_hand, pool, bound<Scalar, Steps::chain>) &&
-         enter<Scalar>("low_rank", by_hand, pool, bound<Scalar, Steps::low_rank>);
+         enter<Scalar>("low_rank", by_hand, pool, bound<Scalar, Steps::low_rank>) &&
+         enter<Scalar>("adapters", by_hand, pool,
+                       apply_adapters<Library, Scalar, Order::neighbours>) &&
+         enter<Scalar>("adapters_mixed", by_hand, pool,
+                       apply_adapters<Library, Scalar, Order::mixed>);
 }
 
 } // namespace benchmarks

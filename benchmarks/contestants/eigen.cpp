@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Eigen's own expressions, as one would first write them, and the steps that an expert writes.
+#include "adapters.hpp"
 #include "eigen_maps.hpp"
 #include "suite.hpp"
 
@@ -121,6 +122,45 @@ std::function<void()> truncate_by_hand(const Operands<float>& o) {
   };
 }
 
+/// Column by column.
+template <Order order>
+std::function<void()> adapters(const Operands<float>& o) {
+  return [all = adapters_of(o.shape, order), owner = adapter_of_column(o.shape, order),
+          W0 = map(o.W0), U = map(o.U), V = map(o.V), X = map(o.X), Y = map(o.Y)]() mutable {
+    Y.noalias() = W0 * X;
+    for (Eigen::Index j = 0; j < Y.cols(); ++j) {
+      const Adapter& adapter = all[static_cast<std::size_t>(owner[static_cast<std::size_t>(j)])];
+      Y.col(j).noalias() +=
+          U.middleCols(adapter.first, adapter.rank) *
+          (V.middleCols(adapter.first, adapter.rank).transpose() * X.col(j)).eval();
+    }
+  };
+}
+
+/// Adapter by adapter; Eigen gathers and scatters columns by lists of their indices.
+template <Order order>
+std::function<void()> adapters_by_hand(const Operands<float>& o) {
+  return [all = adapters_of(o.shape, order), W0 = map(o.W0), U = map(o.U), V = map(o.V),
+          X = map(o.X), Y = map(o.Y), gathered = Eigen::MatrixXf(), Z = Eigen::MatrixXf(),
+          added = Eigen::MatrixXf()]() mutable {
+    Y.noalias() = W0 * X;
+    for (const Adapter& adapter : all) {
+      const auto u = U.middleCols(adapter.first, adapter.rank);
+      const auto v = V.middleCols(adapter.first, adapter.rank);
+      const auto count = static_cast<Eigen::Index>(adapter.columns.size());
+      if (order == Order::neighbours) {
+        Z.noalias() = v.transpose() * X.middleCols(adapter.columns.front(), count);
+        Y.middleCols(adapter.columns.front(), count).noalias() += u * Z;
+      } else {
+        gathered = X(Eigen::all, adapter.columns);
+        Z.noalias() = v.transpose() * gathered;
+        added.noalias() = u * Z;
+        Y(Eigen::all, adapter.columns) += added;
+      }
+    }
+  };
+}
+
 [[maybe_unused]] const bool entered =
     enter<float>("dense", "eigen", Pool::openmp, dense<float>) &&
     enter<double>("dense", "eigen", Pool::openmp, dense<double>) &&
@@ -135,7 +175,11 @@ std::function<void()> truncate_by_hand(const Operands<float>& o) {
     enter<float>("chain", "eigen_by_hand", Pool::openmp, chain_by_hand) &&
     enter<float>("low_rank", "eigen_expression", Pool::openmp, low_rank) &&
     enter<float>("low_rank", "eigen_by_hand", Pool::openmp, low_rank_by_hand) &&
-    enter<float>("truncate", "eigen_by_hand", Pool::openmp, truncate_by_hand);
+    enter<float>("truncate", "eigen_by_hand", Pool::openmp, truncate_by_hand) &&
+    enter<float>("adapters", "eigen_expression", Pool::openmp, adapters<Order::neighbours>) &&
+    enter<float>("adapters_mixed", "eigen_expression", Pool::openmp, adapters<Order::mixed>) &&
+    enter<float>("adapters", "eigen_by_hand", Pool::openmp, adapters_by_hand<Order::neighbours>) &&
+    enter<float>("adapters_mixed", "eigen_by_hand", Pool::openmp, adapters_by_hand<Order::mixed>);
 
 } // namespace
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Times what benchmarks/apply, gradients, merge, chains and truncate time, in PyTorch, float,
-on the CPU.
+"""Times what benchmarks/apply, gradients, merge, chains, truncate and adapters time, in PyTorch,
+float, on the CPU.
 
 Prints its version as a JSON object when it is ready. Reads names such as
 apply/m:768/n:768/r:4/p:8, one a line, and answers each with a JSON object on a line: the seconds
@@ -56,6 +56,19 @@ class Layer:
         self.Z, self.D = samples(results, r), samples(results, r)
         self.dU, self.dV = results.matrix(m, r), results.matrix(n, r)
         self.W = results.matrix(m, n)
+        if p % 4 == 0 and r % 8 == 0:
+            self.deal_to_adapters(r, p)
+
+    def deal_to_adapters(self, r, p):
+        """Four adapters of ranks r / 2, r / 4, r / 8 and r / 8, each for a quarter of the samples:
+        neighbours, or shuffled."""
+        shuffled = torch.randperm(p, generator=torch.Generator().manual_seed(1))
+        self.adapters, first = [], 0
+        for i, rank in enumerate((r // 2, r // 4, r // 8, r // 8)):
+            kept, some = slice(first, first + rank), slice(i * p // 4, (i + 1) * p // 4)
+            self.adapters.append((self.U[:, kept], self.V[:, kept].t(), self.X[:, some],
+                                  self.Y[:, some], self.Z[:rank, some], shuffled[some]))
+            first += rank
 
 
 def apply(o):
@@ -107,13 +120,39 @@ def truncate(o):
     mm(qv, right[:k].t() * root, out=o.dV[:, :k])
 
 
+def adapters(o):
+    mm(o.W0, o.X, out=o.Y)
+    for u, v_t, x, y, z, _ in o.adapters:
+        mm(v_t, x, out=z)
+        addmm(y, u, z, out=y)
+
+
+def adapters_mixed(o):
+    mm(o.W0, o.X, out=o.Y)
+    for u, v_t, _, _, _, samples in o.adapters:
+        o.Y.index_add_(1, samples, mm(u, mm(v_t, o.X.index_select(1, samples))))
+
+
 CASES = {"apply": apply, "gradients": gradients, "merge": merge, "chain": chain,
-         "low_rank": low_rank, "truncate": truncate}
+         "low_rank": low_rank, "truncate": truncate, "adapters": adapters,
+         "adapters_mixed": adapters_mixed}
+
+
+def check_adapters(o):
+    for case in (adapters, adapters_mixed):
+        case(o)
+        expected = o.W0.double() @ o.X.double()
+        for i, (u, v_t, x, _, _, samples) in enumerate(o.adapters):
+            if case is adapters:
+                samples = torch.arange(i * x.shape[1], (i + 1) * x.shape[1])
+            expected[:, samples] += u.double() @ v_t.double() @ o.X[:, samples].double()
+        if not torch.allclose(o.Y.double(), expected, rtol=1e-4):
+            sys.exit(f"{case.__name__}: Y is wrong")
 
 
 def check(inputs, results):
     """Every case at small shapes, against double precision."""
-    for m, n, r, p in ((48, 32, 4, 1), (48, 32, 4, 512)):
+    for m, n, r, p in ((48, 32, 4, 1), (48, 32, 8, 512)):
         for in_rows in (False, True):
             o = Layer(inputs, results, in_rows, m, n, r, p)
             W0, A, U, V, X, dY = (a.double() for a in (o.W0, o.A, o.U, o.V, o.X, o.dY))
@@ -127,6 +166,8 @@ def check(inputs, results):
                 for name, value in expected[case].items():
                     if not torch.allclose(getattr(o, name).double(), value, rtol=1e-4):
                         sys.exit(f"{case.__name__}: {name} is wrong")
+            if p % 4 == 0 and r % 8 == 0:
+                check_adapters(o)
             truncate(o)
             left, values, right = torch.linalg.svd(U @ V.t(), full_matrices=False)
             k = r // 2
