@@ -28,6 +28,8 @@ TEST_CASE("a calibrated context plans and predicts with what was measured") {
   CHECK(plan.predicted_seconds() == doctest::Approx(expected));
   CHECK(plan.steps.size() == 3); // never forms U Vᵀ for one column
   // Ten times the work takes longer on any machine.
-  CHECK(model->seconds({ac::Kernel::gemm, 1024, 1024, 256}) >
-        model->seconds({ac::Kernel::gemm, 256, 256, 64}));
+  for (const int bytes : {2, 4, 8}) {
+    CHECK(model->seconds({ac::Kernel::gemm, 1024, 1024, 256, false, bytes}) >
+          model->seconds({ac::Kernel::gemm, 256, 256, 64, false, bytes}));
+  }
 }
