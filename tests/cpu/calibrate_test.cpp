@@ -32,4 +32,11 @@ TEST_CASE("a calibrated context plans and predicts with what was measured") {
     CHECK(model->seconds({ac::Kernel::gemm, 1024, 1024, 256, false, bytes}) >
           model->seconds({ac::Kernel::gemm, 256, 256, 64, false, bytes}));
   }
+  const auto seconds = [&](ac::Kernel kernel, int bytes) {
+    return model->seconds({kernel, 512, 24, 512, false, bytes});
+  };
+  for (const ac::Kernel kernel : {ac::Kernel::gemm, ac::Kernel::gemv, ac::Kernel::combine}) {
+    CHECK(seconds(kernel, 2) != seconds(kernel, 4)); // each scalar is measured
+    CHECK(seconds(kernel, 4) != seconds(kernel, 8));
+  }
 }

@@ -24,7 +24,7 @@ template <class Backend, class Scalar>
 class Calibration {
  public:
   explicit Calibration(Context<Backend>& context)
-      : context_(context), device_(context.device()), timer_(generates_code) {
+      : context_(context), device_(context.device()), timer_(is_bfloat16) {
     // Entries are small and not equal, so that no product overflows or is a special case.
     memory_ = Matrix<Scalar, Backend>(size, 1);
     Kernels<Backend>::fill_uniform(device_, std::uint64_t{1}, -1e-3, 1e-3, view_of(memory_));
@@ -44,11 +44,10 @@ class Calibration {
   static constexpr bool is_bfloat16 = !std::is_same_v<Scalar, Value>;
   using K = std::conditional_t<is_bfloat16, Bfloat16Kernels<Backend>, Kernels<Backend>>;
 
-  // For bfloat16 oneDNN generates code when it first multiplies operands of a shape, which takes a
-  // millisecond or so. Not all points of the grid are worth that.
-  static constexpr bool generates_code = is_bfloat16;
+  // Of products along each side. OneDNN generates code for each shape of bfloat16 operands, which
+  // takes a millisecond or so when a product is first asked for.
   static constexpr auto measured_points = [] {
-    if constexpr (generates_code) {
+    if constexpr (is_bfloat16) {
       return std::array<std::size_t, 5>{0, 2, 4, 5, 7};
     } else {
       return std::array<std::size_t, 8>{0, 1, 2, 3, 4, 5, 6, 7};
@@ -106,7 +105,7 @@ class Calibration {
   void measure_products(MeasuredModel::ProductTimes& times, const Sides& sides, bool left_row_major,
                         bool right_row_major) {
     // Where points lie farther apart, the largest that is measured has to be larger.
-    constexpr double most_flops = generates_code ? 1e9 : 1e8;
+    constexpr double most_flops = is_bfloat16 ? 1e9 : 1e8;
     const auto& columns = MeasuredModel::product_columns;
     for (std::size_t i = 0; i < measured_points.size(); ++i) {
       for (std::size_t j = 0; j < measured_points.size(); ++j) {
@@ -133,21 +132,20 @@ class Calibration {
       interpolate_products(times, sides);
     }
   }
-  /// The other points of the grid, as the model interpolates between its points.
+
+  /// At the other points of the grid, as the model does between all of them.
   static void interpolate_products(MeasuredModel::ProductTimes& times, const Sides& sides) {
     constexpr std::size_t count = measured_points.size();
     constexpr std::size_t points = MeasuredModel::product_points;
     std::array<Index, count> side_sizes;
     std::array<Index, count> column_sizes;
-    std::array<double, count * count * count> logs;
     for (std::size_t i = 0; i < count; ++i) {
       side_sizes[i] = measured(sides, i);
       column_sizes[i] = measured(MeasuredModel::product_columns, i);
-      for (std::size_t j = 0; j < count; ++j) {
-        for (std::size_t l = 0; l < count; ++l) {
-          logs[(i * count + j) * count + l] = std::log2(at(times, i, j, l));
-        }
-      }
+    }
+    std::array<double, count * count * count> logs;
+    for (std::size_t i = 0; i < logs.size(); ++i) {
+      logs[i] = std::log2(at(times, i / count / count, i / count % count, i % count));
     }
     const Grid<count> side_grid(side_sizes);
     const Grid<count> column_grid(column_sizes);
@@ -159,11 +157,13 @@ class Calibration {
       times[i] = std::exp2(interpolate<count, 3>(logs.data(), place.data()));
     }
   }
-  /// Of the points that are measured, the time at one and one of the sizes.
-  static double& at(MeasuredModel::ProductTimes& times, std::size_t i, std::size_t j,
-                    std::size_t l) {
+
+  /// Where rows, columns and inner dimension are those points of the ones that are measured.
+  static double& at(MeasuredModel::ProductTimes& times, std::size_t rows, std::size_t columns,
+                    std::size_t inner) {
     constexpr std::size_t points = MeasuredModel::product_points;
-    return times[(measured_points[i] * points + measured_points[j]) * points + measured_points[l]];
+    return times[(measured_points[rows] * points + measured_points[columns]) * points +
+                 measured_points[inner]];
   }
   static Index measured(const Sides& sizes, std::size_t i) { return sizes[measured_points[i]]; }
   static double ratio(Index a, Index b) { return static_cast<double>(a) / static_cast<double>(b); }
