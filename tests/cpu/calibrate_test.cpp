@@ -25,7 +25,7 @@ TEST_CASE("a calibrated context plans and predicts with what was measured") {
     call.working_set = (512 * 512 + 2 * 512 * 16 + 2 * 512) * 4; // operands and result
     expected += model->seconds(call);
   }
-  CHECK(plan.predicted_seconds() == doctest::Approx(expected));
+  CHECK(plan.predicted_seconds() / expected == doctest::Approx(1));
   CHECK(plan.steps.size() == 3); // never forms U Vᵀ for one column
   // Ten times the work takes longer on any machine.
   for (const int bytes : {2, 4, 8}) {
