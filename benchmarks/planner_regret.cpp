@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
 // How good the planner's choices and predictions are, on random expressions and shapes.
 //
-//     planner_regret [CASES [FLOAT_OR_DOUBLE [FILE]]]
+//     planner_regret [CASES [SCALAR [FILE]]]
+//
+// SCALAR of the operands: float, double or bfloat16.
 //
 // For each case the plan that the calibrated model chooses is timed beside every other plan that
 // some of 40 random cost models choose. Regret is its time over the best one's. Prints the share of
 // cases within 5 %, and how far predicted times are from measured ones, for the calibrated model
 // and for the default one. FILE receives the measured and both predicted times of each case.
 #include <accrete/accrete.hpp>
+#include <accrete/bfloat16.hpp>
 #include <accrete/plan/calibrate.hpp>
 
 #include <algorithm>
@@ -78,7 +81,7 @@ struct Result {
 };
 
 /// `expression` makes the node; `target` receives its value.
-template <class Scalar, class Make>
+template <class Make>
 Result judge(const std::shared_ptr<const ac::CostModel>& model, const Make& make) {
   std::vector<Contestant> all;
   // Where the plan stands among `all`.
@@ -101,7 +104,8 @@ Result judge(const std::shared_ptr<const ac::CostModel>& model, const Make& make
   const double default_prediction =
       ac::plan(*std::make_unique<ac::Context<ac::Cpu>>(), make()).predicted_seconds();
 
-  Eigen::MatrixX<Scalar> target(make().rows(), make().cols());
+  using Value = typename decltype(make())::Scalar;
+  Eigen::MatrixX<Value> target(make().rows(), make().cols());
   std::vector<Index> counts;
   const auto time = [&](Contestant& one, Index count) {
     const ac::ScopedContext<ac::Cpu> scope(*one.context);
@@ -137,7 +141,10 @@ Result random_case(const std::shared_ptr<const ac::CostModel>& model, unsigned s
     std::uniform_real_distribution<double> logarithm(std::log2(low), std::log2(high));
     return static_cast<Index>(std::lround(std::exp2(logarithm(generator))));
   };
-  const auto random = [](Index m, Index n) { return Matrix(Matrix::Random(m, n)); };
+  using Value = ac::detail::accumulator<Scalar>;
+  const auto random = [](Index m, Index n) {
+    return Matrix(Eigen::MatrixX<Value>::Random(m, n).template cast<Scalar>());
+  };
   const Index m = side(64, 2048);
   const Index n = side(64, 2048);
   const Index r = std::min({side(2, 256), m, n});
@@ -145,30 +152,29 @@ Result random_case(const std::shared_ptr<const ac::CostModel>& model, unsigned s
   const Matrix W0 = random(m, n), U = random(m, r), V = random(n, r), X = random(n, p);
   switch (seed % 5) {
   case 0:
-    return judge<Scalar>(model, [&] { return (W0 + ac::outer(U, V)) * X; });
+    return judge(model, [&] { return (W0 + ac::outer(U, V)) * X; });
   case 1: {
     const Matrix Y = random(m, p);
-    return judge<Scalar>(model, [&] { return (ac::lazy(W0) + ac::outer(U, V)).transpose() * Y; });
+    return judge(model, [&] { return (ac::lazy(W0) + ac::outer(U, V)).transpose() * Y; });
   }
   case 2: {
     const Index l = side(64, 1024);
     const Index q = std::min({side(2, 128), l, m});
     const Matrix W1 = random(l, m), P = random(l, q), Q = random(m, q);
-    return judge<Scalar>(model,
-                         [&] { return (W1 + ac::outer(P, Q)) * (W0 + ac::outer(U, V)) * X; });
+    return judge(model, [&] { return (W1 + ac::outer(P, Q)) * (W0 + ac::outer(U, V)) * X; });
   }
   case 3: {
     const Index l = side(16, 1024);
     const Matrix B = random(l, m);
-    return judge<Scalar>(model, [&] { return ac::lazy(B) * W0 * X; });
+    return judge(model, [&] { return ac::lazy(B) * W0 * X; });
   }
   default:
-    return judge<Scalar>(model, [&] { return ac::outer(U, V) * X; });
+    return judge(model, [&] { return ac::outer(U, V) * X; });
   }
 }
 
 template <class Scalar>
-int run(unsigned cases, std::FILE* table) {
+void run(unsigned cases, std::FILE* table) {
   const auto start = std::chrono::steady_clock::now();
   const auto model = std::make_shared<const ac::MeasuredModel>(ac::calibrate());
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
@@ -204,14 +210,13 @@ int run(unsigned cases, std::FILE* table) {
               share(default_within));
   std::printf("predicted / measured in [0.7, 1.4]: calibrated %.1f %%, default %.1f %%\n",
               share(calibrated), share(by_default));
-  return 0;
 }
 
 } // namespace
 
 int main(int argc, char** argv) {
   const unsigned cases = argc > 1 ? static_cast<unsigned>(std::atoi(argv[1])) : 300;
-  const bool in_double = argc > 2 && std::strcmp(argv[2], "double") == 0;
+  const char* scalar = argc > 2 ? argv[2] : "float";
   std::FILE* table = argc > 3 ? std::fopen(argv[3], "w") : nullptr;
   if (argc > 3 && table == nullptr) {
     std::fprintf(stderr, "cannot write %s\n", argv[3]);
@@ -220,9 +225,18 @@ int main(int argc, char** argv) {
   if (table != nullptr) {
     std::fprintf(table, "# seconds: measured, predicted with calibrate(), predicted without\n");
   }
-  const int status = in_double ? run<double>(cases, table) : run<float>(cases, table);
+  if (std::strcmp(scalar, "float") == 0) {
+    run<float>(cases, table);
+  } else if (std::strcmp(scalar, "double") == 0) {
+    run<double>(cases, table);
+  } else if (std::strcmp(scalar, "bfloat16") == 0) {
+    run<ac::bfloat16>(cases, table);
+  } else {
+    std::fprintf(stderr, "%s is none of float, double and bfloat16\n", scalar);
+    return 1;
+  }
   if (table != nullptr) {
     std::fclose(table);
   }
-  return status;
+  return 0;
 }

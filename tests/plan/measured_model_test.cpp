@@ -64,6 +64,11 @@ MeasuredModel::Table power_law(double factor) {
   return table;
 }
 
+/// Of bfloat16, float and double, each with prices of its own.
+MeasuredModel three_power_laws() {
+  return {power_law(0.25e-12), power_law(1e-12), power_law(3e-12)};
+}
+
 std::string refusal(const std::string& text) {
   try {
     static_cast<void>(MeasuredModel::parse(text));
@@ -76,32 +81,33 @@ std::string refusal(const std::string& text) {
 } // namespace
 
 TEST_CASE("between and beyond the measured sizes, times follow a power law") {
-  const MeasuredModel model(power_law(1e-12), power_law(3e-12));
+  const MeasuredModel model = three_power_laws();
   for (const Index size : {1, 4, 7, 100, 1024, 5000, 20000}) {
     CAPTURE(size);
     const auto n = static_cast<double>(size);
-    for (const int bytes : {4, 8}) {
-      const double factor = bytes == 4 ? 1e-12 : 3e-12;
+    for (const int bytes : {2, 4, 8}) {
+      const double factor = bytes == 2 ? 0.25e-12 : bytes == 4 ? 1e-12 : 3e-12;
+      const double of_sum = bytes == 2 ? 4 : 1; // bfloat16 products are added up in float
       const auto check = [&](const KernelCall& call, double expected) {
-        CHECK(model.seconds(call) == doctest::Approx(factor * (1000 + expected)).epsilon(1e-9));
+        CHECK(model.seconds(call) / factor == doctest::Approx(1000 + expected).epsilon(1e-9));
       };
       const double odd = size * bytes % 64 == 0 ? 1 : 7;
       check({Kernel::gemm, size, 64, 9, false, bytes},
             odd * n * std::pow(64, 0.8) * std::pow(9, 0.9));
       check({Kernel::gemm, 32, size, 50, false, bytes}, 32 * std::pow(n, 0.8) * std::pow(50, 0.9));
-      const double product = 48 * std::pow(70, 0.8) * std::pow(n, 0.9);
-      check({Kernel::gemm, 48, 70, size, false, bytes}, product);
-      check({Kernel::gemm, 48, 70, size, false, bytes, row_major}, odd * 2 * product);
-      check({Kernel::gemm, 48, 70, size, false, bytes, column_major, row_major}, 3 * product);
+      const double product = 64 * std::pow(70, 0.8) * std::pow(n, 0.9);
+      check({Kernel::gemm, 64, 70, size, false, bytes}, product);
+      check({Kernel::gemm, 64, 70, size, false, bytes, row_major}, odd * 2 * product);
+      check({Kernel::gemm, 64, 70, size, false, bytes, column_major, row_major}, 3 * product);
       // No faster than reading and writing the result.
-      check({Kernel::gemm, 304, size, 1, true, bytes},
-            std::max(304 * std::pow(n, 0.8), 2 * 304 * n));
-      const double vector = std::pow(n, 1.1) * std::pow(304, 0.7);
-      check({Kernel::gemv, size, 1, 304, false, bytes}, odd * vector);
-      // The matrix of a row times a matrix is read along its rows.
-      check({Kernel::gemv, 1, size, 304, false, bytes}, 2 * vector);
-      check({Kernel::gemv, size, 1, 304, false, bytes, row_major}, 2 * vector);
-      check({Kernel::gemv, 1, size, 304, false, bytes, column_major, row_major}, odd * vector);
+      check({Kernel::gemm, 320, size, 1, true, bytes},
+            std::max(320 * std::pow(n, 0.8), of_sum * 2 * 320 * n));
+      const double vector = std::pow(n, 1.1) * std::pow(320, 0.7);
+      check({Kernel::gemv, size, 1, 320, false, bytes}, odd * vector);
+      // The matrix of a row times a matrix is read along its rows; one entry is a column.
+      check({Kernel::gemv, 1, size, 320, false, bytes}, (size == 1 ? 7 : 2) * vector);
+      check({Kernel::gemv, size, 1, 320, false, bytes, row_major}, 2 * vector);
+      check({Kernel::gemv, 1, size, 320, false, bytes, column_major, row_major}, odd * vector);
       check({Kernel::combine, size, 10, 1, false, bytes}, 10 * n);
       check({Kernel::combine, size, 10, 1, true, bytes}, 20 * n);
       check({Kernel::combine, size, 10, 1, false, bytes, row_major}, 20 * n);
@@ -113,13 +119,16 @@ TEST_CASE("between and beyond the measured sizes, times follow a power law") {
 }
 
 TEST_CASE("a call takes longer where its expression displaces its operands from a cache") {
-  const MeasuredModel model(power_law(1e-12), power_law(3e-12));
-  // A copy of that many columns of 64 doubles; for each byte, the seconds that it takes longer.
-  const auto longer = [&](Index columns, bool accumulate, Index working_set) {
-    const KernelCall alone{Kernel::combine, 64, columns, 1, accumulate, 8};
+  const MeasuredModel model = three_power_laws();
+  // A copy of that many columns of 64 doubles, or 256 of bfloat16; for each byte, the seconds that
+  // it takes longer.
+  const auto longer = [&](Index columns, bool accumulate, Index working_set, int scalar_bytes = 8) {
+    const KernelCall alone{Kernel::combine, 512 / scalar_bytes, columns, 1,
+                           accumulate,      scalar_bytes};
     KernelCall call = alone;
     call.working_set = working_set;
-    return (model.seconds(call) - model.seconds(alone)) / 3e-12 / (2 * 64 * 8.0 * columns);
+    return (model.seconds(call) - model.seconds(alone)) / (scalar_bytes == 8 ? 3e-12 : 0.25e-12) /
+           (2 * 512.0 * columns);
   };
   const auto near = [](double value) { return doctest::Approx(value).epsilon(1e-6); };
   for (const bool accumulate : {false, true}) {
@@ -127,6 +136,7 @@ TEST_CASE("a call takes longer where its expression displaces its operands from 
     CHECK(longer(64, accumulate, 256 << 10) == 0);
     CHECK(longer(64, accumulate, 4 << 20) == near(4));
     CHECK(longer(64, accumulate, Index{1} << 40) == near(8));
+    CHECK(longer(64, accumulate, 4 << 20, 2) == near(4));
     CHECK(longer(1024, accumulate, 4 << 20) == near(2)); // alone it needs 1 MiB itself
     CHECK(longer(512, accumulate, 4 << 20) == near(3));  // between 256 KiB and 1 MiB
     CHECK(longer(1, accumulate, 1 << 20) == near(2));    // below the least size
@@ -134,22 +144,27 @@ TEST_CASE("a call takes longer where its expression displaces its operands from 
 }
 
 TEST_CASE("the text of a model gives the model back") {
-  const MeasuredModel model(power_law(1e-12), power_law(3e-12));
+  const MeasuredModel model = three_power_laws();
   const MeasuredModel copy = MeasuredModel::parse(model.text());
   CHECK(copy.text() == model.text());
-  const KernelCall call{Kernel::gemm, 300, 200, 100, false, 8};
-  CHECK(copy.seconds(call) == doctest::Approx(model.seconds(call)).epsilon(1e-3));
+  for (const int bytes : {2, 4, 8}) {
+    const KernelCall call{Kernel::gemm, 300, 200, 100, false, bytes};
+    CHECK(copy.seconds(call) / model.seconds(call) == doctest::Approx(1).epsilon(1e-3));
+  }
 }
 
 TEST_CASE("texts and times that are no cost model are refused") {
-  const std::string text = MeasuredModel(power_law(1e-12), power_law(3e-12)).text();
+  const std::string text = three_power_laws().text();
   CHECK(refusal("").find("begin") != std::string::npos);
   CHECK(refusal("accrete cost model 1\n1\n").find("another version") != std::string::npos);
   CHECK(refusal(text.substr(0, text.size() / 2)).find("ends too early") != std::string::npos);
   CHECK(refusal(text.substr(0, 40) + "x" + text.substr(40)).find("number") != std::string::npos);
-  MeasuredModel::Table bad = power_law(1e-12);
-  bad.gemv[0][1][3] = 0;
-  CHECK_THROWS_AS(MeasuredModel(bad, bad), accrete::ArgumentError);
-  bad.gemv[0][1][3] = std::nan("");
-  CHECK_THROWS_AS(MeasuredModel(bad, bad), accrete::ArgumentError);
+  const MeasuredModel::Table good = power_law(1e-12);
+  for (const double time : {0.0, -1e-6, std::nan("")}) {
+    MeasuredModel::Table bad = good;
+    bad.gemv[0][1][3] = time;
+    CHECK_THROWS_AS(MeasuredModel(bad, good, good), accrete::ArgumentError);
+    CHECK_THROWS_AS(MeasuredModel(good, bad, good), accrete::ArgumentError);
+    CHECK_THROWS_AS(MeasuredModel(good, good, bad), accrete::ArgumentError);
+  }
 }

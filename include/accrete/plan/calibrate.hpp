@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/bfloat16.hpp>
 #include <accrete/expr/operators.hpp>
 #include <accrete/plan/evaluate.hpp>
+#include <accrete/plan/grid.hpp>
 #include <accrete/plan/measured_model.hpp>
+#include <accrete/plan/round_timer.hpp>
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 
 ACCRETE_BEGIN_NAMESPACE
 
@@ -20,36 +23,37 @@ namespace detail {
 template <class Backend, class Scalar>
 class Calibration {
  public:
-  explicit Calibration(Context<Backend>& context) : context_(context), device_(context.device()) {
+  explicit Calibration(Context<Backend>& context)
+      : context_(context), device_(context.device()), timer_(is_bfloat16) {
     // Entries are small and not equal, so that no product overflows or is a special case.
     memory_ = Matrix<Scalar, Backend>(size, 1);
     Kernels<Backend>::fill_uniform(device_, std::uint64_t{1}, -1e-3, 1e-3, view_of(memory_));
   }
 
-  /// Whatever else the machine does disturbs some milliseconds at a time: rounds of one point lie
-  /// seconds apart.
   MeasuredModel::Table run() {
     MeasuredModel::Table table;
-    for (pass_ = 0; pass_ < passes; ++pass_) {
-      next_ = 0;
+    for (std::size_t pass = 0; pass < RoundTimer::passes; ++pass) {
+      timer_.begin_pass(pass);
       table = measure();
     }
     return table;
   }
 
  private:
-  using K = Kernels<Backend>;
-  static constexpr std::size_t passes = 3;
+  using Value = accumulator<Scalar>;
+  static constexpr bool is_bfloat16 = !std::is_same_v<Scalar, Value>;
+  using K = std::conditional_t<is_bfloat16, Bfloat16Kernels<Backend>, Kernels<Backend>>;
 
-  struct Rounds {
-    std::array<double, 2 * passes> seconds{}; ///< in ascending order
-    std::size_t count = 0;
-
-    void add(double value) {
-      seconds[count++] = value;
-      std::sort(seconds.begin(), seconds.begin() + count);
+  // Of products along each side. OneDNN generates code for each shape of bfloat16 operands, which
+  // takes a millisecond or so when a product is first asked for.
+  static constexpr auto measured_points = [] {
+    if constexpr (is_bfloat16) {
+      return std::array<std::size_t, 5>{0, 2, 4, 5, 7};
+    } else {
+      return std::array<std::size_t, 8>{0, 1, 2, 3, 4, 5, 6, 7};
     }
-  };
+  }();
+  static_assert(measured_points.back() + 1 == MeasuredModel::product_points);
 
   MeasuredModel::Table measure() {
     MeasuredModel::Table table;
@@ -68,16 +72,19 @@ class Calibration {
       const View<Scalar> c = operand(1, n, n);
       for (std::size_t order = 0; order < 2; ++order) {
         const View<const Scalar> a = matrix(0, n, n, order == 1);
-        table.combine[order][i] = time([&] { K::combine(device_, Scalar{2}, a, Scalar{0}, c); });
+        table.combine[order][i] =
+            timer_.seconds([&] { K::combine(device_, Value{2}, a, Value{0}, c); });
         table.accumulate[order][i] =
-            time([&] { K::combine(device_, Scalar{0.5}, a, Scalar{1}, c); });
+            timer_.seconds([&] { K::combine(device_, Value{0.5}, a, Value{1}, c); });
       }
-      table.fill[i] = time([&] { K::fill(device_, Scalar{0}, c); });
+      table.fill[i] = timer_.seconds([&] { K::fill(device_, Scalar{0}, c); });
     }
     measure_reads(table.reads);
     table.step = time_of_step();
     return table;
   }
+
+  using Sides = std::array<Index, MeasuredModel::product_points>;
 
   // Entries of the largest operand, rounded up so that the others begin at a cache line.
   static constexpr Index part = (Index{4099} * 4099 + 63) / 64 * 64;
@@ -85,42 +92,6 @@ class Calibration {
 
   View<Scalar> operand(Index which, Index rows, Index cols) {
     return dense_view(memory_.data() + which * part, rows, cols);
-  }
-
-  /// Seconds of one call: the lower median of its rounds so far, since disturbances only add.
-  template <class Call>
-  double time(const Call& call) {
-    if (next_ == rounds_.size()) {
-      rounds_.push({});
-    }
-    Rounds& rounds = rounds_[next_++];
-    const bool settled = rounds.count >= 2 && rounds.seconds[1] < 1.1 * rounds.seconds[0];
-    if (pass_ < 2 || !settled) {
-      make_rounds(rounds, call);
-    }
-    return rounds.seconds[(rounds.count - 1) / 2];
-  }
-  template <class Call>
-  void make_rounds(Rounds& rounds, const Call& call) {
-    constexpr double round_seconds = 1e-4; // long enough for the clock
-    const double first = seconds_of(1, call);
-    if (first > 10 * round_seconds) {
-      rounds.add(first);
-      return;
-    }
-    const double warm = seconds_of(1, call);
-    const auto count = static_cast<Index>(std::clamp(round_seconds / warm, 1.0, 1e4));
-    rounds.add(seconds_of(count, call));
-    rounds.add(seconds_of(count, call));
-  }
-  template <class Call>
-  double seconds_of(Index count, const Call& call) {
-    const auto start = std::chrono::steady_clock::now();
-    for (Index i = 0; i < count; ++i) {
-      call();
-    }
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-    return std::max(elapsed.count(), 1e-9) / static_cast<double>(count);
   }
 
   /// An operand of the given order.
@@ -131,34 +102,70 @@ class Calibration {
 
   /// What would take long is derived from a smaller product of the same kind: as much longer as
   /// its longest side is.
-  void measure_products(MeasuredModel::ProductTimes& times, std::span<const Index> sides,
-                        bool left_row_major, bool right_row_major) {
-    constexpr double most_flops = 1e8;
-    constexpr std::size_t points = MeasuredModel::product_points;
+  void measure_products(MeasuredModel::ProductTimes& times, const Sides& sides, bool left_row_major,
+                        bool right_row_major) {
+    // Where points lie farther apart, the largest that is measured has to be larger.
+    constexpr double most_flops = is_bfloat16 ? 1e9 : 1e8;
     const auto& columns = MeasuredModel::product_columns;
-    const auto at = [&](std::size_t i, std::size_t j, std::size_t l) -> double& {
-      return times[(i * points + j) * points + l];
-    };
-    for (std::size_t i = 0; i < points; ++i) {
-      for (std::size_t j = 0; j < points; ++j) {
-        for (std::size_t l = 0; l < points; ++l) {
-          const KernelCall call{Kernel::gemm, sides[i], columns[j], sides[l]};
+    for (std::size_t i = 0; i < measured_points.size(); ++i) {
+      for (std::size_t j = 0; j < measured_points.size(); ++j) {
+        for (std::size_t l = 0; l < measured_points.size(); ++l) {
+          const KernelCall call{Kernel::gemm, measured(sides, i), measured(columns, j),
+                                measured(sides, l)};
+          double& target = at(times, i, j, l);
           if (call.flops() <= most_flops) {
             const View<const Scalar> a = matrix(0, call.m, call.k, left_row_major);
             const View<const Scalar> b = matrix(1, call.k, call.n, right_row_major);
             const View<Scalar> c = operand(2, call.m, call.n);
-            at(i, j, l) = time([&] { K::gemm(device_, Scalar{1}, a, b, Scalar{0}, c); });
+            target = timer_.seconds([&] { K::gemm(device_, Value{1}, a, b, Value{0}, c); });
           } else if (call.n >= std::max(call.m, call.k)) {
-            at(i, j, l) = at(i, j - 1, l) * ratio(columns[j], columns[j - 1]);
+            target = at(times, i, j - 1, l) * ratio(call.n, measured(columns, j - 1));
           } else if (call.m >= call.k) {
-            at(i, j, l) = at(i - 1, j, l) * ratio(sides[i], sides[i - 1]);
+            target = at(times, i - 1, j, l) * ratio(call.m, measured(sides, i - 1));
           } else {
-            at(i, j, l) = at(i, j, l - 1) * ratio(sides[l], sides[l - 1]);
+            target = at(times, i, j, l - 1) * ratio(call.k, measured(sides, l - 1));
           }
         }
       }
     }
+    if constexpr (measured_points.size() < MeasuredModel::product_points) {
+      interpolate_products(times, sides);
+    }
   }
+
+  /// At the other points of the grid, as the model does between all of them.
+  static void interpolate_products(MeasuredModel::ProductTimes& times, const Sides& sides) {
+    constexpr std::size_t count = measured_points.size();
+    constexpr std::size_t points = MeasuredModel::product_points;
+    std::array<Index, count> side_sizes;
+    std::array<Index, count> column_sizes;
+    for (std::size_t i = 0; i < count; ++i) {
+      side_sizes[i] = measured(sides, i);
+      column_sizes[i] = measured(MeasuredModel::product_columns, i);
+    }
+    std::array<double, count * count * count> logs;
+    for (std::size_t i = 0; i < logs.size(); ++i) {
+      logs[i] = std::log2(at(times, i / count / count, i / count % count, i % count));
+    }
+    const Grid<count> side_grid(side_sizes);
+    const Grid<count> column_grid(column_sizes);
+    for (std::size_t i = 0; i < times.size(); ++i) {
+      const std::array<GridPlace, 3> place{
+          side_grid.place(sides[i / points / points]),
+          column_grid.place(MeasuredModel::product_columns[i / points % points]),
+          side_grid.place(sides[i % points])};
+      times[i] = std::exp2(interpolate<count, 3>(logs.data(), place.data()));
+    }
+  }
+
+  /// Where rows, columns and inner dimension are those points of the ones that are measured.
+  static double& at(MeasuredModel::ProductTimes& times, std::size_t rows, std::size_t columns,
+                    std::size_t inner) {
+    constexpr std::size_t points = MeasuredModel::product_points;
+    return times[(measured_points[rows] * points + measured_points[columns]) * points +
+                 measured_points[inner]];
+  }
+  static Index measured(const Sides& sizes, std::size_t i) { return sizes[measured_points[i]]; }
   static double ratio(Index a, Index b) { return static_cast<double>(a) / static_cast<double>(b); }
 
   void measure_vectors(MeasuredModel::VectorTimes& times, std::span<const Index> sides,
@@ -178,7 +185,7 @@ class Calibration {
         const View<const Scalar> a = matrix(0, rows, cols, row_major);
         const View<const Scalar> x = operand(1, cols, 1);
         const View<Scalar> y = operand(2, rows, 1);
-        target = time([&] { K::gemv(device_, Scalar{1}, a, x, Scalar{0}, y); });
+        target = timer_.seconds([&] { K::gemv(device_, Value{1}, a, x, Value{0}, y); });
       }
     }
   }
@@ -198,7 +205,7 @@ class Calibration {
       const auto read_all = [&](Index count) {
         for (Index l = 0; l < count; ++l) {
           const View<const Scalar> a = dense_view(memory_.data() + l * entries, rows, cols);
-          K::gemv(device_, Scalar{1}, a, x, Scalar{0}, y);
+          K::gemv(device_, Value{1}, a, x, Value{0}, y);
         }
       };
       std::size_t j = 0;
@@ -208,7 +215,7 @@ class Calibration {
       const std::size_t alone = j; // a matrix is a working set by itself
       for (; j < times[i].size(); ++j) {
         const Index count = MeasuredModel::working_sets[j] / MeasuredModel::read_bytes[i];
-        times[i][j] = time([&] { read_all(count); }) / static_cast<double>(count);
+        times[i][j] = timer_.seconds([&] { read_all(count); }) / static_cast<double>(count);
       }
       std::fill_n(times[i].begin(), alone, times[i][alone]);
     }
@@ -219,29 +226,28 @@ class Calibration {
     constexpr Index side = 16;
     const View<const Scalar> a = operand(0, side, side);
     const View<const Scalar> x = operand(1, side, 1);
-    const View<Scalar> y = operand(2, side, 1);
+    Matrix<Value, Backend> result(side, 1);
+    const View<Value> y = view_of(result);
     const auto leaf = [](const View<const Scalar>& view) {
       using Memory = ViewedMemory<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
       return Dense<Memory, Backend>(Memory(view));
     };
-    const double whole =
-        time([&] { evaluate_into(context_, leaf(a) * leaf(x), Scalar{1}, Scalar{0}, y, false); });
-    const double kernel = time([&] { K::gemv(device_, Scalar{1}, a, x, Scalar{0}, y); });
+    const double whole = timer_.seconds(
+        [&] { evaluate_into(context_, leaf(a) * leaf(x), Value{1}, Value{0}, y, false); });
+    const double kernel = timer_.seconds([&] { K::gemv(device_, Value{1}, a, x, Value{0}, y); });
     return std::max(whole - kernel, 1e-9);
   }
 
   Context<Backend>& context_;
   Device<Backend>& device_;
   Matrix<Scalar, Backend> memory_;
-  PlainArray<Rounds> rounds_; ///< of each point that is measured
-  Index next_ = 0;
-  std::size_t pass_ = 0;
+  RoundTimer timer_;
 };
 
 } // namespace detail
 
-/// Measures the kernels of this machine with the context's threads, float and double. Takes some
-/// seconds, needs 400 MB, wants an idle machine. Nothing changes until the model is set:
+/// Measures the kernels of this machine with the context's threads: float, double and bfloat16.
+/// Takes some seconds, needs 400 MB, wants an idle machine. Nothing changes until the model is set:
 ///
 ///     auto model = std::make_shared<MeasuredModel>(calibrate());
 ///     Context<>::current().set_cost_model(model);
@@ -251,7 +257,7 @@ template <class Backend = Cpu>
 [[nodiscard]] MeasuredModel calibrate(Context<Backend>& context = Context<Backend>::current()) {
   const MeasuredModel::Table of_float = detail::Calibration<Backend, float>(context).run();
   const MeasuredModel::Table of_double = detail::Calibration<Backend, double>(context).run();
-  return {of_float, of_double};
+  return {detail::Calibration<Backend, bfloat16>(context).run(), of_float, of_double};
 }
 
 ACCRETE_END_NAMESPACE

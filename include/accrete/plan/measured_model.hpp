@@ -18,10 +18,10 @@ ACCRETE_BEGIN_NAMESPACE
 /// Times of kernel calls that were measured on a grid of shapes; calibrate() makes one.
 ///
 /// Between the points of the grid the logarithm of the time is interpolated linearly in the
-/// logarithms of the sizes, beyond its ends it goes on as a straight line. Float and double have
-/// tables of their own. Kernels are measured with operands that stay in a cache if they fit; where
-/// the rest of the expression displaces them, reading its bytes from farther away is added. Costs
-/// less than 0.1 us a prediction.
+/// logarithms of the sizes, beyond its ends it goes on as a straight line. Bfloat16, float and
+/// double have tables of their own. Kernels are measured with operands that stay in a cache if they
+/// fit; where the rest of the expression displaces them, reading its bytes from farther away is
+/// added. Costs less than 0.1 us a prediction.
 class MeasuredModel final : public CostModel {
  public:
   /// Rows and inner dimensions of the products that are measured: columns of operands begin at a
@@ -68,7 +68,8 @@ class MeasuredModel final : public CostModel {
   };
 
   /// @throws ArgumentError for a time that is not positive.
-  MeasuredModel(const Table& of_float, const Table& of_double) : tables_{of_float, of_double} {
+  MeasuredModel(const Table& of_bfloat16, const Table& of_float, const Table& of_double)
+      : tables_{of_bfloat16, of_float, of_double} {
     check();
     take_logarithms();
     take_rates();
@@ -78,8 +79,10 @@ class MeasuredModel final : public CostModel {
     if (call.m <= 0 || call.n <= 0 || call.k <= 0) {
       return 0;
     }
-    const std::size_t scalar = call.scalar_bytes <= 4 ? 0 : 1;
-    return tables_[scalar].step + kernel_seconds(logs_[scalar], call) +
+    const std::size_t scalar = call.scalar_bytes <= 2 ? 0 : call.scalar_bytes <= 4 ? 1 : 2;
+    // Products of bfloat16 operands are added up in float.
+    const Table& of_result = logs_[std::max<std::size_t>(scalar, 1)];
+    return tables_[scalar].step + kernel_seconds(logs_[scalar], of_result, call) +
            displaced_seconds(rates_[scalar], call);
   }
 
@@ -104,7 +107,7 @@ class MeasuredModel final : public CostModel {
                           "\"; it comes from another version or is no cost model, calibrate anew");
     }
     const char* at = text.c_str() + sizeof header - 1;
-    std::array<Table, 2> tables;
+    Tables tables;
     for (Table& table : tables) {
       for_each_entry(table, [&at](double& value) {
         char* end = nullptr;
@@ -116,11 +119,13 @@ class MeasuredModel final : public CostModel {
         at = end;
       });
     }
-    return {tables[0], tables[1]};
+    return {tables[0], tables[1], tables[2]};
   }
 
  private:
-  static constexpr char header[] = "accrete cost model 5\n";
+  static constexpr char header[] = "accrete cost model 6\n";
+
+  using Tables = std::array<Table, 3>; ///< of bfloat16, float and double
 
   using Place = detail::GridPlace;
   static inline const std::array<detail::Grid<product_columns.size()>, 2> side_grids{
@@ -132,13 +137,14 @@ class MeasuredModel final : public CostModel {
   static inline const detail::Grid<read_bytes.size()> read_grid{read_bytes};
   static inline const detail::Grid<working_sets.size()> working_set_grid{working_sets};
 
-  static double kernel_seconds(const Table& logs, const KernelCall& call) {
+  static double kernel_seconds(const Table& logs, const Table& logs_of_result,
+                               const KernelCall& call) {
     const double entries = static_cast<double>(call.m) * static_cast<double>(call.n);
     switch (call.kernel) {
     case Kernel::gemm:
       // Adding to a result reads and writes all of it, however few operations there are.
       return call.accumulate
-                 ? std::max(product(logs, call), elementwise(logs.accumulate[0], entries))
+                 ? std::max(product(logs, call), elementwise(logs_of_result.accumulate[0], entries))
                  : product(logs, call);
     case Kernel::gemv:
       return matrix_times_vector(logs, call);
@@ -251,7 +257,7 @@ class MeasuredModel final : public CostModel {
   }
 
   void take_rates() {
-    for (std::size_t scalar = 0; scalar < 2; ++scalar) {
+    for (std::size_t scalar = 0; scalar < tables_.size(); ++scalar) {
       for (std::size_t i = 0; i < read_bytes.size(); ++i) {
         for (std::size_t j = 0; j < working_sets.size(); ++j) {
           rates_[scalar][i][j] = tables_[scalar].reads[i][j] / static_cast<double>(read_bytes[i]);
@@ -260,9 +266,9 @@ class MeasuredModel final : public CostModel {
     }
   }
 
-  std::array<Table, 2> tables_;
-  std::array<Table, 2> logs_;
-  std::array<Reads, 2> rates_; ///< seconds a byte that is read
+  Tables tables_;
+  Tables logs_;
+  std::array<Reads, 3> rates_; ///< seconds a byte that is read
 };
 
 ACCRETE_END_NAMESPACE
