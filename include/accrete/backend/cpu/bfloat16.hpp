@@ -17,6 +17,31 @@ namespace detail {
 inline float to_float(std::uint16_t bits) noexcept {
   return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
 }
+inline float to_float(float value) noexcept { return value; }
+
+/// The nearest bfloat16, of two the even one, as a bit pattern; or the float itself. Loops of
+/// Eigen's conversion are not vectorised.
+template <class Result>
+Result rounded(float value) noexcept {
+  if constexpr (std::is_same_v<Result, float>) {
+    return value;
+  } else {
+    const auto bits = std::bit_cast<std::uint32_t>(value);
+    const std::uint32_t nearest = (bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16;
+    const std::uint32_t quiet = (bits >> 16) | 0x40U;
+    const bool is_nan = (bits & 0x7FFFFFFFU) > 0x7F800000U;
+    return static_cast<Result>(is_nan ? quiet : nearest);
+  }
+}
+
+inline float* as_bits(float* data) noexcept { return data; }
+inline const float* as_bits(const float* data) noexcept { return data; }
+inline std::uint16_t* as_bits(bfloat16* data) noexcept {
+  return reinterpret_cast<std::uint16_t*>(data);
+}
+inline const std::uint16_t* as_bits(const bfloat16* data) noexcept {
+  return reinterpret_cast<const std::uint16_t*>(data);
+}
 
 /// y[i] += the sum of eight columns of `a`, bit patterns of bfloat16, times x.
 inline void add_bfloat16_panel(Index rows, const std::uint16_t* a, Index s, const float* x,
@@ -111,7 +136,7 @@ struct Bfloat16Kernels<Cpu> {
       factors[k] = alpha * static_cast<float>(x(k, 0));
     }
     float* sums = frame.allocate<float>(y.rows);
-    const auto* bits = reinterpret_cast<const std::uint16_t*>(a.data);
+    const std::uint16_t* bits = as_bits(a.data);
     const bool small = a.size() * static_cast<Index>(sizeof(bfloat16)) < parallel_bytes;
     parallel_ranges(small ? 1 : device.threads(), a.rows, 32, [&](Index first, Index count) {
       std::fill_n(sums + first, count, 0.0F);
@@ -146,15 +171,31 @@ struct Bfloat16Kernels<Cpu> {
       return set(device, a.transposed(), c.transposed(), update);
     }
     const bool small = c.size() * static_cast<Index>(sizeof(Result)) < parallel_bytes;
-    parallel_ranges(small ? 1 : device.threads(), c.cols, 1, [&](Index first, Index count) {
-      for (Index j = first; j < first + count; ++j) {
-        Result* target = c.data + j * c.stride;
-        for (Index i = 0; i < c.rows; ++i) {
-          target[i] = static_cast<Result>(
-              update(static_cast<float>(a(i, j)), static_cast<float>(target[i])));
+    // Rows whose cache lines stay while the columns pass by, where these lie across.
+    const Index piece = a.is_column_major() ? c.rows : 64;
+    const Index grain = a.is_column_major() ? 1 : 32;
+    parallel_ranges(small ? 1 : device.threads(), c.cols, grain, [&](Index first, Index count) {
+      for (Index row = 0; row < c.rows; row += piece) {
+        const Index rows = std::min(piece, c.rows - row);
+        for (Index j = first; j < first + count; ++j) {
+          set_column(rows, as_bits(&a(row, j)), a.row_step(), as_bits(&c(row, j)), update);
         }
       }
     });
+  }
+  template <class Source, class Result, class Update>
+  static void set_column(Index rows, const Source* a, Index a_step, Result* c,
+                         const Update& update) {
+    if (a_step == 1) {
+#pragma omp simd
+      for (Index i = 0; i < rows; ++i) {
+        c[i] = rounded<Result>(update(to_float(a[i]), to_float(c[i])));
+      }
+    } else {
+      for (Index i = 0; i < rows; ++i) {
+        c[i] = rounded<Result>(update(to_float(a[i * a_step]), to_float(c[i])));
+      }
+    }
   }
   template <class Result>
   static void store(Device<Cpu>& device, View<const float> value, float beta, View<Result> c) {
