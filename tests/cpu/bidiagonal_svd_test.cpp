@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <string>
-#include <utility>
 #include <vector>
 
 namespace ac = accrete;
@@ -70,9 +68,15 @@ Dense<S> graded(Index n, double digits, bool falling) {
 }
 
 template <class S>
-std::vector<std::pair<std::string, Dense<S>>> hard_cases(Index n) {
-  std::vector<std::pair<std::string, Dense<S>>> cases;
-  const auto add = [&](const char* name, const Dense<S>& a) { cases.emplace_back(name, a); };
+struct Case {
+  const char* name;
+  Dense<S> a;
+};
+
+template <class S>
+std::vector<Case<S>> hard_cases(Index n) {
+  std::vector<Case<S>> cases;
+  const auto add = [&](const char* name, const Dense<S>& a) { cases.push_back({name, a}); };
   const Dense<S> a = random_matrix<S>(n, n, 1);
   const Dense<S> triangle = a.template triangularView<Eigen::Upper>();
   const double digits = -std::log10(std::numeric_limits<S>::epsilon());
@@ -112,10 +116,10 @@ std::vector<std::pair<std::string, Dense<S>>> hard_cases(Index n) {
 TEST_CASE_TEMPLATE("a small SVD is accurate to rounding, however hard the matrix", S, float,
                    double) {
   for (const Index n : {2, 3, 5, 8, 15, 16, 17, 33}) {
-    for (const auto& [name, a] : hard_cases<S>(n)) {
-      CAPTURE(name);
+    for (const Case<S>& hard : hard_cases<S>(n)) {
+      CAPTURE(hard.name);
       CAPTURE(n);
-      check<S>(a);
+      check<S>(hard.a);
     }
   }
   check<S>(Dense<S>::Constant(1, 1, S(-0.5)));
