@@ -67,7 +67,7 @@ double best_error(const Mat<S>& a, Index rank) {
 }
 
 const Shape shapes[] = {{9, 7, 4}, {7, 9, 4}, {30, 20, 20}, {6, 20, 10}, {20, 6, 10},
-                        {5, 4, 9}, {1, 1, 1}, {1, 8, 3},    {8, 1, 3}};
+                        {5, 4, 9}, {1, 1, 1}, {1, 8, 3},    {8, 1, 3},   {64, 48, 5}};
 
 } // namespace
 
@@ -111,7 +111,7 @@ TEST_CASE_TEMPLATE("truncated factors are balanced", S, TEST_SCALARS) {
 
 TEST_CASE_TEMPLATE("the basis change maps old factors and gradients to new ones", S, TEST_SCALARS) {
   for (const Shape& shape :
-       {Shape{9, 7, 4}, Shape{6, 20, 10}, Shape{20, 6, 10}, Shape{30, 20, 20}}) {
+       {Shape{9, 7, 4}, Shape{6, 20, 10}, Shape{20, 6, 10}, Shape{30, 20, 20}, Shape{64, 48, 5}}) {
     CAPTURE(shape.rows);
     const LowRank<S> start = random_product<S>(shape);
     const Mat<S> u_old = start.U();
@@ -210,6 +210,44 @@ TEST_CASE_TEMPLATE("truncate() of expressions", S, TEST_SCALARS) {
   CHECK(dense.rank() == 4);
   CHECK(report.rank_before == 9);
   CHECK((formed(dense) - sum).norm() <= best_error(sum, 4) + rounding<S>(12, 9) * sum.norm());
+}
+
+TEST_CASE_TEMPLATE("truncate() of an expression leaves its operands as they are", S, TEST_SCALARS) {
+  Mat<S> u = Mat<S>::Random(40, 6);
+  Mat<S> v = Mat<S>::Random(33, 6);
+  const Mat<S> u_before = u;
+  const Mat<S> v_before = v;
+  const auto product = accrete::outer<TestBackend>(u, v);
+  TruncationReport<S> report;
+  const LowRank<S> reported = accrete::truncate(product, {.max_rank = 3}, &report);
+  const LowRank<S> silent = accrete::truncate(product, {.max_rank = 3});
+  LowRank<S> in_place(u, v);
+  in_place.truncate({.max_rank = 3});
+  CHECK(u == u_before);
+  CHECK(v == v_before);
+  CHECK(silent.U() == reported.U());
+  CHECK(silent.V() == reported.V());
+  CHECK(formed(silent) == formed(in_place));
+  const double slack =
+      rounding<S>(40, 33) * report.singular_values[0] / std::sqrt(report.singular_values[2]);
+  CHECK((u * report.basis.left - Mat<S>(silent.U())).norm() <= slack);
+  CHECK((v * report.basis.right - Mat<S>(silent.V())).norm() <= slack);
+
+  const LowRank<S> turned = accrete::truncate(product.transpose(), {.max_rank = 3});
+  CHECK((formed(turned).transpose() - formed(silent)).norm() <=
+        rounding<S>(40, 33) * formed(silent).norm());
+  CHECK(accrete::truncate(product, {.max_rank = 0}).rank() == 0);
+  CHECK(accrete::truncate(product, {.max_rank = 0}, &report).rank() == 0);
+  CHECK(report.basis.old_rank() == 6);
+  CHECK(report.basis.new_rank() == 0);
+
+  const TruncationReport<S> untouched = report;
+  u(3, 2) = std::numeric_limits<S>::infinity();
+  CHECK_THROWS_WITH_AS((void)accrete::truncate(product, {.max_rank = 3}, &report),
+                       doctest::Contains("U: the 40 x 6"), NumericError);
+  CHECK_THROWS_AS((void)accrete::truncate(product, {.max_rank = -1}), ArgumentError);
+  CHECK(report.rank_before == untouched.rank_before);
+  CHECK(report.singular_values == untouched.singular_values);
 }
 
 TEST_CASE_TEMPLATE("a CumulativeUpdate truncates its update and keeps its base", S, TEST_SCALARS) {

@@ -121,19 +121,28 @@ GramFactor<Scalar> gram_factor(Device<Backend>& device, Frame& frame, View<const
   return factor;
 }
 
-/// CholeskyQR2: a = q r with orthonormal q by one or two passes (Yamamoto, Nakatsukasa, Yanagisawa,
-/// Fukaya, "Roundoff error analysis of the CholeskyQR2 algorithm", ETNA 44, 2015). False, with
-/// q and r undefined, where the columns of a are too close to dependent.
+/// A tall matrix as (basis turn) triangle, where the columns of basis turn are orthonormal; without
+/// a turn those of the basis are. A product with it costs one with the basis, so the orthonormal
+/// matrix need not be formed.
+template <class Scalar>
+struct QrFactors {
+  View<const Scalar> basis;
+  View<const Scalar> turn;
+  View<const Scalar> triangle;
+};
+
+/// CholeskyQR2 of a by one or two passes (Yamamoto, Nakatsukasa, Yanagisawa, Fukaya, "Roundoff
+/// error analysis of the CholeskyQR2 algorithm", ETNA 44, 2015); after one, the basis is a itself.
+/// False, with factors undefined, where the columns of a are too close to dependent.
 template <class Backend, class Scalar, class Frame>
-bool cholesky_qr2(Device<Backend>& device, Frame& frame, View<const Scalar> a, View<Scalar> q,
-                  View<Scalar> r) {
+bool cholesky_qr2(Device<Backend>& device, Frame& frame, View<const Scalar> a,
+                  QrFactors<Scalar>& factors) {
   const GramFactor<Scalar> first = gram_factor<Backend, Scalar>(device, frame, a);
   if (!first.usable()) {
     return false;
   }
   if (first.accurate()) {
-    multiply<Backend, Scalar>(device, a, first.inverse, q);
-    copy_into<Backend, Scalar>(device, first.triangle, r);
+    factors = {a, first.inverse, first.triangle};
     return true;
   }
   const auto skewed = temporary<Scalar>(frame, a.rows, a.cols);
@@ -143,17 +152,18 @@ bool cholesky_qr2(Device<Backend>& device, Frame& frame, View<const Scalar> a, V
   if (!second.accurate()) {
     return false;
   }
-  multiply<Backend, Scalar>(device, skewed, second.inverse, q);
-  multiply<Backend, Scalar>(device, second.triangle, first.triangle, r);
+  const auto triangle = temporary<Scalar>(frame, a.cols, a.cols);
+  multiply<Backend, Scalar>(device, second.triangle, first.triangle, triangle);
+  factors = {skewed, second.inverse, triangle};
   return true;
 }
 
-/// Measured by benchmarks/thin_qr on the cpu backend, float and double: from here on CholeskyQR2
-/// takes 0.25 to 0.8 of the time of reflections; for nearly square or small operands it is slower
-/// or hardly faster. Where it is refused, the attempt has cost a third of their time.
+/// Measured by benchmarks/thin_qr on the cpu backend, float and double: for operands this tall
+/// CholeskyQR2 takes 0.1 to 0.8 of the time of reflections, for others it is hardly faster or
+/// slower. Where it is refused, the attempt has cost 5 to 40 % of their time.
 template <class Scalar>
 bool cholesky_is_faster(const View<Scalar>& a) {
-  return a.rows >= 3 * a.cols && a.size() >= (Index{1} << 14);
+  return a.cols > 0 && a.rows >= 3 * a.cols;
 }
 
 /// a = q r with orthonormal q; q does not overlap a.
@@ -165,7 +175,10 @@ void thin_qr_into(Device<Backend>& device, View<const Scalar> a, View<Scalar> q,
   const bool try_cholesky =
       method == QrMethod::cholesky || (method == QrMethod::automatic && cholesky_is_faster(a));
   Frame<Backend> frame(device.workspace());
-  if (a.cols > 0 && try_cholesky && cholesky_qr2<Backend, Scalar>(device, frame, a, q, r)) {
+  QrFactors<Scalar> factors;
+  if (a.cols > 0 && try_cholesky && cholesky_qr2<Backend, Scalar>(device, frame, a, factors)) {
+    multiply<Backend, Scalar>(device, factors.basis, factors.turn, q);
+    copy_into<Backend, Scalar>(device, factors.triangle, r);
     return;
   }
   copy_into<Backend, Scalar>(device, a, q);

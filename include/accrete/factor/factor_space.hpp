@@ -19,45 +19,48 @@ ACCRETE_BEGIN_NAMESPACE
 // sqrt(epsilon) times the largest.
 namespace detail {
 
-/// One factor as orthonormal * triangle. A factor with fewer rows than columns is its own
-/// `triangle`, and the orthonormal part the identity.
-template <class Scalar>
-struct OrthogonalFactor {
-  View<const Scalar> orthonormal;
-  View<const Scalar> triangle;
-  bool is_identity = false;
-};
-
-/// u vᵀ = (left.orthonormal a) diag(values) (right.orthonormal b)ᵀ; all in the caller's frame.
+/// u vᵀ = (left's orthonormal part a) diag(values) (right's b)ᵀ; all in the caller's frame, but
+/// that a basis may be u or v itself.
 template <class Scalar>
 struct FactorSvd {
-  OrthogonalFactor<Scalar> left;
-  OrthogonalFactor<Scalar> right;
+  QrFactors<Scalar> left;
+  QrFactors<Scalar> right;
   View<Scalar> a;
   View<Scalar> b;
   std::vector<double> values;
 };
 
+/// A factor with fewer rows than columns is its own `triangle`, and the orthonormal part the
+/// identity: there is no basis.
 template <class Backend, class Scalar, class Frame>
-OrthogonalFactor<Scalar> orthogonal_factor(Device<Backend>& device, Frame& frame,
-                                           View<const Scalar> factor) {
+QrFactors<Scalar> orthogonal_factor(Device<Backend>& device, Frame& frame,
+                                    View<const Scalar> factor) {
   if (factor.rows < factor.cols) {
-    return {{}, factor, true};
+    return {{}, {}, factor};
+  }
+  QrFactors<Scalar> result;
+  if (cholesky_is_faster(factor) && cholesky_qr2<Backend, Scalar>(device, frame, factor, result)) {
+    return result;
   }
   const auto q = temporary<Scalar>(frame, factor.rows, factor.cols);
   const auto r = temporary<Scalar>(frame, factor.cols, factor.cols);
-  thin_qr_into<Backend, Scalar>(device, factor, q, r);
-  return {q, r, false};
+  thin_qr_into<Backend, Scalar>(device, factor, q, r, QrMethod::householder);
+  return {q, {}, r};
 }
 
-/// target = factor.orthonormal * small
+/// target = factor's orthonormal part * small; the target does not overlap what was factorised.
 template <class Backend, class Scalar>
-void expand(Device<Backend>& device, const OrthogonalFactor<Scalar>& factor,
-            View<const Scalar> small, View<Scalar> target) {
-  if (factor.is_identity) {
-    Kernels<Backend>::combine(device, Scalar{1}, small, Scalar{0}, target);
+void expand(Device<Backend>& device, const QrFactors<Scalar>& factor, View<const Scalar> small,
+            View<Scalar> target) {
+  if (factor.basis.data == nullptr) {
+    copy_into<Backend, Scalar>(device, small, target);
+  } else if (factor.turn.data == nullptr) {
+    multiply<Backend, Scalar>(device, factor.basis, small, target);
   } else {
-    multiply(device, factor.orthonormal, small, target);
+    Frame<Backend> frame(device.workspace());
+    const auto turned = temporary<Scalar>(frame, small.rows, small.cols);
+    multiply<Backend, Scalar>(device, factor.turn, small, turned);
+    multiply<Backend, Scalar>(device, factor.basis, turned, target);
   }
 }
 

@@ -98,21 +98,24 @@ auto with_operand(const Operand& operand, const LowRank& low_rank, const General
   using Scalar = typename Node::Scalar;
   using Backend = backend_of<Node>;
   auto& context = Context<Backend>::current();
+  using Source = View<const Scalar>;
   if constexpr (requires {
-                  { operand.u_view() } -> std::convertible_to<View<const Scalar>>;
+                  { node.u().view() } -> std::same_as<Source>;
+                  { node.v().view() } -> std::same_as<Source>;
                 }) {
-    return low_rank(context.device(), operand.u_view(), operand.v_view());
+    return low_rank(context.device(), node.u().view(), node.v().view());
   } else if constexpr (is_low_rank<Node>) {
-    return with_factors(context, node, [&](View<const Scalar> u, View<const Scalar> v) {
-      return low_rank(context.device(), u, v);
-    });
-  } else if constexpr (requires { node.view(); }) {
+    return with_factors(context, node,
+                        [&](Source u, Source v) { return low_rank(context.device(), u, v); });
+  } else if constexpr (requires {
+                         { node.view() } -> std::same_as<Source>;
+                       }) {
     return dense(context.device(), node.view());
   } else {
     Frame<Backend> frame(context.device().workspace());
     const auto value = temporary<Scalar>(frame, node.rows(), node.cols());
     evaluate_into(context, node, Scalar{1}, Scalar{0}, value, false);
-    return dense(context.device(), View<const Scalar>(value));
+    return dense(context.device(), Source(value));
   }
 }
 

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <accrete/factor/factor_space.hpp>
+#include <accrete/factor/svd.hpp>
 #include <accrete/matrix/low_rank_matrix.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -35,64 +37,114 @@ void scale_columns(Device<Backend>& device, View<const Scalar> vectors,
   Kernels<Backend>::upload(device, host.data(), target);
 }
 
-/// triangleᵀ * vectors, in host memory.
+/// What remains of u vᵀ: the leading `choice.rank` columns of svd.a and svd.b, and the square
+/// roots of their singular values, 0 where a value is zero within rounding. In the caller's frame.
+template <class Scalar>
+struct FactorCut {
+  FactorSvd<Scalar> svd;
+  RankChoice choice;
+  std::vector<double> roots;
+
+  [[nodiscard]] View<const Scalar> a() const noexcept { return svd.a.left_columns(choice.rank); }
+  [[nodiscard]] View<const Scalar> b() const noexcept { return svd.b.left_columns(choice.rank); }
+};
+
+/// @throws ShapeError, NumericError
 template <class Backend, class Scalar, class Frame>
-typename BasisChange<Scalar>::HostMatrix basis_matrix(Device<Backend>& device, Frame& frame,
-                                                      View<const Scalar> triangle,
-                                                      View<const Scalar> vectors) {
-  const auto product = temporary<Scalar>(frame, triangle.cols, vectors.cols);
-  multiply(device, triangle.transposed(), vectors, product);
-  typename BasisChange<Scalar>::HostMatrix host(product.rows, product.cols);
-  Kernels<Backend>::download(device, View<const Scalar>(product), host.data());
-  return host;
+FactorCut<Scalar> cut_factors(Device<Backend>& device, Frame& frame, View<const Scalar> u,
+                              View<const Scalar> v, const TruncationOptions& options) {
+  check_factors<Backend, Scalar>(device, "truncate", u, v);
+  FactorCut<Scalar> cut;
+  if (u.empty() || v.empty()) {
+    return cut;
+  }
+  cut.svd = factor_svd<Backend, Scalar>(device, frame, u, v, true);
+  cut.choice = choose_rank(cut.svd.values, options,
+                           rank_rounding<Scalar>(std::max(cut.svd.a.rows, cut.svd.b.rows)));
+  cut.roots.assign(static_cast<std::size_t>(cut.choice.rank), 0.0);
+  for (Index j = 0; j < std::min(cut.choice.rank, cut.choice.numerical_rank); ++j) {
+    const auto k = static_cast<std::size_t>(j);
+    cut.roots[k] = std::sqrt(cut.svd.values[k]);
+  }
+  return cut;
+}
+
+/// u = Qu A sqrt(S) and v = Qv B sqrt(S), each with choice.rank columns; they do not overlap the
+/// factors that were cut.
+template <class Backend, class Scalar>
+void write_cut(Device<Backend>& device, const FactorCut<Scalar>& cut, View<Scalar> u,
+               View<Scalar> v) {
+  if (cut.choice.rank == 0) {
+    return;
+  }
+  Frame<Backend> frame(device.workspace());
+  const auto write = [&](const QrFactors<Scalar>& factor, View<const Scalar> small,
+                         View<Scalar> target) {
+    const auto scaled = temporary<Scalar>(frame, small.rows, small.cols);
+    scale_columns(device, small, cut.roots, scaled);
+    expand<Backend, Scalar>(device, factor, scaled, target);
+  };
+  write(cut.svd.left, cut.a(), u);
+  write(cut.svd.right, cut.b(), v);
+}
+
+/// left = Rvᵀ B S^-1/2, right = Ruᵀ A S^-1/2, which needs no inverse of a triangle. `rank_before`
+/// is the number of columns that the factors had.
+template <class Backend, class Scalar>
+BasisChange<Scalar> basis_change(Device<Backend>& device, const FactorCut<Scalar>& cut,
+                                 Index rank_before) {
+  BasisChange<Scalar> change;
+  change.left.resize(rank_before, cut.choice.rank);
+  change.right.resize(rank_before, cut.choice.rank);
+  if (cut.choice.rank == 0) {
+    return change;
+  }
+  std::vector<double> inverse_roots(cut.roots.size());
+  std::ranges::transform(cut.roots, inverse_roots.begin(),
+                         [](double root) { return root > 0 ? 1 / root : 0.0; });
+  Frame<Backend> frame(device.workspace());
+  const auto write = [&](View<const Scalar> triangle, View<const Scalar> small, Scalar* target) {
+    const auto scaled = temporary<Scalar>(frame, small.rows, small.cols);
+    const auto product = temporary<Scalar>(frame, triangle.cols, small.cols);
+    scale_columns(device, small, inverse_roots, scaled);
+    multiply<Backend, Scalar>(device, triangle.transposed(), scaled, product);
+    Kernels<Backend>::download(device, View<const Scalar>(product), target);
+  };
+  write(cut.svd.right.triangle, cut.b(), change.left.data());
+  write(cut.svd.left.triangle, cut.a(), change.right.data());
+  return change;
+}
+
+/// All but the basis change.
+template <class Scalar>
+TruncationReport<Scalar> report_of(const FactorCut<Scalar>& cut, Index rank_before) {
+  TruncationReport<Scalar> report;
+  report.rank_before = rank_before;
+  report.rank_after = cut.choice.rank;
+  report.discarded_energy = cut.choice.discarded_energy;
+  report.singular_values = cut.svd.values;
+  return report;
 }
 
 /// Replaces u and v by the balanced factors of the truncated product: the leading `rank_after`
 /// columns of u and v become Qu A sqrt(S) and Qv B sqrt(S), the others are left as they are.
-/// Columns of singular values that are zero within rounding become zero. The basis change is
-/// left = Rvᵀ B S^-1/2, right = Ruᵀ A S^-1/2, which needs no inverse of a triangle.
-/// Nothing is written when an exception leaves.
+/// Columns of singular values that are zero within rounding become zero. Nothing is written when an
+/// exception leaves.
 /// @throws ArgumentError, ShapeError, NumericError
 template <class Backend, class Scalar>
 TruncationReport<Scalar> truncate_factors(Context<Backend>& context, View<Scalar> u, View<Scalar> v,
                                           const TruncationOptions& options) {
   options.validate();
   Device<Backend>& device = context.device();
-  check_factors<Backend, Scalar>(device, "truncate", u, v);
-  TruncationReport<Scalar> report;
-  report.rank_before = u.cols;
-  if (u.empty() || v.empty()) {
-    report.basis.left.resize(u.cols, 0);
-    report.basis.right.resize(u.cols, 0);
-    return report;
-  }
   Frame<Backend> frame(device.workspace());
-  FactorSvd<Scalar> svd = factor_svd<Backend, Scalar>(device, frame, u, v, true);
-  const RankChoice choice =
-      choose_rank(svd.values, options, rank_rounding<Scalar>(std::max(svd.a.rows, svd.b.rows)));
-  const Index rank = choice.rank;
-  std::vector<double> roots(static_cast<std::size_t>(rank), 0.0);
-  std::vector<double> inverse_roots(static_cast<std::size_t>(rank), 0.0);
-  for (Index j = 0; j < std::min(rank, choice.numerical_rank); ++j) {
-    const auto k = static_cast<std::size_t>(j);
-    roots[k] = std::sqrt(svd.values[k]);
-    inverse_roots[k] = 1 / roots[k];
-  }
-  const View<const Scalar> a = svd.a.left_columns(rank);
-  const View<const Scalar> b = svd.b.left_columns(rank);
-  const auto a_scaled = temporary<Scalar>(frame, a.rows, rank);
-  const auto b_scaled = temporary<Scalar>(frame, b.rows, rank);
-  scale_columns(device, a, inverse_roots, a_scaled);
-  scale_columns(device, b, inverse_roots, b_scaled);
-  report.basis.right = basis_matrix<Backend, Scalar>(device, frame, svd.left.triangle, a_scaled);
-  report.basis.left = basis_matrix<Backend, Scalar>(device, frame, svd.right.triangle, b_scaled);
-  scale_columns(device, a, roots, a_scaled);
-  scale_columns(device, b, roots, b_scaled);
-  expand<Backend, Scalar>(device, svd.left, a_scaled, u.left_columns(rank));
-  expand<Backend, Scalar>(device, svd.right, b_scaled, v.left_columns(rank));
-  report.rank_after = rank;
-  report.discarded_energy = choice.discarded_energy;
-  report.singular_values = std::move(svd.values);
+  const auto cut = cut_factors<Backend, Scalar>(device, frame, u, v, options);
+  TruncationReport<Scalar> report = report_of(cut, u.cols);
+  report.basis = basis_change<Backend, Scalar>(device, cut, u.cols);
+  const auto new_u = temporary<Scalar>(frame, u.rows, report.rank_after);
+  const auto new_v = temporary<Scalar>(frame, v.rows, report.rank_after);
+  write_cut<Backend, Scalar>(device, cut, new_u, new_v);
+  copy_into<Backend, Scalar>(device, new_u, u.left_columns(report.rank_after));
+  copy_into<Backend, Scalar>(device, new_v, v.left_columns(report.rank_after));
   return report;
 }
 
@@ -136,6 +188,41 @@ DenseTruncation<Scalar> truncate_dense(Device<Backend>& device, Frame& frame, Vi
   return result;
 }
 
+/// The truncation of a dense matrix as a low-rank one; fills `report` where it is given.
+template <class Backend, class Scalar>
+LowRankMatrix<Scalar, Backend> truncated_dense(Device<Backend>& device, View<const Scalar> a,
+                                               const TruncationOptions& options,
+                                               TruncationReport<Scalar>* report) {
+  Frame<Backend> frame(device.workspace());
+  auto parts = truncate_dense<Backend, Scalar>(device, frame, a, options);
+  LowRankMatrix<Scalar, Backend> result(a.rows, a.cols, parts.report.rank_after);
+  result.set_rank(parts.report.rank_after);
+  copy_into<Backend, Scalar>(device, parts.u, result.u_view());
+  copy_into<Backend, Scalar>(device, parts.v, result.v_view());
+  if (report != nullptr) {
+    *report = std::move(parts.report);
+  }
+  return result;
+}
+
+/// The truncation of u vᵀ, which is left as it is; fills `report` where it is given.
+template <class Backend, class Scalar>
+LowRankMatrix<Scalar, Backend>
+truncated_product(Device<Backend>& device, View<const Scalar> u, View<const Scalar> v,
+                  const TruncationOptions& options, TruncationReport<Scalar>* report) {
+  options.validate();
+  Frame<Backend> frame(device.workspace());
+  const auto cut = cut_factors<Backend, Scalar>(device, frame, u, v, options);
+  LowRankMatrix<Scalar, Backend> result(u.rows, v.rows, cut.choice.rank);
+  result.set_rank(cut.choice.rank);
+  write_cut<Backend, Scalar>(device, cut, result.u_view(), result.v_view());
+  if (report != nullptr) {
+    *report = report_of(cut, u.cols);
+    report->basis = basis_change<Backend, Scalar>(device, cut, u.cols);
+  }
+  return result;
+}
+
 } // namespace detail
 
 /// The best approximation of an expression by a low-rank matrix under the options, with balanced
@@ -151,33 +238,12 @@ template <detail::Operand Operand>
 [[nodiscard]] auto
 truncate(const Operand& operand, const TruncationOptions& options,
          TruncationReport<typename detail::lifted<const Operand&>::Scalar>* report = nullptr) {
-  const auto node = detail::lift(operand);
-  using Node = std::remove_cvref_t<decltype(node)>;
-  using Scalar = typename Node::Scalar;
-  using Backend = detail::backend_of<Node>;
-  auto& context = Context<Backend>::current();
-  LowRankMatrix<Scalar, Backend> result(node.rows(), node.cols());
-  TruncationReport<Scalar> done;
-  if constexpr (is_low_rank<Node>) {
-    result = node;
-    done = result.truncate(options);
-  } else {
-    detail::Frame<Backend> frame(context.device().workspace());
-    const auto value = detail::temporary<Scalar>(frame, node.rows(), node.cols());
-    detail::evaluate_into(context, node, Scalar{1}, Scalar{0}, value, false);
-    auto parts = detail::truncate_dense<Backend, Scalar>(context.device(), frame, value, options);
-    result.reserve(parts.report.rank_after);
-    result.set_rank(parts.report.rank_after);
-    using Source = View<const Scalar>;
-    auto& device = context.device();
-    Kernels<Backend>::combine(device, Scalar{1}, Source(parts.u), Scalar{0}, result.u_view());
-    Kernels<Backend>::combine(device, Scalar{1}, Source(parts.v), Scalar{0}, result.v_view());
-    done = std::move(parts.report);
-  }
-  if (report != nullptr) {
-    *report = std::move(done);
-  }
-  return result;
+  return detail::with_operand(
+      operand,
+      [&](auto& device, auto u, auto v) {
+        return detail::truncated_product(device, u, v, options, report);
+      },
+      [&](auto& device, auto a) { return detail::truncated_dense(device, a, options, report); });
 }
 
 ACCRETE_END_NAMESPACE

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/backend/cpu/device.hpp>
+#include <accrete/backend/cpu/bidiagonal_svd.hpp>
+#include <accrete/backend/cpu/elementwise.hpp>
 #include <accrete/backend/factorization_checks.hpp>
 
 #include <Eigen/QR>
@@ -60,7 +61,7 @@ struct CpuFactorizations {
   static void svd(Device<Cpu>& device, std::type_identity_t<View<const Scalar>> a, View<Scalar> u,
                   View<Scalar> values, View<Scalar> v) {
     check_svd<Scalar>(a, u, values, v);
-    if (a.empty()) {
+    if (a.empty() || small_svd(device, a, u, values, v)) {
       return;
     }
     const OpenmpThreads threads(device.threads());
@@ -108,6 +109,40 @@ struct CpuFactorizations {
     using Plain = Dense<std::remove_const_t<Scalar>>;
     using Target = std::conditional_t<std::is_const_v<Scalar>, const Plain, Plain>;
     return Eigen::Map<Target, 0, Step>(v.data, v.rows, v.cols, Step(v.col_step(), v.row_step()));
+  }
+
+  /// False, and nothing written, where Eigen is as fast, or should the QR steps not converge.
+  template <class Scalar>
+  static bool small_svd(Device<Cpu>& device, View<const Scalar> a, View<Scalar> u,
+                        View<Scalar> values, View<Scalar> v) {
+    constexpr Index limit = 256;
+    if (std::min(a.rows, a.cols) > limit) {
+      return false;
+    }
+    if (!CpuElementwise::all_finite(device, a)) {
+      throw_not_finite("svd", a.rows, a.cols);
+    }
+    if (a.rows < a.cols) {
+      a = a.transposed();
+      std::swap(u, v);
+    }
+    Workspace::Frame frame(device.workspace());
+    const BidiagonalSvd<Scalar> result(frame, a, unit_scale(largest_entry(a)), u.data != nullptr);
+    if (result.converged()) {
+      result.store(u, values, v);
+    }
+    return result.converged();
+  }
+
+  template <class Scalar>
+  static Scalar largest_entry(View<const Scalar> a) {
+    Scalar largest{0};
+    for (Index j = 0; j < a.cols; ++j) {
+      for (Index i = 0; i < a.rows; ++i) {
+        largest = std::max(largest, std::abs(a(i, j)));
+      }
+    }
+    return largest;
   }
 
   /// Copies scale * a to `scaled`, whose largest entry is about 1, and returns the scale.

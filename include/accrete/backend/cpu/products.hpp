@@ -125,12 +125,18 @@ struct CpuProducts {
   }
 
   // Where inner products beat the blocked product of the same scalar, as measured. Float has a
-  // library of its own, and there the large operand must not fit the second-level cache.
+  // library of its own, and there the large operand must not fit the second-level cache, unless
+  // both operands are narrow: the library then packs what it hardly uses again.
   template <class Scalar>
   static bool few_columns_pay(const View<const Scalar>& a, Index columns) noexcept {
-    return sizeof(Scalar) == 4
-               ? columns >= 4 && columns <= 16 && a.cols >= 512 && a.size() >= Index{1} << 18
-               : columns <= 16 && a.cols >= 128;
+    if constexpr (sizeof(Scalar) == 4) {
+      const Index width = std::max(a.rows, columns);
+      const bool both_narrow = width <= 48 && columns <= 2 * a.rows;
+      return (both_narrow && a.cols >= 32 * width && a.size() <= Index{1} << 21) ||
+             (columns >= 4 && columns <= 16 && a.cols >= 512 && a.size() >= Index{1} << 18);
+    } else {
+      return columns <= 16 && a.cols >= 128;
+    }
   }
   template <class Scalar>
   static bool few_rows_pay(Index rows, const View<const Scalar>& b) noexcept {
