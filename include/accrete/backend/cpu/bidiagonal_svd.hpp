@@ -7,7 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <utility>
+#include <type_traits>
 
 ACCRETE_BEGIN_NAMESPACE
 

@@ -115,8 +115,7 @@ struct CpuFactorizations {
   template <class Scalar>
   static bool small_svd(Device<Cpu>& device, View<const Scalar> a, View<Scalar> u,
                         View<Scalar> values, View<Scalar> v) {
-    constexpr Index limit = 256;
-    if (std::min(a.rows, a.cols) > limit) {
+    if (!qr_steps_pay(std::max(a.rows, a.cols), std::min(a.rows, a.cols), u.data != nullptr)) {
       return false;
     }
     if (!CpuElementwise::all_finite(device, a)) {
@@ -132,6 +131,12 @@ struct CpuFactorizations {
       result.store(u, values, v);
     }
     return result.converged();
+  }
+
+  /// Measured against Eigen's divide and conquer, float and double: squares of 8 to 192 take 0.2 to
+  /// 0.6 of its time. Every rotation goes through a whole column, which tall matrices pay for.
+  static bool qr_steps_pay(Index rows, Index cols, bool with_vectors) noexcept {
+    return cols <= 256 && (!with_vectors || 2 * rows <= 3 * cols || rows * cols <= Index{1} << 15);
   }
 
   template <class Scalar>
