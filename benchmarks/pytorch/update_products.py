@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Times what benchmarks/apply, gradients, merge, chains, truncate and adapters time, in PyTorch,
-float, on the CPU.
+"""Times what benchmarks/apply, gradients, merge, chains, truncate and adapters time, in PyTorch
+on the CPU, in float or bfloat16.
 
 Prints its version as a JSON object when it is ready. Reads names such as
 apply/m:768/n:768/r:4/p:8, one a line, and answers each with a JSON object on a line: the seconds
@@ -28,8 +28,8 @@ class Pool:
     """Matrices that follow each other in memory that is filled once, so that the next shapes cost
     no allocation."""
 
-    def __init__(self, entries):
-        self.entries = torch.rand(entries)
+    def __init__(self, entries, scalar):
+        self.entries = torch.rand(entries).to(scalar)
         self.used = 0
 
     def matrix(self, rows, cols):
@@ -138,6 +138,11 @@ CASES = {"apply": apply, "gradients": gradients, "merge": merge, "chain": chain,
          "adapters_mixed": adapters_mixed}
 
 
+def are_near(value, expected):
+    return torch.allclose(value.double(), expected,
+                          rtol=2e-2 if value.dtype == torch.bfloat16 else 1e-4)
+
+
 def check_adapters(o):
     for case in (adapters, adapters_mixed):
         case(o)
@@ -146,7 +151,7 @@ def check_adapters(o):
             if case is adapters:
                 samples = torch.arange(i * x.shape[1], (i + 1) * x.shape[1])
             expected[:, samples] += u.double() @ v_t.double() @ o.X[:, samples].double()
-        if not torch.allclose(o.Y.double(), expected, rtol=1e-4):
+        if not are_near(o.Y, expected):
             sys.exit(f"{case.__name__}: Y is wrong")
 
 
@@ -164,15 +169,17 @@ def check(inputs, results):
             for case in (merge, apply, gradients, chain, low_rank):
                 case(o)
                 for name, value in expected[case].items():
-                    if not torch.allclose(getattr(o, name).double(), value, rtol=1e-4):
+                    if not are_near(getattr(o, name), value):
                         sys.exit(f"{case.__name__}: {name} is wrong")
             if p % 4 == 0 and r % 8 == 0:
                 check_adapters(o)
+            if o.U.dtype == torch.bfloat16:
+                continue  # PyTorch has no decompositions of it
             truncate(o)
             left, values, right = torch.linalg.svd(U @ V.t(), full_matrices=False)
             k = r // 2
-            if not torch.allclose((o.dU[:, :k] @ o.dV[:, :k].t()).double(),
-                                  left[:, :k] * values[:k] @ right[:k], rtol=1e-4):
+            if not are_near(o.dU[:, :k] @ o.dV[:, :k].t(),
+                            left[:, :k] * values[:k] @ right[:k]):
                 sys.exit("truncate: the product is wrong")
 
 
@@ -193,12 +200,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minimum-time", type=float, default=0.02, help="seconds a measurement")
+    parser.add_argument("--scalar", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)
     with torch.inference_mode():
-        inputs, results = Pool(50_000_000), Pool(50_000_000)
+        scalar = getattr(torch, options.scalar)
+        inputs, results = Pool(50_000_000, scalar), Pool(50_000_000, scalar)
         check(inputs, results)
         print(json.dumps({"torch": torch.__version__}), flush=True)
         for line in sys.stdin:
