@@ -137,7 +137,7 @@ auto factored_gradients(const Parts& parts, const X& x, const Y& y, const Z& z, 
 /// Wᵀ dY with D = Uᵀ dY kept.
 template <class Weight, class Parts, class Y, class D>
 auto input_gradient(const Weight& weight, const Parts& parts, const Y& y, const D& d,
-                    KeptChoice choice = KeptChoice::predicted) {
+                    KeptChoice choice) {
   auto update = parts.scale * (parts.v * d);
   if constexpr (!has_base<Parts>) {
     return update;
@@ -165,6 +165,20 @@ inline void check_kept(const char* name, Index rows, Index cols, Index rank, Ind
                      shape_text(rows, cols) + " and must be " + shape_text(rank, samples) +
                      " (rank x samples)");
   }
+}
+
+/// With Z and D kept; `weight` is that of the forward product or its sum formed before.
+template <class Weight, class X, class Whole, class Upstream, class Input, class Output>
+auto gradients_with_kept(const Product<Weight, X>& forward, const Whole& weight, KeptChoice choice,
+                         Upstream&& upstream, Input&& input, Output&& output) {
+  const auto y = lift_upstream(forward, std::forward<Upstream>(upstream));
+  const auto parts = weight_parts(forward.left());
+  const auto z = lift(std::forward<Input>(input));
+  const auto d = lift(std::forward<Output>(output));
+  check_kept("Z", z.rows(), z.cols(), parts.u.cols(), y.cols());
+  check_kept("D", d.rows(), d.cols(), parts.u.cols(), y.cols());
+  return factored_gradients(parts, forward.right(), y, z, d,
+                            input_gradient(weight, parts, y, d, choice));
 }
 
 } // namespace detail
@@ -210,14 +224,9 @@ template <class Weight, class X, detail::Operand Upstream, detail::Operand Input
           detail::Operand Output>
 [[nodiscard]] auto gradients(const Product<Weight, X>& forward, Upstream&& upstream, Input&& input,
                              Output&& output) {
-  const auto y = detail::lift_upstream(forward, std::forward<Upstream>(upstream));
-  const auto parts = detail::weight_parts(forward.left());
-  const auto z = detail::lift(std::forward<Input>(input));
-  const auto d = detail::lift(std::forward<Output>(output));
-  detail::check_kept("Z", z.rows(), z.cols(), parts.u.cols(), y.cols());
-  detail::check_kept("D", d.rows(), d.cols(), parts.u.cols(), y.cols());
-  return detail::factored_gradients(parts, forward.right(), y, z, d,
-                                    detail::input_gradient(forward.left(), parts, y, d));
+  return detail::gradients_with_kept(forward, forward.left(), KeptChoice::predicted,
+                                     std::forward<Upstream>(upstream), std::forward<Input>(input),
+                                     std::forward<Output>(output));
 }
 
 /// The same with the sum W0 + s U Vᵀ that the forward pass has used, see MergedWeight: dX is its
@@ -226,16 +235,10 @@ template <class Weight, class X, detail::Operand Upstream, detail::Operand Input
           detail::Operand Output, class Scalar, class Backend>
 [[nodiscard]] auto gradients(const Product<Weight, X>& forward, Upstream&& upstream, Input&& input,
                              Output&& output, const MergedWeight<Scalar, Backend>& merged) {
-  const auto y = detail::lift_upstream(forward, std::forward<Upstream>(upstream));
-  const auto parts = detail::weight_parts(forward.left());
-  const auto z = detail::lift(std::forward<Input>(input));
-  const auto d = detail::lift(std::forward<Output>(output));
   merged.check_shape("gradients", forward.left().rows(), forward.left().cols());
-  detail::check_kept("Z", z.rows(), z.cols(), parts.u.cols(), y.cols());
-  detail::check_kept("D", d.rows(), d.cols(), parts.u.cols(), y.cols());
-  return detail::factored_gradients(
-      parts, forward.right(), y, z, d,
-      detail::input_gradient(merged.expression(), parts, y, d, merged.choice()));
+  return detail::gradients_with_kept(forward, merged.expression(), merged.choice(),
+                                     std::forward<Upstream>(upstream), std::forward<Input>(input),
+                                     std::forward<Output>(output));
 }
 
 ACCRETE_END_NAMESPACE
