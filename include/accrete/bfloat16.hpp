@@ -13,4 +13,5 @@
 //
 // Products are summed in float and the value is float. Intermediate results, as Vᵀ X here, are
 // rounded to bfloat16 (relative error 2^-9), so the error of a plan with one is about 2^-9 |U| |Z|,
-// plus what the rounding of the operands themselves has cost before.
+// plus what the rounding of the operands themselves has cost before. Where the processor multiplies
+// bfloat16 itself, numbers below 2^-126 count as zero.

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/backend/cpu/amx_products.hpp>
 #include <accrete/backend/cpu/cpu.hpp>
 #include <accrete/backend/cpu/onednn_matmul.hpp>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <type_traits>
@@ -86,12 +88,14 @@ inline void add_bfloat16_rows(Index rows, Index cols, const std::uint16_t* a, In
   }
 }
 
-/// Products of bfloat16 operands on the CPU: by oneDNN where the processor multiplies them itself,
-/// otherwise in float after a conversion.
+/// Products of bfloat16 operands on the CPU: on the processor's tiles where it has some, by oneDNN
+/// where it has vector instructions for them, otherwise in float after a conversion.
 template <>
 struct Bfloat16Kernels<Cpu> {
   template <class Scalar>
-  static constexpr const char* product_provider = GemmProvider<float>::name;
+  static const char* product_provider() noexcept {
+    return sums_products() ? "amx" : GemmProvider<float>::name;
+  }
 
   template <class Result>
   static void gemm(Device<Cpu>& device, float alpha, View<const bfloat16> a, View<const bfloat16> b,
@@ -108,10 +112,79 @@ struct Bfloat16Kernels<Cpu> {
     if (c.rows == 1) {
       return gemv(device, alpha, b.transposed(), a.transposed(), beta, c.transposed());
     }
+    const MatrixProduct<bfloat16> product{a, b};
+    if (amx_products(device, alpha, &product, 1, beta, c)) {
+      return;
+    }
     if (a.cols > 0 && (beta == 0 || beta == 1) &&
         onednn_matmul(device.threads(), alpha, a, b, beta, c)) {
       return;
     }
+    converted_gemm(device, alpha, a, b, beta, c);
+  }
+
+  /// Whether gemm_sum does it.
+  static bool sums_products() noexcept {
+#if defined(ACCRETE_HAS_AMX)
+    return amx_usable();
+#else
+    return false;
+#endif
+  }
+  /// c = alpha (a b + ...) + beta c. False, and nothing done, where the products cannot be added up
+  /// before they are stored.
+  template <class Result>
+  static bool gemm_sum(Device<Cpu>& device, float alpha, const MatrixProduct<bfloat16>* products,
+                       int count, float beta, View<Result> c) {
+    return c.rows > 1 && c.cols > 1 && amx_products(device, alpha, products, count, beta, c);
+  }
+
+  /// The same on the processor's tiles. False, and nothing done, where it has none, or c has no
+  /// entry, or nothing is summed.
+  template <class Result>
+  static bool amx_products([[maybe_unused]] Device<Cpu>& device, [[maybe_unused]] float alpha,
+                           [[maybe_unused]] const MatrixProduct<bfloat16>* products,
+                           [[maybe_unused]] int count, [[maybe_unused]] float beta,
+                           [[maybe_unused]] View<Result> c) {
+#if defined(ACCRETE_HAS_AMX)
+    std::array<AmxProduct, most_products> terms;
+    Index used = 0;
+    for (int i = 0; i < count; ++i) {
+      const auto [a, b] = c.is_column_major() ? products[i] : products[i].transposed();
+      if (a.cols > 0) {
+        terms[static_cast<std::size_t>(used++)] = {
+            {as_bits(a.data), a.rows, a.cols, a.row_step(), a.col_step()},
+            { as_bits(b.data),
+              b.cols,
+              b.rows,
+              b.col_step(),
+              b.row_step() }};
+      }
+    }
+    if (c.empty() || used == 0 || !sums_products()) {
+      return false;
+    }
+    const AmxSum sum{terms.data(), used};
+    if constexpr (std::is_same_v<Result, bfloat16>) {
+      if (sum.steps() > AmxCut::most_depth) { // sums in parts are to be kept in float
+        Workspace::Frame frame(device.workspace());
+        const View<float> value = dense_view(frame.allocate<float>(c.size()), c.rows, c.cols);
+        amx_products(device, alpha, products, count, 0.0F, value);
+        store(device, View<const float>(value), beta, c);
+        return true;
+      }
+    }
+    amx_gemm(device, alpha, sum, beta, as_bits(c.data), c.stride);
+    return true;
+#else
+    return false;
+#endif
+  }
+
+  /// In float.
+  template <class Result>
+  static void converted_gemm(Device<Cpu>& device, float alpha, View<const bfloat16> a,
+                             View<const bfloat16> b, float beta, View<Result> c) {
     Workspace::Frame frame(device.workspace());
     const View<const float> left = converted(device, frame, a);
     const View<const float> right = converted(device, frame, b);

@@ -18,7 +18,9 @@ struct Kernels<Cpu> : detail::CpuProducts,
                       detail::HostTransfer {
   /// The library that computes the products of this scalar.
   template <class Scalar>
-  static constexpr const char* product_provider = detail::GemmProvider<Scalar>::name;
+  static const char* product_provider() noexcept {
+    return detail::GemmProvider<Scalar>::name;
+  }
 };
 
 ACCRETE_END_NAMESPACE

@@ -11,7 +11,9 @@ namespace detail {
 template <>
 struct Bfloat16Kernels<Reference> {
   template <class Scalar>
-  static constexpr const char* product_provider = "loops";
+  static const char* product_provider() noexcept {
+    return "loops";
+  }
 
   template <class Result>
   static void gemm(Device<Reference>&, float alpha, View<const bfloat16> a, View<const bfloat16> b,

@@ -29,7 +29,9 @@ struct Kernels<Reference> : detail::ReferenceArithmetic,
                             detail::HostRandom,
                             detail::HostTransfer {
   template <class Scalar>
-  static constexpr const char* product_provider = "loops";
+  static const char* product_provider() noexcept {
+    return "loops";
+  }
 };
 
 ACCRETE_END_NAMESPACE

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/backend/cpu/amx_block.hpp>
+#include <accrete/backend/workspace.hpp>
+
+#include <algorithm>
+#include <cstddef>
+
+#if defined(ACCRETE_HAS_AMX)
+
+ACCRETE_BEGIN_NAMESPACE
+
+namespace detail {
+
+/// How products are cut among tasks, and what a task holds packed: up to a mebibyte, in the
+/// second-level cache.
+struct AmxCut {
+  Index row_panels, col_panels;
+  Index row_parts, col_parts;      ///< tasks along the rows and the columns of the result
+  Index steps;                     ///< of the whole inner dimension
+  Index depth;                     ///< steps packed at a time
+  Index left_panels, right_panels; ///< packed at a time
+  Index chunk;                     ///< steps of a right panel that the first-level cache holds
+  Index blocks;                    ///< of sums in the making
+
+  static constexpr Index most_depth = 40;  ///< that one sum takes in
+  static constexpr Index part_depth = 32;  ///< at most, of sums in parts
+  static constexpr Index right_steps = 16; ///< 32 KiB
+
+  static constexpr Index ceiling(Index count, Index unit) noexcept {
+    return (count + unit - 1) / unit;
+  }
+
+  AmxCut(const AmxSum& sum, Index threads)
+      : row_panels(ceiling(sum.products->left.outer, amx_panel)),
+        col_panels(ceiling(sum.products->right.outer, amx_panel)),
+        steps(sum.steps()),
+        depth(steps <= most_depth ? steps : ceiling(steps, ceiling(steps, part_depth))) {
+    constexpr Index held_steps = 512; // 1 MiB
+    const Index held_panels = held_steps / depth;
+    // Each task packs its left panels once, and all its right panels for every `held_panels`.
+    const auto packed = [&](Index rows, Index cols) {
+      return rows + cols * ceiling(rows, held_panels);
+    };
+    const bool by_rows = packed(ceiling(row_panels, threads), col_panels) <=
+                         packed(row_panels, ceiling(col_panels, threads));
+    if (by_rows) {
+      row_parts = std::min(threads, row_panels);
+      col_parts = std::min(threads / row_parts, col_panels);
+    } else {
+      col_parts = std::min(threads, col_panels);
+      row_parts = std::min(threads / col_parts, row_panels);
+    }
+    const Index task_rows = ceiling(row_panels, row_parts);
+    const Index task_cols = ceiling(col_panels, col_parts);
+    const bool right_stays = 2 * task_cols * depth <= held_steps;
+    const Index most_left = right_stays ? std::max(Index{1}, 4 * most_depth / depth) : held_panels;
+    left_panels = ceiling(task_rows, ceiling(task_rows, most_left));
+    right_panels = right_stays ? task_cols : Index{1};
+    chunk = ceiling(depth, ceiling(depth, right_steps));
+    blocks = chunk < depth ? left_panels : 2;
+  }
+
+  [[nodiscard]] Index left_entries() const noexcept {
+    return left_panels * depth * amx_step_entries;
+  }
+  [[nodiscard]] Index right_entries() const noexcept {
+    return right_panels * depth * amx_step_entries;
+  }
+};
+
+/// One thread's part of c = alpha (a b + ...) + beta c.
+template <class Result>
+class AmxTask {
+ public:
+  AmxTask(const AmxCut& cut, const AmxSum& sum, float alpha, float beta, Result* c, Index stride)
+      : cut_(cut),
+        sum_(sum),
+        rows_(sum.products->left.outer),
+        cols_(sum.products->right.outer),
+        alpha_(alpha),
+        beta_(beta),
+        c_(c),
+        stride_(stride) {}
+
+  /// Bytes that `run` works in.
+  [[nodiscard]] static Index space(const AmxCut& cut) noexcept {
+    return (cut.left_entries() + cut.right_entries()) * Index{sizeof(std::uint16_t)} +
+           cut.blocks * block_entries * Index{sizeof(float)};
+  }
+
+  /// Part `index` of cut.row_parts * cut.col_parts; `space` is aligned to 64 bytes.
+  ACCRETE_AMX void run(Index index, std::byte* space) {
+    const Index r = index % cut_.row_parts;
+    const Index s = index / cut_.row_parts;
+    last_row_ = cut_.row_panels * (r + 1) / cut_.row_parts;
+    last_col_ = cut_.col_panels * (s + 1) / cut_.col_parts;
+    sums_ = reinterpret_cast<float*>(space);
+    left_ = reinterpret_cast<std::uint16_t*>(sums_ + cut_.blocks * block_entries);
+    right_ = left_ + cut_.left_entries();
+    const AmxTiles tiles;
+    for (step_ = 0; step_ < cut_.steps; step_ += cut_.depth) {
+      depth_ = std::min(cut_.depth, cut_.steps - step_);
+      multiply(cut_.row_panels * r / cut_.row_parts, cut_.col_panels * s / cut_.col_parts);
+    }
+    pending_.store(amx_panel);
+  }
+
+ private:
+  static constexpr Index block_entries = amx_panel * amx_panel;
+
+  /// All rows and columns, some steps of the inner dimension.
+  ACCRETE_AMX void multiply(Index first_row, Index first_col) {
+    const bool right_stays = last_col_ - first_col <= cut_.right_panels;
+    for (Index row = first_row; row < last_row_; row += cut_.left_panels) {
+      const Index rows = std::min(cut_.left_panels, last_row_ - row);
+      pack_left(row, rows);
+      for (Index col = first_col; col < last_col_; col += cut_.right_panels) {
+        const Index cols = std::min(cut_.right_panels, last_col_ - col);
+        const bool in_place = is_in_place(rows, col + cols);
+        if (!in_place && (!right_stays || row == first_row)) {
+          pack_right(col, cols);
+        }
+        for (Index y = 0; y < cols; ++y) {
+          multiply_panel(row, rows, col + y, in_place ? right_in_place(col + y) : right_packed(y));
+        }
+      }
+    }
+  }
+
+  /// Columns that a few panels multiply are not worth packing.
+  [[nodiscard]] bool is_in_place(Index rows, Index last_col) const noexcept {
+    Index step = step_;
+    const AmxOperand& b = sum_.find(step).right;
+    return rows <= 8 && b.has_inner_lines() && last_col * amx_panel <= b.outer &&
+           (step + depth_) * amx_step <= b.inner;
+  }
+  [[nodiscard]] AmxRight right_in_place(Index col) const noexcept {
+    Index step = step_;
+    const AmxOperand& b = sum_.find(step).right;
+    return {b.at(col, step), b.outer_step, amx_step};
+  }
+  [[nodiscard]] AmxRight right_packed(Index panel) const noexcept {
+    return {right_ + panel * depth_ * amx_step_entries, amx_step, amx_step_entries};
+  }
+
+  /// The packed rows times one packed panel of columns.
+  ACCRETE_AMX void multiply_panel(Index row, Index rows, Index col, const AmxRight& right) {
+    const Index width = std::min(amx_panel, cols_ - col * amx_panel);
+    for (Index k = 0; k < depth_; k += cut_.chunk) {
+      const Index steps = std::min(cut_.chunk, depth_ - k);
+      const bool last = k + steps == depth_;
+      for (Index x = 0; x < rows; ++x) {
+        float* sums = sums_ + x % cut_.blocks * block_entries;
+        const Index i = (row + x) * amx_panel;
+        const Index height = std::min(amx_panel, rows_ - i);
+        Result* c = c_ + i + col * amx_panel * stride_;
+        amx_block(left_ + (x * depth_ + k) * amx_step_entries,
+                  AmxRight{right.data + k * right.step, right.column, right.step}, steps, k > 0,
+                  sums, pending_,
+                  AmxColumns<Result>{c, stride_, 0, last && height == amx_panel ? width : 0});
+        if (last) {
+          pending_ = {sums, height, width, c, stride_, alpha_, step_ == 0 ? beta_ : 1.0F};
+        }
+      }
+    }
+  }
+
+  ACCRETE_AMX void pack_left(Index panel, Index panels) {
+    for (Index s = 0; s < depth_; ++s) {
+      Index step = step_ + s;
+      const AmxOperand& a = sum_.find(step).left;
+      std::uint16_t* out = left_ + s * amx_step_entries;
+      const Index next = depth_ * amx_step_entries;
+      Index x = 0;
+      for (; x + 2 <= panels && !a.has_inner_lines() && a.is_full(panel + x + 1, step); x += 2) {
+        pack_amx_pairs_twice(a.at(panel + x, step), a.inner_step, out + x * next,
+                             out + (x + 1) * next);
+      }
+      for (; x < panels; ++x) {
+        pack_amx_pairs(a.lines(panel + x, step), a.has_inner_lines(), out + x * next);
+      }
+    }
+  }
+  ACCRETE_AMX void pack_right(Index panel, Index panels) {
+    for (Index x = 0; x < panels; ++x) {
+      for (Index s = 0; s < depth_; ++s) {
+        Index step = step_ + s;
+        const AmxOperand& b = sum_.find(step).right;
+        pack_amx_rows(b.lines(panel + x, step), b.has_inner_lines(),
+                      right_ + (x * depth_ + s) * amx_step_entries);
+      }
+    }
+  }
+
+  const AmxCut& cut_;
+  const AmxSum& sum_;
+  Index rows_, cols_;
+  float alpha_, beta_;
+  Result* c_;
+  Index stride_;
+
+  Index last_row_ = 0, last_col_ = 0, step_ = 0, depth_ = 0;
+  float* sums_ = nullptr;
+  std::uint16_t* left_ = nullptr;
+  std::uint16_t* right_ = nullptr;
+  AmxStore<Result> pending_;
+};
+
+/// c = alpha (a b + ...) + beta c on the processor's tiles; c column-major, all sizes positive. The
+/// sums are kept in float for 1280 inner indices at most, then added to c.
+template <class Result>
+void amx_gemm(Device<Cpu>& device, float alpha, const AmxSum& sum, float beta, Result* c,
+              Index stride) {
+  const Index entries = sum.products->left.outer * sum.products->right.outer;
+  const bool small = entries * sum.steps() * amx_step < Index{1} << 20;
+  const AmxCut cut(sum, small ? 1 : device.threads());
+  const Index tasks = cut.row_parts * cut.col_parts;
+  const Index bytes = AmxTask<Result>::space(cut);
+  Workspace::Frame frame(device.workspace());
+  auto* space = frame.allocate<std::byte>(tasks * bytes);
+  parallel_ranges(static_cast<int>(tasks), tasks, 1, [&](Index first, Index) {
+    AmxTask<Result>(cut, sum, alpha, beta, c, stride).run(first, space + first * bytes);
+  });
+}
+
+} // namespace detail
+
+ACCRETE_END_NAMESPACE
+
+#endif

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+#include "numerics.hpp"
+#include "test_backend.hpp"
+
+#include <accrete/bfloat16.hpp>
+
+#include <cstring>
+#include <vector>
+
+namespace ac = accrete;
+using ac::bfloat16;
+using ac::Index;
+
+namespace {
+
+using Stored = Eigen::MatrixX<bfloat16>;
+using Cpu = ac::detail::Bfloat16Kernels<ac::Cpu>;
+using Product = ac::MatrixProduct<bfloat16>;
+
+template <class Derived>
+Exact wide(const Eigen::MatrixBase<Derived>& m) {
+  return m.template cast<float>().template cast<long double>();
+}
+
+/// Operands of a product in either order, column-major and row-major alike.
+struct Operand {
+  Stored memory;
+  bool transposed;
+
+  Operand(Index rows, Index cols, bool in_rows, unsigned seed)
+      : memory(random_matrix<float>(in_rows ? cols : rows, in_rows ? rows : cols, seed)
+                   .cast<bfloat16>()),
+        transposed(in_rows) {}
+  [[nodiscard]] ac::View<const bfloat16> view() const {
+    const ac::View<const bfloat16> v = ac::view_of(memory);
+    return transposed ? v.transposed() : v;
+  }
+  [[nodiscard]] Exact exact() const {
+    const Exact value = wide(memory);
+    return transposed ? Exact(value.transpose()) : value;
+  }
+};
+
+template <class Result>
+Eigen::MatrixX<Result> before(Index rows, Index cols) {
+  return random_matrix<float>(rows, cols, 9).cast<Result>();
+}
+
+/// Sums in float, each entry of the result rounded once to its scalar.
+template <class Result>
+long double bound(Index inner, long double size) {
+  return rounding_bound<float>(inner + 4, size) + (sizeof(Result) == 2 ? 0x1p-8L * size : 0.0L);
+}
+
+/// Calls check(alpha, beta, c) with views of both orders over copies of one matrix.
+template <class Result, class Compute>
+void check_all(const Exact& product, long double size, Index inner, const Compute& compute) {
+  const Index rows = product.rows();
+  const Index cols = product.cols();
+  const Eigen::MatrixX<Result> old = before<Result>(rows, cols);
+  for (const auto& factors :
+       {std::pair{1.0F, 0.0F}, std::pair{1.0F, 1.0F}, std::pair{-0.5F, 2.0F}}) {
+    const float alpha = factors.first;
+    const float beta = factors.second;
+    CAPTURE(alpha);
+    CAPTURE(beta);
+    const Exact expected =
+        static_cast<long double>(alpha) * product + static_cast<long double>(beta) * wide(old);
+    const long double tolerance = bound<Result>(inner, size + 2 * wide(old).norm());
+    Eigen::MatrixX<Result> c = old;
+    if (!compute(alpha, beta, ac::view_of(c))) {
+      CHECK(c == old);
+      return;
+    }
+    CHECK((wide(c) - expected).norm() <= tolerance);
+    Eigen::MatrixX<Result> flipped = old.transpose();
+    REQUIRE(compute(alpha, beta, ac::view_of(flipped).transposed()));
+    CHECK((wide(flipped).transpose() - expected).norm() <= tolerance);
+  }
+}
+
+struct Shape {
+  Index m, n, k;
+};
+
+// Below, at and above the sides of tiles, of panels and of what is packed at a time; the last are
+// shared out along the rows and along the columns.
+const std::vector<Shape> shapes = {{2, 2, 1},      {16, 16, 32},  {17, 33, 31},   {32, 32, 64},
+                                   {5, 70, 100},   {100, 3, 40},  {65, 129, 333}, {48, 31, 1290},
+                                   {40, 64, 3000}, {700, 90, 70}, {90, 1100, 515}};
+
+/// The three ways of one product on the cpu, where they are there.
+enum class Way { tiles, onednn, converted };
+
+template <class Result>
+bool multiply(Way way, ac::Device<ac::Cpu>& device, float alpha, const Product& product, float beta,
+              ac::View<Result> c) {
+  if (way == Way::tiles) {
+    return Cpu::amx_products(device, alpha, &product, 1, beta, c);
+  }
+  if (!c.is_column_major()) {
+    return multiply(way, device, alpha, product.transposed(), beta, c.transposed());
+  }
+  if (way == Way::onednn) {
+    return (beta == 0 || beta == 1) &&
+           ac::detail::onednn_matmul(device.threads(), alpha, product.left, product.right, beta, c);
+  }
+  Cpu::converted_gemm(device, alpha, product.left, product.right, beta, c);
+  return true;
+}
+
+} // namespace
+
+TEST_CASE_TEMPLATE("bfloat16 products of every order and shape, by each way there is", Result,
+                   float, bfloat16) {
+  ac::Device<ac::Cpu> device;
+  for (const Way way : {Way::tiles, Way::onednn, Way::converted}) {
+    for (const Shape& shape : shapes) {
+      const auto [m, n, k] = shape;
+      for (const int orders : {0, 1, 2, 3}) {
+        const Operand a(m, k, (orders & 1) != 0, 1);
+        const Operand b(k, n, (orders & 2) != 0, 2);
+        CAPTURE(static_cast<int>(way));
+        CAPTURE(shape.m);
+        CAPTURE(shape.n);
+        CAPTURE(shape.k);
+        CAPTURE(orders);
+        check_all<Result>(a.exact() * b.exact(), a.exact().norm() * b.exact().norm(), k,
+                          [&](float alpha, float beta, auto c) {
+                            return multiply(way, device, alpha, {a.view(), b.view()}, beta, c);
+                          });
+      }
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("products of one result are added up before it is stored", Result, float,
+                   bfloat16) {
+  ac::Device<ac::Cpu> device;
+  for (const Shape& shape : shapes) {
+    const auto [m, n, k] = shape;
+    for (const Index r : {Index{1}, Index{20}, Index{290}}) {
+      const Operand w(m, k, false, 1);
+      const Operand x(k, n, false, 2);
+      const Operand u(m, r, true, 3);
+      const Operand z(r, n, true, 4);
+      const Product products[] = {{w.view(), x.view()}, {u.view(), z.view()}};
+      CAPTURE(shape.m);
+      CAPTURE(shape.n);
+      CAPTURE(shape.k);
+      CAPTURE(r);
+      const long double size =
+          w.exact().norm() * x.exact().norm() + u.exact().norm() * z.exact().norm();
+      check_all<Result>(w.exact() * x.exact() + u.exact() * z.exact(), size, k + r,
+                        [&](float alpha, float beta, auto c) {
+                          return Cpu::gemm_sum(device, alpha, products, 2, beta, c);
+                        });
+    }
+  }
+}
+
+TEST_CASE("a block of a larger matrix is multiplied without touching what lies around it") {
+  ac::Device<ac::Cpu> device;
+  const Operand a(90, 77, false, 1);
+  const Operand b(77, 50, false, 2);
+  Eigen::MatrixXf around = Eigen::MatrixXf::Constant(140, 80, 7.0F);
+  const auto target = ac::view_of(around).block(20, 10, 90, 50);
+  Cpu::gemm(device, 1.0F, a.view(), b.view(), 0.0F, target);
+  const Exact expected = a.exact() * b.exact();
+  CHECK((wide(around.block(20, 10, 90, 50)) - expected).norm() <=
+        bound<float>(77, a.exact().norm() * b.exact().norm()));
+  around.block(20, 10, 90, 50).setConstant(7.0F);
+  CHECK((around.array() == 7.0F).all());
+}
+
+TEST_CASE("bfloat16 products are the same from run to run, whatever the number of threads") {
+  const Operand a(300, 1500, false, 1);
+  const Operand b(1500, 200, false, 2);
+  Eigen::MatrixXf first = Eigen::MatrixXf::Zero(300, 200);
+  for (const int threads : {1, 2, 3, 2, 1}) {
+    ac::Device<ac::Cpu> device;
+    device.set_threads(threads);
+    Eigen::MatrixXf c(300, 200);
+    if (!Cpu::gemm_sum(device, 1.0F, std::vector<Product>{{a.view(), b.view()}}.data(), 1, 0.0F,
+                       ac::view_of(c))) {
+      MESSAGE("no tiles here");
+      return;
+    }
+    if (threads == 1 && first.isZero()) {
+      first = c;
+    }
+    CHECK(std::memcmp(c.data(), first.data(), sizeof(float) * 300 * 200) == 0);
+  }
+}
+
+TEST_CASE("infinities and NaNs go through") {
+  ac::Device<ac::Cpu> device;
+  Stored a = Stored::Constant(40, 40, bfloat16(1));
+  const Stored b = Stored::Constant(40, 40, bfloat16(1));
+  a(3, 5) = std::numeric_limits<bfloat16>::infinity();
+  a(37, 2) = std::numeric_limits<bfloat16>::quiet_NaN();
+  Eigen::MatrixXf c(40, 40);
+  Cpu::gemm(device, 1.0F, ac::view_of(a), ac::view_of(b), 0.0F, ac::view_of(c));
+  CHECK(std::isinf(c(3, 7)));
+  CHECK(std::isnan(c(37, 39)));
+  CHECK(c(4, 7) == 40.0F);
+}
