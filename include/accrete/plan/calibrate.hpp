@@ -28,6 +28,9 @@ class Calibration {
     // Entries are small and not equal, so that no product overflows or is a special case.
     memory_ = Matrix<Scalar, Backend>(size, 1);
     Kernels<Backend>::fill_uniform(device_, std::uint64_t{1}, -1e-3, 1e-3, view_of(memory_));
+    if constexpr (is_bfloat16) {
+      sums_ = Matrix<Value, Backend>(part, 1);
+    }
   }
 
   MeasuredModel::Table run() {
@@ -44,8 +47,8 @@ class Calibration {
   static constexpr bool is_bfloat16 = !std::is_same_v<Scalar, Value>;
   using K = std::conditional_t<is_bfloat16, Bfloat16Kernels<Backend>, Kernels<Backend>>;
 
-  // Of products along each side. OneDNN generates code for each shape of bfloat16 operands, which
-  // takes a millisecond or so when a product is first asked for.
+  // Of products along each side. Where oneDNN multiplies bfloat16 operands it generates code for
+  // each shape, which takes a millisecond or so when a product is first asked for.
   static constexpr auto measured_points = [] {
     if constexpr (is_bfloat16) {
       return std::array<std::size_t, 5>{0, 2, 4, 5, 7};
@@ -94,6 +97,15 @@ class Calibration {
     return dense_view(memory_.data() + which * part, rows, cols);
   }
 
+  /// Of a product. The last of an expression of bfloat16 operands is float, and most are the last.
+  View<Value> result(Index rows, Index cols) {
+    if constexpr (is_bfloat16) {
+      return dense_view(sums_.data(), rows, cols);
+    } else {
+      return operand(2, rows, cols);
+    }
+  }
+
   /// An operand of the given order.
   View<const Scalar> matrix(Index which, Index rows, Index cols, bool row_major) {
     return row_major ? View<const Scalar>(operand(which, cols, rows).transposed())
@@ -116,7 +128,7 @@ class Calibration {
           if (call.flops() <= most_flops) {
             const View<const Scalar> a = matrix(0, call.m, call.k, left_row_major);
             const View<const Scalar> b = matrix(1, call.k, call.n, right_row_major);
-            const View<Scalar> c = operand(2, call.m, call.n);
+            const View<Value> c = result(call.m, call.n);
             target = timer_.seconds([&] { K::gemm(device_, Value{1}, a, b, Value{0}, c); });
           } else if (call.n >= std::max(call.m, call.k)) {
             target = at(times, i, j - 1, l) * ratio(call.n, measured(columns, j - 1));
@@ -241,6 +253,7 @@ class Calibration {
   Context<Backend>& context_;
   Device<Backend>& device_;
   Matrix<Scalar, Backend> memory_;
+  Matrix<Value, Backend> sums_; ///< of bfloat16 products
   RoundTimer timer_;
 };
 

@@ -101,25 +101,45 @@ class ChainSearch {
     }
     return part >= 0;
   }
+  /// What the terms of one target have written so far.
+  struct Written {
+    bool any = false;
+    bool products = false; ///< nothing else
+  };
+
+  /// What a product that adds to others saves: the pass over their result.
+  [[nodiscard]] double saved_by_summing(const Chain& chain, const Written& written) const {
+    const Index m = chains_.front(chain).rows;
+    const Index n = chains_.back(chain).cols;
+    const bool saves =
+        task_.sums_products && written.products && product_kernel(m, n) == Kernel::gemm;
+    return saves ? seconds({Kernel::gemm, m, n, 1, false, task_.scalar_bytes}) : 0.0;
+  }
+
   /// Of terms that write one target, those after the first add to it.
-  bool add_term(int whole, const Chain& chain, double limit, bool& written) {
-    const int part = choose(chain, limit - choice(whole).seconds);
+  bool add_term(int whole, const Chain& chain, double limit, Written& written) {
+    const double saved = saved_by_summing(chain, written);
+    const int part = choose(chain, limit - choice(whole).seconds + saved);
     if (part < 0) {
       return false;
     }
+    const bool is_product = choice(part).kind == Choice::Kind::split;
     const bool zero = chains_.is_zero(chain);
-    if (!zero && written) {
-      choice(whole).seconds += choice(part).adding_seconds;
+    if (!zero && written.any) {
+      choice(whole).seconds += is_product && saved > 0.0 ? -std::min(saved, choice(part).seconds)
+                                                         : choice(part).adding_seconds;
     } else if (!zero) {
       choice(whole).adding_seconds = choice(part).adding_seconds;
     }
-    written = written || !zero;
+    if (!zero) {
+      written = {true, is_product && (written.products || !written.any)};
+    }
     add_part(whole, part);
-    return true;
+    return choice(whole).seconds < limit;
   }
   /// Each term in the place of the sum at `position`.
   bool add_terms(int whole, const Chain& chain, int position, double limit) {
-    bool written = false;
+    Written written;
     const int sum = chains_.piece(chain, position).sum;
     for (int term = form_[sum].first; term >= 0; term = form_[term].next) {
       const ChainStack::Mark mark(chains_);

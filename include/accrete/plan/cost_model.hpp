@@ -95,6 +95,7 @@ class RooflineModel final : public CostModel {
   struct Rates {
     double overhead_seconds = 1e-6; ///< of one kernel call
     double peak_flops = 2e11;       ///< of a large square float product; double has half of it
+    double bfloat16_flops = 1e12;   ///< of a large square product of bfloat16, in hardware
     double bandwidth = 3e10;        ///< bytes per second of a streaming kernel
     double thin_side = 6.0;         ///< shortest side that reaches half of the peak
   };
@@ -105,7 +106,9 @@ class RooflineModel final : public CostModel {
 
   [[nodiscard]] double seconds(const KernelCall& call) const override {
     const double shortest = static_cast<double>(std::min({call.m, call.n, call.k}));
-    const double peak = rates_.peak_flops * (call.scalar_bytes <= 4 ? 1.0 : 0.5);
+    const double peak = call.scalar_bytes == 2   ? rates_.bfloat16_flops
+                        : call.scalar_bytes == 4 ? rates_.peak_flops
+                                                 : rates_.peak_flops / 2;
     const double rate =
         call.kernel == Kernel::gemm ? peak * shortest / (shortest + rates_.thin_side) : peak;
     return rates_.overhead_seconds +

@@ -6,6 +6,7 @@
 #include <accrete/plan/context.hpp>
 #include <accrete/plan/neighbours.hpp>
 #include <accrete/plan/planner.hpp>
+#include <accrete/plan/summed_products.hpp>
 #include <accrete/plan/working_set.hpp>
 
 #include <type_traits>
@@ -26,6 +27,17 @@ concept Complete = requires {
 template <class Node>
 using backend_of = settled_backend<typename Node::Backend>;
 
+/// The backend adds up products of these operands before it stores their sum.
+template <class Backend, class Stored>
+[[nodiscard]] bool sums_products() {
+  if constexpr (sizeof(Stored) == 2) {
+    if constexpr (requires { Bfloat16Kernels<Backend>::sums_products(); }) {
+      return Bfloat16Kernels<Backend>::sums_products();
+    }
+  }
+  return false;
+}
+
 template <class Backend, class Node, class Operands>
 const Plan& plan_of(Context<Backend>& context, const Node& node, const Operands& operands) {
   constexpr int count = 2 * Node::leaf_count;
@@ -44,8 +56,8 @@ const Plan& plan_of(Context<Backend>& context, const Node& node, const Operands&
   const CanonicalForm form(node);
   const ModelWithWorkingSet model(
       context.cost_model(), working_set_of(operands.leaves, neighbours, node.rows(), node.cols()));
-  const PlanningTask task{static_cast<int>(sizeof(typename Node::Stored)), neighbours.data(),
-                          unit_slots};
+  PlanningTask task{static_cast<int>(sizeof(typename Node::Stored)), neighbours.data(), unit_slots};
+  task.sums_products = sums_products<Backend, typename Node::Stored>();
   return context.plans().insert(key, make_plan(model, form, task));
 }
 
@@ -104,6 +116,29 @@ void run_step(Device& device, const PlanStep& step, const Source& source, Scalar
   }
 }
 
+[[nodiscard]] inline bool is_final(const PlanStep& step) noexcept {
+  return step.result.kind == PlanOperand::Kind::destination;
+}
+
+/// Makes `count` steps that add up to one result, in one pass over it where the backend can.
+template <class Table, class Device, class Source, class Scalar, class Result>
+void run_steps(Device& device, const PlanStep* steps, Index count, const Source& source,
+               Scalar alpha, Scalar beta, View<Result> result) {
+  if constexpr (requires { Table::sums_products(); }) {
+    MatrixProduct<typename Source::Stored> products[most_products];
+    for (Index i = 0; count > 1 && i < count; ++i) {
+      products[i] = {source.left(steps[i]), source.right(steps[i])};
+    }
+    if (count > 1 &&
+        Table::gemm_sum(device, alpha, products, static_cast<int>(count), beta, result)) {
+      return;
+    }
+  }
+  for (Index i = 0; i < count; ++i) {
+    run_step<Table>(device, steps[i], source, alpha, i == 0 ? beta : Scalar{1}, result);
+  }
+}
+
 /// Makes the steps of a plan, those that are prepared or the others:
 /// target = alpha * (value of the plan) + beta * target. `memory` holds the temporaries, which have
 /// the scalar of the operands. The target must not overlap an operand.
@@ -118,24 +153,27 @@ void execute(Context<Backend>& context, const Plan& plan, const Operands& operan
   Device<Backend>& device = context.device();
 
   const StepOperands<Operands> source{plan, operands, memory};
-  for (const PlanStep& step : plan.steps) {
+  for (Index s = 0; s < plan.steps.size(); ++s) {
+    const PlanStep& step = plan.steps[s];
     if (step.prepared != prepared) {
       continue;
     }
-    const bool final = step.result.kind == PlanOperand::Kind::destination;
-    Scalar a = final ? alpha : Scalar{1};
+    Scalar a = is_final(step) ? alpha : Scalar{1};
     for (int i = step.first_slot; i < step.first_slot + step.slot_count; ++i) {
-      const int slot = plan.slots[i];
-      a *= operands.coefficients[static_cast<std::size_t>(slot)];
+      a *= operands.coefficients[static_cast<std::size_t>(plan.slots[i])];
     }
-    const Scalar b = step.accumulate ? Scalar{1} : (final ? beta : Scalar{0});
+    const Scalar b = step.accumulate ? Scalar{1} : (is_final(step) ? beta : Scalar{0});
     if constexpr (!mixed) {
       run_step<Table>(device, step, source, a, b,
-                      final ? target : source.temporary(step.result.index));
-    } else if (final) {
-      run_step<Table>(device, step, source, a, b, target);
+                      is_final(step) ? target : source.temporary(step.result.index));
     } else {
-      run_step<Table>(device, step, source, a, b, source.temporary(step.result.index));
+      const Index count = summed_products(plan, s);
+      if (is_final(step)) {
+        run_steps<Table>(device, &step, count, source, a, b, target);
+      } else {
+        run_steps<Table>(device, &step, count, source, a, b, source.temporary(step.result.index));
+      }
+      s += count - 1;
     }
   }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/plan/plan.hpp>
+#include <accrete/plan/coefficients.hpp>
 
 ACCRETE_BEGIN_NAMESPACE
 
@@ -61,7 +61,7 @@ class JoinedProducts {
     const PlanOperand below = other(b, left);
     const bool in_place = above.kind == Kind::leaf && above.beside < 0 &&
                           neighbour(below, !left) == above.index && a.slot_count == b.slot_count;
-    if (!in_place && !is_private(below, second)) {
+    if (!in_place && !is_private(plan_, below, second)) {
       return false;
     }
     PlanStep joined = b;
@@ -76,7 +76,7 @@ class JoinedProducts {
     joined.predicted_seconds = model_.seconds(joined.call(plan_.scalar_bytes));
 
     PlanStep copy = copy_of(above, a, left);
-    const bool copies = !in_place && !is_whole_temporary(above);
+    const bool copies = !in_place && !is_whole_temporary(plan_, above);
     const double seconds = joined.predicted_seconds + (copies ? copy.predicted_seconds : 0.0);
     if (seconds >= (copies ? clear_gain : 1.0) * (a.predicted_seconds + b.predicted_seconds)) {
       return false;
@@ -86,7 +86,7 @@ class JoinedProducts {
       inner = above;
       inner.beside = below.index;
     } else {
-      scale_writers(below, b, a.slot_count);
+      scale_writers(plan_, below, b, a.slot_count);
       inner = one_block(copies ? add_part(copy) : above.index, below.index, joined, left);
     }
     replace(first, second, joined, copies ? &copy : nullptr);
@@ -107,36 +107,10 @@ class JoinedProducts {
     const PlanStep& a = plan_.steps[first];
     const PlanOperand& found = weight(a, left);
     if (!is_product(a) || found.kind != Kind::leaf || found.index != base || found.beside >= 0 ||
-        a.prepared != b.prepared || a.slot_count > b.slot_count) {
+        a.prepared != b.prepared || !begins_with(plan_, b, a)) {
       return -1;
     }
-    for (int i = 0; i < a.slot_count; ++i) {
-      if (plan_.slots[a.first_slot + i] != plan_.slots[b.first_slot + i]) {
-        return -1;
-      }
-    }
     return first;
-  }
-
-  [[nodiscard]] bool is_whole_temporary(const PlanOperand& operand) const {
-    return operand.kind == Kind::temporary && plan_.temporaries[operand.index].whole < 0;
-  }
-  /// A temporary that this step alone reads, so that it may move and be scaled.
-  [[nodiscard]] bool is_private(const PlanOperand& operand, int reader) const {
-    if (!is_whole_temporary(operand)) {
-      return false;
-    }
-    for (int s = 0; s < static_cast<int>(plan_.steps.size()); ++s) {
-      const PlanStep& step = plan_.steps[s];
-      const auto is_it = [&](const PlanOperand& o) {
-        return o.kind == Kind::temporary && o.index == operand.index;
-      };
-      if ((s != reader && (is_it(step.left) || is_it(step.right))) ||
-          (is_it(step.result) && step.prepared != plan_.steps[reader].prepared)) {
-        return false;
-      }
-    }
-    return true;
   }
 
   /// The step that copies `from` to a temporary still to be made.
@@ -171,28 +145,6 @@ class JoinedProducts {
     b.row = left ? a.rows : 0;
     b.col = left ? 0 : a.cols;
     return {Kind::temporary, index};
-  }
-
-  /// Coefficients of `product` beyond the first `shared` ones go to the steps that write `operand`.
-  void scale_writers(const PlanOperand& operand, const PlanStep& product, int shared) {
-    if (product.slot_count == shared) {
-      return;
-    }
-    for (PlanStep& step : plan_.steps) {
-      if (!(step.result.kind == operand.kind && step.result.index == operand.index) ||
-          step.kernel == Kernel::fill) {
-        continue;
-      }
-      const int first = static_cast<int>(plan_.slots.size());
-      for (int i = 0; i < step.slot_count; ++i) {
-        plan_.slots.push(plan_.slots[step.first_slot + i]);
-      }
-      for (int i = shared; i < product.slot_count; ++i) {
-        plan_.slots.push(plan_.slots[product.first_slot + i]);
-      }
-      step.first_slot = first;
-      step.slot_count += product.slot_count - shared;
-    }
   }
 
   /// `joined` stands for both steps, `copy` in the place of the first.

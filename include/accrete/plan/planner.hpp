@@ -5,6 +5,7 @@
 #include <accrete/plan/joined_products.hpp>
 #include <accrete/plan/placement.hpp>
 #include <accrete/plan/plan_writer.hpp>
+#include <accrete/plan/summed_products.hpp>
 
 ACCRETE_BEGIN_NAMESPACE
 
@@ -48,6 +49,9 @@ inline void record_shapes(const CanonicalForm& form, int sum, Plan& plan) {
     const int decision = search.run();
     PlanWriter(model, form, task, chains, search, plan).run(decision);
     JoinedProducts(model, plan).run();
+    if (task.sums_products) {
+      SummedProducts(model, plan).run();
+    }
     Placement(plan).run();
   }
   return plan;

@@ -31,7 +31,8 @@ Plan plan_for(Context<Backend>& context, const Product<Weight, X>& product,
       working_set_of(operands.leaves, neighbours, product.rows(), product.cols()));
   return make_plan(model, form,
                    {static_cast<int>(sizeof(typename Operands::Stored)), neighbours.data(), 0,
-                    executions.count, Weight::leaf_count});
+                    executions.count, Weight::leaf_count,
+                    sums_products<Backend, typename Operands::Stored>()});
 }
 
 } // namespace detail

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/backend/backend.hpp>
+#include <accrete/plan/coefficients.hpp>
+
+#include <algorithm>
+#include <utility>
+
+ACCRETE_BEGIN_NAMESPACE
+
+namespace detail {
+
+/// `next` is a product that adds to the result of the product `step`.
+[[nodiscard]] inline bool adds_to_product(const PlanStep& step, const PlanStep& next) noexcept {
+  return step.kernel == Kernel::gemm && next.kernel == Kernel::gemm && next.accumulate &&
+         next.result == step.result && next.prepared == step.prepared;
+}
+
+/// How many steps from `first` on are products with the same coefficients that add up to one
+/// result, at least one.
+[[nodiscard]] inline Index summed_products(const Plan& plan, Index first) {
+  const PlanStep& step = plan.steps[first];
+  Index count = 1;
+  while (count < most_products && first + count < plan.steps.size()) {
+    const PlanStep& next = plan.steps[first + count];
+    if (!adds_to_product(step, next) || next.slot_count != step.slot_count ||
+        !begins_with(plan, next, step)) {
+      break;
+    }
+    ++count;
+  }
+  return count;
+}
+
+/// Brings products of one result together, for a backend that adds them up before it stores the
+/// result: they then cost what one product with all their inner indices costs. Coefficients that
+/// one of them has alone go to an operand of it, if that is the plan's own.
+class SummedProducts {
+ public:
+  SummedProducts(const CostModel& model, Plan& plan) : model_(model), plan_(plan) {}
+
+  void run() {
+    for (Index i = plan_.steps.size() - 2; i >= 0; --i) {
+      bring_to_next(i);
+    }
+    for (Index first = 0; first < plan_.steps.size();) {
+      const Index count = summed_products(plan_, first);
+      PlanStep sum = plan_.steps[first];
+      double seconds = model_.seconds(sum.call(plan_.scalar_bytes));
+      for (Index i = first + 1; i < first + count; ++i) {
+        sum.k += plan_.steps[i].k;
+        const double longer = model_.seconds(sum.call(plan_.scalar_bytes));
+        plan_.steps[i].predicted_seconds = std::max(longer - seconds, 0.0);
+        seconds = std::max(longer, seconds);
+      }
+      first += count;
+    }
+  }
+
+ private:
+  /// Moves a product to just before the next one of its result. Nothing reads a result before its
+  /// last product, and no operand is overwritten: temporaries have no place yet.
+  void bring_to_next(Index i) {
+    Index next = i + 1;
+    while (next < plan_.steps.size() && !(plan_.steps[next].result == plan_.steps[i].result)) {
+      ++next;
+    }
+    if (next == plan_.steps.size() || !adds_to_product(plan_.steps[i], plan_.steps[next])) {
+      return;
+    }
+    for (; i + 1 < next; ++i) {
+      std::swap(plan_.steps[i], plan_.steps[i + 1]);
+    }
+    share_coefficients(plan_.steps[i], next);
+  }
+
+  void share_coefficients(const PlanStep& step, Index next) {
+    PlanStep& product = plan_.steps[next];
+    if (product.slot_count == step.slot_count || !begins_with(plan_, product, step)) {
+      return;
+    }
+    for (const PlanOperand& operand : {product.right, product.left}) {
+      if (is_private(plan_, operand, next)) {
+        scale_writers(plan_, operand, product, step.slot_count);
+        product.slot_count = step.slot_count;
+        return;
+      }
+    }
+  }
+
+  const CostModel& model_;
+  Plan& plan_;
+};
+
+} // namespace detail
+
+ACCRETE_END_NAMESPACE

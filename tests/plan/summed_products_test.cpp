@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+#include "function_model.hpp"
+#include "numerics.hpp"
+
+#include <accrete/bfloat16.hpp>
+
+#include <utility>
+#include <vector>
+
+namespace ac = accrete;
+using ac::bfloat16;
+using ac::Index;
+using ac::Kernel;
+using ac::PlanOperand;
+
+namespace {
+
+using Stored = Eigen::MatrixX<bfloat16>;
+
+Stored stored(Index rows, Index cols, unsigned seed) {
+  return random_matrix<float>(rows, cols, seed).cast<bfloat16>();
+}
+template <class Derived>
+Exact wide(const Eigen::MatrixBase<Derived>& m) {
+  return m.template cast<float>().template cast<long double>();
+}
+
+ac::PlanStep product(PlanOperand::Kind kind, int index, bool accumulate) {
+  ac::PlanStep step;
+  step.result = {kind, index};
+  step.accumulate = accumulate;
+  return step;
+}
+
+/// Kernels that only count what they are asked for.
+template <bool can_sum>
+struct CountingTable {
+  static inline int sums = 0, products = 0;
+  static inline float last_beta = -1;
+
+  static bool sums_products() { return can_sum; }
+  template <class... Arguments>
+  static bool gemm_sum(Arguments&&...) {
+    sums += can_sum ? 1 : 0;
+    return can_sum;
+  }
+  template <class Device, class Left, class Right, class Result>
+  static void gemm(Device&, float, const Left&, const Right&, float beta, const Result&) {
+    ++products;
+    last_beta = beta;
+  }
+  template <class... Arguments>
+  static void gemv(Arguments&&...) {}
+  template <class... Arguments>
+  static void combine(Arguments&&...) {}
+  template <class... Arguments>
+  static void fill(Arguments&&...) {}
+};
+
+struct NoOperands {
+  using Stored = bfloat16;
+  [[nodiscard]] ac::View<const bfloat16> left(const ac::PlanStep&) const { return {}; }
+  [[nodiscard]] ac::View<const bfloat16> right(const ac::PlanStep&) const { return {}; }
+};
+
+} // namespace
+
+TEST_CASE("products of one result are brought together, and nothing else is") {
+  using Kind = PlanOperand::Kind;
+  ac::Plan plan;
+  plan.steps.push(product(Kind::destination, 0, false)); // D = ..
+  plan.steps.push(product(Kind::temporary, 0, false));   // t0 = ..
+  plan.steps.push(product(Kind::temporary, 1, false));   // t1 = ..
+  plan.steps.push(product(Kind::temporary, 0, true));    // t0 += ..
+  plan.steps.push(product(Kind::destination, 0, true));  // D += ..
+  plan.steps.push(product(Kind::temporary, 2, false));   // t2 = ..
+  plan.steps.push(product(Kind::destination, 0, true));  // D += ..
+  const ac::RooflineModel model;
+  ac::detail::SummedProducts(model, plan).run();
+  const std::vector<std::pair<Kind, int>> expected = {
+      {Kind::temporary, 1},   {Kind::temporary, 0},   {Kind::temporary, 0},  {Kind::temporary, 2},
+      {Kind::destination, 0}, {Kind::destination, 0}, {Kind::destination, 0}};
+  REQUIRE(plan.steps.size() == static_cast<Index>(expected.size()));
+  for (Index s = 0; s < plan.steps.size(); ++s) {
+    CHECK(plan.steps[s].result.kind == expected[static_cast<std::size_t>(s)].first);
+    CHECK(plan.steps[s].result.index == expected[static_cast<std::size_t>(s)].second);
+  }
+  CHECK_FALSE(plan.steps[4].accumulate);
+
+  CHECK(ac::detail::summed_products(plan, 1) == 2);
+  CHECK(ac::detail::summed_products(plan, 4) == 3);
+  CHECK(ac::detail::summed_products(plan, 3) == 1);
+  plan.slots.push(7);
+  plan.steps[6].slot_count = 1; // another coefficient
+  CHECK(ac::detail::summed_products(plan, 4) == 2);
+  plan.steps[4].kernel = Kernel::combine; // no product
+  CHECK(ac::detail::summed_products(plan, 4) == 1);
+}
+
+TEST_CASE("a sum costs what one product with all the inner indices costs") {
+  using Kind = PlanOperand::Kind;
+  ac::Plan plan;
+  for (const Index k : {100, 20, 3}) {
+    ac::PlanStep step = product(Kind::destination, 0, k != 100);
+    step.k = k;
+    step.predicted_seconds = 1000;
+    plan.steps.push(step);
+  }
+  const auto model =
+      context_with([](const ac::KernelCall& call) { return 1 + static_cast<double>(call.k); });
+  ac::detail::SummedProducts(model.cost_model(), plan).run();
+  CHECK(plan.steps[1].predicted_seconds == 20);
+  CHECK(plan.steps[2].predicted_seconds == 3);
+}
+
+TEST_CASE("a sum of products is one call of a backend that adds them up, and several of others") {
+  using Kind = PlanOperand::Kind;
+  const ac::PlanStep steps[] = {product(Kind::destination, 0, false),
+                                product(Kind::destination, 0, true),
+                                product(Kind::destination, 0, true)};
+  int device = 0;
+  const ac::View<float> result;
+  using Summing = CountingTable<true>;
+  ac::detail::run_steps<Summing>(device, steps, 3, NoOperands{}, 1.0F, 0.0F, result);
+  CHECK(Summing::sums == 1);
+  CHECK(Summing::products == 0);
+  ac::detail::run_steps<Summing>(device, steps, 1, NoOperands{}, 1.0F, 0.5F, result);
+  CHECK(Summing::sums == 1);
+  CHECK(Summing::products == 1);
+  CHECK(Summing::last_beta == 0.5F);
+  using Plain = CountingTable<false>;
+  ac::detail::run_steps<Plain>(device, steps, 3, NoOperands{}, 1.0F, 0.0F, result);
+  CHECK(Plain::products == 3);
+  CHECK(Plain::last_beta == 1.0F);
+}
+
+TEST_CASE("W0 X and U Z of bfloat16 matrices are made one after the other") {
+  const Stored W0 = stored(96, 80, 1);
+  const Stored U = stored(96, 5, 2);
+  const Stored V = stored(80, 5, 3);
+  const Stored X = stored(80, 40, 4);
+  const auto by_flops = [](const ac::KernelCall& call) { return call.flops(); };
+  ac::Context<TestBackend> context = context_with(by_flops);
+  const ac::ScopedContext<TestBackend> scope(context);
+  const auto weight = [&](float base) {
+    return base * ac::lazy<TestBackend>(W0) + ac::outer<TestBackend>(U, V);
+  };
+  const ac::Plan plan = ac::plan(context, (W0 + ac::outer<TestBackend>(U, V)) * X);
+  REQUIRE(plan.steps.size() == 3);
+  if (ac::detail::sums_products<TestBackend, bfloat16>()) {
+    CHECK(plan.steps[0].result.kind == PlanOperand::Kind::temporary);
+    CHECK(ac::detail::summed_products(plan, 1) == 2);
+    // The coefficient of one product goes to Vᵀ X.
+    const ac::Plan scaled =
+        ac::plan(context, (ac::lazy<TestBackend>(W0) + 0.5F * ac::outer<TestBackend>(U, V)) * X);
+    CHECK(scaled.steps[0].slot_count == 1);
+    CHECK(ac::detail::summed_products(scaled, 1) == 2);
+    // One that only W0 has stays.
+    CHECK(ac::detail::summed_products(ac::plan(context, weight(0.25F) * X), 1) == 1);
+  }
+
+  for (const float base : {1.0F, 0.25F}) {
+    const Exact expected =
+        (static_cast<long double>(base) * wide(W0) + wide(U) * wide(V).transpose()) * wide(X);
+    const long double size = (wide(W0).norm() + wide(U).norm() * wide(V).norm()) * wide(X).norm();
+    Eigen::MatrixXf Y = weight(base) * X;
+    const long double bound = 0x1p-8L * size + rounding_bound<float>(90, size);
+    CHECK((wide(Y) - expected).norm() <= bound);
+    Y += 0.5F * (weight(base) * X);
+    CHECK((wide(Y) - 1.5L * expected).norm() <= 2 * bound);
+  }
+}
