@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Y = (W0 + U Vᵀ) X with operands stored as bfloat16, beside the same in float. The result is float
-// in both.
+// Y = (W0 + U Vᵀ) X with operands stored as bfloat16, beside the same in float and beside
+// Y = W0 X; Y += U (Vᵀ X), which passes over Y twice. The result is float in all.
 //
 //     benchmarks/compare build/release/benchmarks/bfloat16
 #include <accrete/accrete.hpp>
@@ -60,13 +60,29 @@ void apply(benchmark::State& state) {
   }
 }
 
-template <class Stored>
-void register_cases(const std::string& contestant) {
+void apply_in_two_statements(benchmark::State& state) {
+  Operands<ac::bfloat16> o(state);
+  const auto run = [&o] {
+    ac::noalias(o.Y) = ac::lazy(o.W0) * o.X;
+    ac::noalias(o.Y) += ac::outer(o.U, o.V) * o.X;
+  };
+  run();
+  if (!o.is_right()) {
+    state.SkipWithError("wrong result");
+    return;
+  }
+  for (auto _ : state) {
+    run();
+    benchmark::ClobberMemory();
+  }
+}
+
+void register_cases(const std::string& contestant, void (*run)(benchmark::State&)) {
   const std::vector<std::vector<std::int64_t>> shapes = {
       {768, 768, 16}, {3072, 768, 64}, {768, 3072, 64}, {4096, 1024, 256}};
   for (const auto& shape : shapes) {
     for (const std::int64_t p : {1, 8, 64, 1024, 4096}) {
-      benchmark::RegisterBenchmark(("apply/bfloat16/" + contestant).c_str(), apply<Stored>)
+      benchmark::RegisterBenchmark(("apply/bfloat16/" + contestant).c_str(), run)
           ->Args({shape[0], shape[1], shape[2], p})
           ->ArgNames({"m", "n", "r", "p"})
           ->UseRealTime()
@@ -78,8 +94,9 @@ void register_cases(const std::string& contestant) {
 } // namespace
 
 int main(int argc, char** argv) {
-  register_cases<ac::bfloat16>("accrete");
-  register_cases<float>("accrete_in_float");
+  register_cases("accrete", apply<ac::bfloat16>);
+  register_cases("accrete_in_float", apply<float>);
+  register_cases("accrete_in_two_statements", apply_in_two_statements);
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
     return 1;
