@@ -35,11 +35,16 @@ struct Operand {
     const ac::View<const bfloat16> v = ac::view_of(memory);
     return transposed ? v.transposed() : v;
   }
-  [[nodiscard]] Exact exact() const {
-    const Exact value = wide(memory);
-    return transposed ? Exact(value.transpose()) : value;
+  [[nodiscard]] Eigen::MatrixXd exact() const {
+    const Eigen::MatrixXd value = memory.cast<float>().cast<double>();
+    return transposed ? Eigen::MatrixXd(value.transpose()) : value;
   }
 };
+
+/// In double: products of two bfloat16 are exact, sums nearly so.
+Exact product_of(const Operand& a, const Operand& b) {
+  return (a.exact() * b.exact()).cast<long double>();
+}
 
 template <class Result>
 Eigen::MatrixX<Result> before(Index rows, Index cols) {
@@ -84,10 +89,12 @@ struct Shape {
 };
 
 // Below, at and above the sides of tiles, of panels and of what is packed at a time; the last are
-// shared out along the rows and along the columns.
-const std::vector<Shape> shapes = {{2, 2, 1},      {16, 16, 32},  {17, 33, 31},   {32, 32, 64},
-                                   {5, 70, 100},   {100, 3, 40},  {65, 129, 333}, {48, 31, 1290},
-                                   {40, 64, 3000}, {700, 90, 70}, {90, 1100, 515}};
+// shared out along the rows and along the columns, and so large that right panels are packed once
+// for all.
+const std::vector<Shape> shapes = {{2, 2, 1},      {16, 16, 32},    {17, 33, 31},
+                                   {32, 32, 64},   {5, 70, 100},    {100, 3, 40},
+                                   {65, 129, 333}, {48, 31, 1290},  {40, 64, 3000},
+                                   {700, 90, 70},  {90, 1100, 515}, {1700, 230, 1270}};
 
 /// The three ways of one product on the cpu, where they are there.
 enum class Way { tiles, onednn, converted };
@@ -114,6 +121,7 @@ bool multiply(Way way, ac::Device<ac::Cpu>& device, float alpha, const Product& 
 TEST_CASE_TEMPLATE("bfloat16 products of every order and shape, by each way there is", Result,
                    float, bfloat16) {
   ac::Device<ac::Cpu> device;
+  device.set_threads(2);
   for (const Way way : {Way::tiles, Way::onednn, Way::converted}) {
     for (const Shape& shape : shapes) {
       const auto [m, n, k] = shape;
@@ -125,7 +133,7 @@ TEST_CASE_TEMPLATE("bfloat16 products of every order and shape, by each way ther
         CAPTURE(shape.n);
         CAPTURE(shape.k);
         CAPTURE(orders);
-        check_all<Result>(a.exact() * b.exact(), a.exact().norm() * b.exact().norm(), k,
+        check_all<Result>(product_of(a, b), a.exact().norm() * b.exact().norm(), k,
                           [&](float alpha, float beta, auto c) {
                             return multiply(way, device, alpha, {a.view(), b.view()}, beta, c);
                           });
@@ -151,13 +159,41 @@ TEST_CASE_TEMPLATE("products of one result are added up before it is stored", Re
       CAPTURE(r);
       const long double size =
           w.exact().norm() * x.exact().norm() + u.exact().norm() * z.exact().norm();
-      check_all<Result>(w.exact() * x.exact() + u.exact() * z.exact(), size, k + r,
+      check_all<Result>(product_of(w, x) + product_of(u, z), size, k + r,
                         [&](float alpha, float beta, auto c) {
                           return Cpu::gemm_sum(device, alpha, products, 2, beta, c);
                         });
     }
   }
 }
+
+#if defined(ACCRETE_HAS_AMX)
+TEST_CASE("products on tiles are cut by what has to be packed") {
+  using ac::detail::AmxCut;
+  const auto cut_of = [](Index m, Index n, Index k, Index threads) {
+    const ac::detail::AmxProduct product{{nullptr, m, k, 1, m}, {nullptr, n, k, k, 1}};
+    return AmxCut(ac::detail::AmxSum{&product, 1}, threads);
+  };
+  // Few columns stay packed while rows pass by, few rows while columns do.
+  const AmxCut narrow = cut_of(4096, 64, 1024, 2);
+  CHECK(narrow.row_parts == 2);
+  CHECK(narrow.right_panels == 2);
+  CHECK_FALSE(narrow.shares_right);
+  const AmxCut flat = cut_of(64, 4096, 1024, 2);
+  CHECK(flat.col_parts == 2);
+  CHECK(flat.left_panels == 2);
+  CHECK_FALSE(flat.shares_right);
+  // Columns that several blocks of rows multiply are packed once for all.
+  const AmxCut large = cut_of(1700, 230, 1270, 2);
+  CHECK(large.depth == 40);
+  CHECK(large.left_panels == 9);
+  CHECK(large.shares_right);
+  // One sum takes in 40 steps of 32; what is longer is summed in parts of 32 steps at most.
+  CHECK(cut_of(512, 512, 1281, 2).depth == 21);
+  CHECK(cut_of(32, 4096, 32, 16).col_parts == 16);
+  CHECK(cut_of(4096, 32, 32, 16).row_parts == 16);
+}
+#endif
 
 TEST_CASE("a block of a larger matrix is multiplied without touching what lies around it") {
   ac::Device<ac::Cpu> device;
@@ -166,7 +202,7 @@ TEST_CASE("a block of a larger matrix is multiplied without touching what lies a
   Eigen::MatrixXf around = Eigen::MatrixXf::Constant(140, 80, 7.0F);
   const auto target = ac::view_of(around).block(20, 10, 90, 50);
   Cpu::gemm(device, 1.0F, a.view(), b.view(), 0.0F, target);
-  const Exact expected = a.exact() * b.exact();
+  const Exact expected = product_of(a, b);
   CHECK((wide(around.block(20, 10, 90, 50)) - expected).norm() <=
         bound<float>(77, a.exact().norm() * b.exact().norm()));
   around.block(20, 10, 90, 50).setConstant(7.0F);

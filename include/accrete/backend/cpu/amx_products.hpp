@@ -23,10 +23,12 @@ struct AmxCut {
   Index left_panels, right_panels; ///< packed at a time
   Index chunk;                     ///< steps of a right panel that the first-level cache holds
   Index blocks;                    ///< of sums in the making
+  bool shares_right;               ///< all right panels are packed first, once for all tasks
 
   static constexpr Index most_depth = 40;  ///< that one sum takes in
   static constexpr Index part_depth = 32;  ///< at most, of sums in parts
   static constexpr Index right_steps = 16; ///< 32 KiB
+  static constexpr Index in_place = 8;     ///< left panels that a right one is not packed for
 
   static constexpr Index ceiling(Index count, Index unit) noexcept {
     return (count + unit - 1) / unit;
@@ -60,23 +62,40 @@ struct AmxCut {
     right_panels = right_stays ? task_cols : Index{1};
     chunk = ceiling(depth, ceiling(depth, right_steps));
     blocks = chunk < depth ? left_panels : 2;
+    shares_right = !right_stays && left_panels > in_place && left_panels < task_rows;
   }
 
   [[nodiscard]] Index left_entries() const noexcept {
     return left_panels * depth * amx_step_entries;
   }
   [[nodiscard]] Index right_entries() const noexcept {
-    return right_panels * depth * amx_step_entries;
+    return shares_right ? 0 : right_panels * depth * amx_step_entries;
+  }
+  [[nodiscard]] Index shared_entries() const noexcept {
+    return shares_right ? col_panels * steps * amx_step_entries : 0;
   }
 };
+
+/// Steps [first, first + count) of a right panel.
+ACCRETE_AMX inline void pack_amx_right(const AmxSum& sum, Index panel, Index first, Index count,
+                                       std::uint16_t* out) {
+  for (Index s = 0; s < count; ++s) {
+    Index step = first + s;
+    const AmxOperand& b = sum.find(step).right;
+    pack_amx_rows(b.lines(panel, step), b.has_inner_lines(), out + s * amx_step_entries);
+  }
+}
 
 /// One thread's part of c = alpha (a b + ...) + beta c.
 template <class Result>
 class AmxTask {
  public:
-  AmxTask(const AmxCut& cut, const AmxSum& sum, float alpha, float beta, Result* c, Index stride)
+  /// `shared` holds the right panels where the cut says so, column after column.
+  AmxTask(const AmxCut& cut, const AmxSum& sum, const std::uint16_t* shared, float alpha,
+          float beta, Result* c, Index stride)
       : cut_(cut),
         sum_(sum),
+        shared_(shared),
         rows_(sum.products->left.outer),
         cols_(sum.products->right.outer),
         alpha_(alpha),
@@ -118,12 +137,12 @@ class AmxTask {
       pack_left(row, rows);
       for (Index col = first_col; col < last_col_; col += cut_.right_panels) {
         const Index cols = std::min(cut_.right_panels, last_col_ - col);
-        const bool in_place = is_in_place(rows, col + cols);
-        if (!in_place && (!right_stays || row == first_row)) {
+        const bool packed = !cut_.shares_right && !is_in_place(rows, col + cols);
+        if (packed && (!right_stays || row == first_row)) {
           pack_right(col, cols);
         }
         for (Index y = 0; y < cols; ++y) {
-          multiply_panel(row, rows, col + y, in_place ? right_in_place(col + y) : right_packed(y));
+          multiply_panel(row, rows, col + y, packed ? right_packed(y) : right_elsewhere(col + y));
         }
       }
     }
@@ -133,10 +152,13 @@ class AmxTask {
   [[nodiscard]] bool is_in_place(Index rows, Index last_col) const noexcept {
     Index step = step_;
     const AmxOperand& b = sum_.find(step).right;
-    return rows <= 8 && b.has_inner_lines() && last_col * amx_panel <= b.outer &&
+    return rows <= AmxCut::in_place && b.has_inner_lines() && last_col * amx_panel <= b.outer &&
            (step + depth_) * amx_step <= b.inner;
   }
-  [[nodiscard]] AmxRight right_in_place(Index col) const noexcept {
+  [[nodiscard]] AmxRight right_elsewhere(Index col) const noexcept {
+    if (cut_.shares_right) {
+      return {shared_ + (col * cut_.steps + step_) * amx_step_entries, amx_step, amx_step_entries};
+    }
     Index step = step_;
     const AmxOperand& b = sum_.find(step).right;
     return {b.at(col, step), b.outer_step, amx_step};
@@ -185,17 +207,13 @@ class AmxTask {
   }
   ACCRETE_AMX void pack_right(Index panel, Index panels) {
     for (Index x = 0; x < panels; ++x) {
-      for (Index s = 0; s < depth_; ++s) {
-        Index step = step_ + s;
-        const AmxOperand& b = sum_.find(step).right;
-        pack_amx_rows(b.lines(panel + x, step), b.has_inner_lines(),
-                      right_ + (x * depth_ + s) * amx_step_entries);
-      }
+      pack_amx_right(sum_, panel + x, step_, depth_, right_ + x * depth_ * amx_step_entries);
     }
   }
 
   const AmxCut& cut_;
   const AmxSum& sum_;
+  const std::uint16_t* shared_;
   Index rows_, cols_;
   float alpha_, beta_;
   Result* c_;
@@ -220,8 +238,15 @@ void amx_gemm(Device<Cpu>& device, float alpha, const AmxSum& sum, float beta, R
   const Index bytes = AmxTask<Result>::space(cut);
   Workspace::Frame frame(device.workspace());
   auto* space = frame.allocate<std::byte>(tasks * bytes);
-  parallel_ranges(static_cast<int>(tasks), tasks, 1, [&](Index first, Index) {
-    AmxTask<Result>(cut, sum, alpha, beta, c, stride).run(first, space + first * bytes);
+  auto* shared = frame.allocate<std::uint16_t>(cut.shared_entries());
+  const int team = static_cast<int>(tasks);
+  parallel_ranges(team, cut.shares_right ? cut.col_panels : 0, 1, [&](Index first, Index count) {
+    for (Index col = first; col < first + count; ++col) {
+      pack_amx_right(sum, col, 0, cut.steps, shared + col * cut.steps * amx_step_entries);
+    }
+  });
+  parallel_ranges(team, tasks, 1, [&](Index first, Index) {
+    AmxTask<Result>(cut, sum, shared, alpha, beta, c, stride).run(first, space + first * bytes);
   });
 }
 
