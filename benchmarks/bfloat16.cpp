@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Y = (W0 + U Vᵀ) X with operands stored as bfloat16, beside the same in float and beside
-// Y = W0 X; Y += U (Vᵀ X), which passes over Y twice. The result is float in all.
+// Y = W0 X; Y += U (Vᵀ X), which passes over Y twice; and Y = W0 X alone beside oneDNN's product.
+// The result is float in all.
 //
 //     benchmarks/compare build/release/benchmarks/bfloat16
 #include <accrete/accrete.hpp>
@@ -11,6 +12,7 @@
 
 #include <chrono>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace ac = accrete;
@@ -80,6 +82,36 @@ void apply_in_two_statements(benchmark::State& state) {
   });
 }
 
+void product(benchmark::State& state) {
+  Operands<ac::bfloat16> o(state);
+  measure(state, o, [&o] { ac::noalias(o.Y) = ac::lazy(o.W0) * o.X; });
+}
+
+#if defined(ACCRETE_USE_ONEDNN)
+void product_by_onednn(benchmark::State& state) {
+  Operands<ac::bfloat16> o(state);
+  const int threads = ac::Context<>::current().threads();
+  measure(state, o, [&o, threads] {
+    ac::detail::onednn_matmul(threads, 1.0F, ac::view_of(std::as_const(o.W0)),
+                              ac::view_of(std::as_const(o.X)), 0.0F, ac::view_of(o.Y));
+  });
+}
+#endif
+
+void register_product(const std::string& contestant, void (*run)(benchmark::State&)) {
+  const std::vector<std::vector<std::int64_t>> shapes = {{64, 64},    {256, 256},  {768, 768},
+                                                         {768, 3072}, {4096, 256}, {4096, 1024}};
+  for (const auto& shape : shapes) {
+    for (const std::int64_t p : {8, 64, 1024}) {
+      benchmark::RegisterBenchmark(("product/bfloat16/" + contestant).c_str(), run)
+          ->Args({shape[0], shape[1], 0, p})
+          ->ArgNames({"m", "n", "r", "p"})
+          ->UseRealTime()
+          ->Unit(benchmark::kMicrosecond);
+    }
+  }
+}
+
 void register_cases(const std::string& contestant, void (*run)(benchmark::State&)) {
   const std::vector<std::vector<std::int64_t>> shapes = {
       {768, 768, 16}, {3072, 768, 64}, {768, 3072, 64}, {4096, 1024, 256}};
@@ -100,6 +132,10 @@ int main(int argc, char** argv) {
   register_cases("accrete", apply<ac::bfloat16>);
   register_cases("accrete_in_float", apply<float>);
   register_cases("accrete_in_two_statements", apply_in_two_statements);
+  register_product("accrete", product);
+#if defined(ACCRETE_USE_ONEDNN)
+  register_product("onednn", product_by_onednn);
+#endif
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
     return 1;
