@@ -123,7 +123,7 @@ struct Bfloat16Kernels<Cpu> {
     converted_gemm(device, alpha, a, b, beta, c);
   }
 
-  /// Whether gemm_sum does it.
+  /// Products that add up to one result may be added up before it is stored, by gemm_sum.
   static bool sums_products() noexcept {
 #if defined(ACCRETE_HAS_AMX)
     return amx_usable();
@@ -131,8 +131,8 @@ struct Bfloat16Kernels<Cpu> {
     return false;
 #endif
   }
-  /// c = alpha (a b + ...) + beta c. False, and nothing done, where the products cannot be added up
-  /// before they are stored.
+  /// c = alpha (a b + ...) + beta c for at most most_products. False, and nothing done, where they
+  /// cannot be added up before they are stored.
   template <class Result>
   static bool gemm_sum(Device<Cpu>& device, float alpha, const MatrixProduct<bfloat16>* products,
                        int count, float beta, View<Result> c) {
@@ -152,13 +152,7 @@ struct Bfloat16Kernels<Cpu> {
     for (int i = 0; i < count; ++i) {
       const auto [a, b] = c.is_column_major() ? products[i] : products[i].transposed();
       if (a.cols > 0) {
-        terms[static_cast<std::size_t>(used++)] = {
-            {as_bits(a.data), a.rows, a.cols, a.row_step(), a.col_step()},
-            { as_bits(b.data),
-              b.cols,
-              b.rows,
-              b.col_step(),
-              b.row_step() }};
+        terms[static_cast<std::size_t>(used++)] = {rows_of(a), rows_of(b.transposed())};
       }
     }
     if (c.empty() || used == 0 || !sums_products()) {
@@ -237,6 +231,11 @@ struct Bfloat16Kernels<Cpu> {
   }
 
  private:
+#if defined(ACCRETE_HAS_AMX)
+  static AmxOperand rows_of(View<const bfloat16> a) noexcept {
+    return {as_bits(a.data), a.rows, a.cols, a.row_step(), a.col_step()};
+  }
+#endif
   /// c(i, j) = update(a(i, j), c(i, j)), all in float.
   template <class Source, class Result, class Update>
   static void set(Device<Cpu>& device, View<const Source> a, View<Result> c, const Update& update) {
