@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include "numerics.hpp"
+#include "bfloat16_numerics.hpp"
 #include "test_backend.hpp"
-
-#include <accrete/bfloat16.hpp>
 
 #include <cstring>
 #include <vector>
@@ -13,14 +11,8 @@ using ac::Index;
 
 namespace {
 
-using Stored = Eigen::MatrixX<bfloat16>;
 using Cpu = ac::detail::Bfloat16Kernels<ac::Cpu>;
 using Product = ac::MatrixProduct<bfloat16>;
-
-template <class Derived>
-Exact wide(const Eigen::MatrixBase<Derived>& m) {
-  return m.template cast<float>().template cast<long double>();
-}
 
 /// Operands of a product in either order, column-major and row-major alike.
 struct Operand {

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "bfloat16_numerics.hpp"
 #include "function_model.hpp"
-#include "numerics.hpp"
-
-#include <accrete/bfloat16.hpp>
 
 #include <memory>
 
@@ -12,16 +10,7 @@ using ac::Index;
 
 namespace {
 
-using Stored = Eigen::MatrixX<bfloat16>;
 using RowMajor = Eigen::Matrix<bfloat16, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
-Stored stored(Index rows, Index cols, unsigned seed) {
-  return random_matrix<float>(rows, cols, seed).cast<bfloat16>();
-}
-template <class Derived>
-Exact wide(const Eigen::MatrixBase<Derived>& m) {
-  return m.template cast<float>().template cast<long double>();
-}
 
 /// W0 + U Vᵀ and an operand, m x n, rank r, p columns.
 struct Case {

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "bfloat16_numerics.hpp"
 #include "function_model.hpp"
-#include "numerics.hpp"
-
-#include <accrete/bfloat16.hpp>
 
 #include <utility>
 #include <vector>
@@ -14,16 +12,6 @@ using ac::Kernel;
 using ac::PlanOperand;
 
 namespace {
-
-using Stored = Eigen::MatrixX<bfloat16>;
-
-Stored stored(Index rows, Index cols, unsigned seed) {
-  return random_matrix<float>(rows, cols, seed).cast<bfloat16>();
-}
-template <class Derived>
-Exact wide(const Eigen::MatrixBase<Derived>& m) {
-  return m.template cast<float>().template cast<long double>();
-}
 
 ac::PlanStep product(PlanOperand::Kind kind, int index, bool accumulate) {
   ac::PlanStep step;

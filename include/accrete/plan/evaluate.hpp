@@ -125,13 +125,14 @@ template <class Table, class Device, class Source, class Scalar, class Result>
 void run_steps(Device& device, const PlanStep* steps, Index count, const Source& source,
                Scalar alpha, Scalar beta, View<Result> result) {
   if constexpr (requires { Table::sums_products(); }) {
-    MatrixProduct<typename Source::Stored> products[most_products];
-    for (Index i = 0; count > 1 && i < count; ++i) {
-      products[i] = {source.left(steps[i]), source.right(steps[i])};
-    }
-    if (count > 1 &&
-        Table::gemm_sum(device, alpha, products, static_cast<int>(count), beta, result)) {
-      return;
+    if (count > 1) {
+      MatrixProduct<typename Source::Stored> products[most_products];
+      for (Index i = 0; i < count; ++i) {
+        products[i] = {source.left(steps[i]), source.right(steps[i])};
+      }
+      if (Table::gemm_sum(device, alpha, products, static_cast<int>(count), beta, result)) {
+        return;
+      }
     }
   }
   for (Index i = 0; i < count; ++i) {

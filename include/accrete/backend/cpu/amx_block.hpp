@@ -8,6 +8,14 @@
 
 #if defined(ACCRETE_HAS_AMX)
 
+// g++ 12 takes the deliberately undefined operand of an AVX-512 intrinsic for a mistake (PR
+// 105593).
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
 ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
@@ -57,8 +65,8 @@ struct AmxStore {
   ACCRETE_AMX void store(Index count) {
     const __m512i low_rows = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0);
     const __m512i high_rows = _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4);
-    const __mmask16 low_mask = first_bits(rows);
-    const __mmask16 high_mask = first_bits(rows - 16);
+    const __mmask16 low_mask = static_cast<__mmask16>(first_lanes(rows));
+    const __mmask16 high_mask = static_cast<__mmask16>(first_lanes(rows - 16));
     const __m512 scale = _mm512_set1_ps(alpha);
     const __m512 keep = _mm512_set1_ps(beta);
     for (const Index last = std::min(cols, done + count); done < last; ++done) {
@@ -76,13 +84,6 @@ struct AmxStore {
       amx_store(low_mask, low, column);
       amx_store(high_mask, high, column + 16);
     }
-  }
-
- private:
-  static __mmask16 first_bits(Index count) noexcept {
-    return static_cast<__mmask16>(count >= 16  ? 0xFFFFU
-                                  : count <= 0 ? 0U
-                                               : (1U << static_cast<unsigned>(count)) - 1U);
   }
 };
 
@@ -152,5 +153,9 @@ ACCRETE_AMX void amx_block(const std::uint16_t* left, const AmxRight& right, Ind
 } // namespace detail
 
 ACCRETE_END_NAMESPACE
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 
 #endif

@@ -17,6 +17,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+// g++ 12 takes the deliberately undefined operand of an AVX-512 intrinsic for a mistake (PR
+// 105593).
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
 ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
@@ -51,16 +59,18 @@ constexpr Index amx_row(Index tile, Index place) noexcept {
   return place / 4 * 8 + tile * 4 + place % 4;
 }
 
+/// A mask of as many lanes as there are entries, none if `count` is negative.
+constexpr std::uint32_t first_lanes(Index count) noexcept {
+  return count >= 32 ? ~0U : count <= 0 ? 0U : (1U << static_cast<unsigned>(count)) - 1U;
+}
+
 /// Up to 32 lines of up to 32 bit patterns; zeros beyond.
 struct AmxLines {
   const std::uint16_t* data;
   Index stride, count, width;
 
   ACCRETE_AMX __m512i operator[](Index line) const {
-    const auto mask =
-        static_cast<__mmask32>(line >= count ? 0U
-                               : width >= 32 ? ~0U
-                                             : (1U << static_cast<unsigned>(width)) - 1U);
+    const __mmask32 mask = line < count ? first_lanes(width) : 0U;
     return _mm512_maskz_loadu_epi16(mask, line < count ? data + line * stride : data);
   }
 };
@@ -210,5 +220,9 @@ struct AmxSum {
 } // namespace detail
 
 ACCRETE_END_NAMESPACE
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 
 #endif

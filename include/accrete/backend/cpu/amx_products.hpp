@@ -9,6 +9,14 @@
 
 #if defined(ACCRETE_HAS_AMX)
 
+// g++ 12 takes the deliberately undefined operand of an AVX-512 intrinsic for a mistake (PR
+// 105593).
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
 ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
@@ -253,5 +261,9 @@ void amx_gemm(Device<Cpu>& device, float alpha, const AmxSum& sum, float beta, R
 } // namespace detail
 
 ACCRETE_END_NAMESPACE
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 
 #endif
