@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "bfloat16_numerics.hpp"
+#include "product_checks.hpp"
 #include "test_backend.hpp"
 
 #include <cstring>
@@ -13,68 +14,7 @@ namespace {
 
 using Cpu = ac::detail::Bfloat16Kernels<ac::Cpu>;
 using Product = ac::MatrixProduct<bfloat16>;
-
-/// Operands of a product in either order, column-major and row-major alike.
-struct Operand {
-  Stored memory;
-  bool transposed;
-
-  Operand(Index rows, Index cols, bool in_rows, unsigned seed)
-      : memory(random_matrix<float>(in_rows ? cols : rows, in_rows ? rows : cols, seed)
-                   .cast<bfloat16>()),
-        transposed(in_rows) {}
-  [[nodiscard]] ac::View<const bfloat16> view() const {
-    const ac::View<const bfloat16> v = ac::view_of(memory);
-    return transposed ? v.transposed() : v;
-  }
-  [[nodiscard]] Eigen::MatrixXd exact() const {
-    const Eigen::MatrixXd value = memory.cast<float>().cast<double>();
-    return transposed ? Eigen::MatrixXd(value.transpose()) : value;
-  }
-};
-
-/// In double: products of two bfloat16 are exact, sums nearly so.
-Exact product_of(const Operand& a, const Operand& b) {
-  return (a.exact() * b.exact()).cast<long double>();
-}
-
-template <class Result>
-Eigen::MatrixX<Result> before(Index rows, Index cols) {
-  return random_matrix<float>(rows, cols, 9).cast<Result>();
-}
-
-/// Sums in float, each entry of the result rounded once to its scalar.
-template <class Result>
-long double bound(Index inner, long double size) {
-  return rounding_bound<float>(inner + 4, size) + (sizeof(Result) == 2 ? 0x1p-8L * size : 0.0L);
-}
-
-/// Calls check(alpha, beta, c) with views of both orders over copies of one matrix.
-template <class Result, class Compute>
-void check_all(const Exact& product, long double size, Index inner, const Compute& compute) {
-  const Index rows = product.rows();
-  const Index cols = product.cols();
-  const Eigen::MatrixX<Result> old = before<Result>(rows, cols);
-  for (const auto& factors :
-       {std::pair{1.0F, 0.0F}, std::pair{1.0F, 1.0F}, std::pair{-0.5F, 2.0F}}) {
-    const float alpha = factors.first;
-    const float beta = factors.second;
-    CAPTURE(alpha);
-    CAPTURE(beta);
-    const Exact expected =
-        static_cast<long double>(alpha) * product + static_cast<long double>(beta) * wide(old);
-    const long double tolerance = bound<Result>(inner, size + 2 * wide(old).norm());
-    Eigen::MatrixX<Result> c = old;
-    if (!compute(alpha, beta, ac::view_of(c))) {
-      CHECK(c == old);
-      return;
-    }
-    CHECK((wide(c) - expected).norm() <= tolerance);
-    Eigen::MatrixX<Result> flipped = old.transpose();
-    REQUIRE(compute(alpha, beta, ac::view_of(flipped).transposed()));
-    CHECK((wide(flipped).transpose() - expected).norm() <= tolerance);
-  }
-}
+using Operand = ProductOperand<bfloat16>;
 
 struct Shape {
   Index m, n, k;
@@ -125,10 +65,11 @@ TEST_CASE_TEMPLATE("bfloat16 products of every order and shape, by each way ther
         CAPTURE(shape.n);
         CAPTURE(shape.k);
         CAPTURE(orders);
-        check_all<Result>(product_of(a, b), a.exact().norm() * b.exact().norm(), k,
-                          [&](float alpha, float beta, auto c) {
-                            return multiply(way, device, alpha, {a.view(), b.view()}, beta, c);
-                          });
+        check_product<Result>(product_of(a, b), a.exact().norm() * b.exact().norm(), k,
+                              [&](double alpha, double beta, auto c) {
+                                return multiply(way, device, static_cast<float>(alpha),
+                                                {a.view(), b.view()}, static_cast<float>(beta), c);
+                              });
       }
     }
   }
@@ -151,10 +92,11 @@ TEST_CASE_TEMPLATE("products of one result are added up before it is stored", Re
       CAPTURE(r);
       const long double size =
           w.exact().norm() * x.exact().norm() + u.exact().norm() * z.exact().norm();
-      check_all<Result>(product_of(w, x) + product_of(u, z), size, k + r,
-                        [&](float alpha, float beta, auto c) {
-                          return Cpu::gemm_sum(device, alpha, products, 2, beta, c);
-                        });
+      check_product<Result>(product_of(w, x) + product_of(u, z), size, k + r,
+                            [&](double alpha, double beta, auto c) {
+                              return Cpu::gemm_sum(device, static_cast<float>(alpha), products, 2,
+                                                   static_cast<float>(beta), c);
+                            });
     }
   }
 }
@@ -196,7 +138,7 @@ TEST_CASE("a block of a larger matrix is multiplied without touching what lies a
   Cpu::gemm(device, 1.0F, a.view(), b.view(), 0.0F, target);
   const Exact expected = product_of(a, b);
   CHECK((wide(around.block(20, 10, 90, 50)) - expected).norm() <=
-        bound<float>(77, a.exact().norm() * b.exact().norm()));
+        product_bound<float>(77, a.exact().norm() * b.exact().norm()));
   around.block(20, 10, 90, 50).setConstant(7.0F);
   CHECK((around.array() == 7.0F).all());
 }

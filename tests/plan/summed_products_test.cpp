@@ -26,7 +26,10 @@ struct CountingTable {
   static inline int sums = 0, products = 0;
   static inline float last_beta = -1;
 
-  static bool sums_products() { return can_sum; }
+  template <class Scalar>
+  static bool sums_products(Index, Index) {
+    return can_sum;
+  }
   template <class... Arguments>
   static bool gemm_sum(Arguments&&...) {
     sums += can_sum ? 1 : 0;
@@ -44,6 +47,8 @@ struct CountingTable {
   template <class... Arguments>
   static void fill(Arguments&&...) {}
 };
+
+bool always(Index, Index) { return true; }
 
 struct NoOperands {
   using Stored = bfloat16;
@@ -64,7 +69,7 @@ TEST_CASE("products of one result are brought together, and nothing else is") {
   plan.steps.push(product(Kind::temporary, 2, false));   // t2 = ..
   plan.steps.push(product(Kind::destination, 0, true));  // D += ..
   const ac::RooflineModel model;
-  ac::detail::SummedProducts(model, plan).run();
+  ac::detail::SummedProducts(model, plan, always).run();
   const std::vector<std::pair<Kind, int>> expected = {
       {Kind::temporary, 1},   {Kind::temporary, 0},   {Kind::temporary, 0},  {Kind::temporary, 2},
       {Kind::destination, 0}, {Kind::destination, 0}, {Kind::destination, 0}};
@@ -96,7 +101,7 @@ TEST_CASE("a sum costs what one product with all the inner indices costs") {
   }
   const auto model =
       context_with([](const ac::KernelCall& call) { return 1 + static_cast<double>(call.k); });
-  ac::detail::SummedProducts(model.cost_model(), plan).run();
+  ac::detail::SummedProducts(model.cost_model(), plan, always).run();
   CHECK(plan.steps[1].predicted_seconds == 20);
   CHECK(plan.steps[2].predicted_seconds == 3);
 }
@@ -135,7 +140,8 @@ TEST_CASE("W0 X and U Z of bfloat16 matrices are made one after the other") {
   };
   const ac::Plan plan = ac::plan(context, (W0 + ac::outer<TestBackend>(U, V)) * X);
   REQUIRE(plan.steps.size() == 3);
-  if (ac::detail::sums_products<TestBackend, bfloat16>()) {
+  const auto sums = ac::detail::summing<TestBackend, bfloat16>();
+  if (sums != nullptr && sums(96, 40)) {
     CHECK(plan.steps[0].result.kind == PlanOperand::Kind::temporary);
     CHECK(ac::detail::summed_products(plan, 1) == 2);
     // The coefficient of one product goes to Vᵀ X.
@@ -156,5 +162,38 @@ TEST_CASE("W0 X and U Z of bfloat16 matrices are made one after the other") {
     CHECK((wide(Y) - expected).norm() <= bound);
     Y += 0.5F * (weight(base) * X);
     CHECK((wide(Y) - 1.5L * expected).norm() <= 2 * bound);
+  }
+}
+
+TEST_CASE_TEMPLATE("W0 X and U Z are made one after the other where their sum is large", Scalar,
+                   TEST_SCALARS) {
+  const auto by_flops = [](const ac::KernelCall& call) { return call.flops(); };
+  ac::Context<TestBackend> context = context_with(by_flops);
+  const ac::ScopedContext<TestBackend> scope(context);
+  const auto W0 = random_matrix<Scalar>(420, 430, 1);
+  const auto U = random_matrix<Scalar>(420, 5, 2);
+  const auto V = random_matrix<Scalar>(430, 5, 3);
+  for (const Index columns : {Index{9}, Index{200}}) {
+    CAPTURE(columns);
+    const auto X = random_matrix<Scalar>(430, columns, 4);
+    const auto Y = (Scalar{0.5} * ac::outer<TestBackend>(U, V) + W0) * X;
+    const ac::Plan plan = ac::plan(context, Y);
+    REQUIRE(plan.steps.size() == 3);
+    const auto sums = ac::detail::summing<TestBackend, Scalar>();
+    if (sums != nullptr && sums(420, columns)) {
+      CHECK(plan.steps[0].result.kind == PlanOperand::Kind::temporary);
+      CHECK(plan.steps[0].slot_count == 1);
+      CHECK(ac::detail::summed_products(plan, 1) == 2);
+      const ac::KernelCall both{Kernel::gemm, 420, columns, 435, false, sizeof(Scalar)};
+      CHECK(plan.steps[1].predicted_seconds + plan.steps[2].predicted_seconds ==
+            doctest::Approx(by_flops(both)));
+    }
+    const Exact expected = (exact(W0) + 0.5L * exact(U) * exact(V).transpose()) * exact(X);
+    const long double size =
+        (exact(W0).norm() + exact(U).norm() * exact(V).norm()) * exact(X).norm();
+    Dense<Scalar> result = Y;
+    CHECK_CLOSE(result, expected, rounding_bound<Scalar>(445, size));
+    result -= Scalar{2} * Y;
+    CHECK_CLOSE(result, -expected, 3 * rounding_bound<Scalar>(445, size));
   }
 }

@@ -111,8 +111,8 @@ class ChainSearch {
   [[nodiscard]] double saved_by_summing(const Chain& chain, const Written& written) const {
     const Index m = chains_.front(chain).rows;
     const Index n = chains_.back(chain).cols;
-    const bool saves =
-        task_.sums_products && written.products && product_kernel(m, n) == Kernel::gemm;
+    const bool saves = task_.sums_products != nullptr && written.products &&
+                       product_kernel(m, n) == Kernel::gemm && task_.sums_products(m, n);
     return saves ? seconds({Kernel::gemm, m, n, 1, false, task_.scalar_bytes}) : 0.0;
   }
 

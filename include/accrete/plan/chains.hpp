@@ -15,7 +15,8 @@ struct PlanningTask {
   unsigned unit_slots = 0;                    ///< coefficients that are 1, and are left out
   Index executions = 1;
   int first_varying = 0; ///< operands before this one stay as they are from execution to execution
-  bool sums_products = false; ///< the backend adds up products before it stores their sum
+  /// Whether the backend adds up products before it stores their sum, of this shape; null: never.
+  bool (*sums_products)(Index rows, Index cols) = nullptr;
 };
 
 /// Factor of a chain: an operand in memory, or a sum still to be treated.

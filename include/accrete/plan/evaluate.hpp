@@ -27,15 +27,22 @@ concept Complete = requires {
 template <class Node>
 using backend_of = settled_backend<typename Node::Backend>;
 
-/// The backend adds up products of these operands before it stores their sum.
+/// The backend's kernels for operands of this scalar.
 template <class Backend, class Stored>
-[[nodiscard]] bool sums_products() {
-  if constexpr (sizeof(Stored) == 2) {
-    if constexpr (requires { Bfloat16Kernels<Backend>::sums_products(); }) {
-      return Bfloat16Kernels<Backend>::sums_products();
+using kernels_for =
+    std::conditional_t<sizeof(Stored) == 2, Bfloat16Kernels<Backend>, Kernels<Backend>>;
+
+/// Says of which shapes the backend adds up products before it stores their sum; null: of none.
+template <class Backend, class Stored>
+[[nodiscard]] constexpr auto summing() noexcept -> bool (*)(Index, Index) {
+  using Table = kernels_for<Backend, Stored>;
+  if constexpr (Complete<Table>) {
+    if constexpr (requires { Table::template sums_products<Stored>(Index{}, Index{}); }) {
+      return
+          [](Index rows, Index cols) { return Table::template sums_products<Stored>(rows, cols); };
     }
   }
-  return false;
+  return nullptr;
 }
 
 template <class Backend, class Node, class Operands>
@@ -57,7 +64,7 @@ const Plan& plan_of(Context<Backend>& context, const Node& node, const Operands&
   const ModelWithWorkingSet model(
       context.cost_model(), working_set_of(operands.leaves, neighbours, node.rows(), node.cols()));
   PlanningTask task{static_cast<int>(sizeof(typename Node::Stored)), neighbours.data(), unit_slots};
-  task.sums_products = sums_products<Backend, typename Node::Stored>();
+  task.sums_products = summing<Backend, typename Node::Stored>();
   return context.plans().insert(key, make_plan(model, form, task));
 }
 
@@ -124,9 +131,10 @@ void run_step(Device& device, const PlanStep& step, const Source& source, Scalar
 template <class Table, class Device, class Source, class Scalar, class Result>
 void run_steps(Device& device, const PlanStep* steps, Index count, const Source& source,
                Scalar alpha, Scalar beta, View<Result> result) {
-  if constexpr (requires { Table::sums_products(); }) {
+  using Stored = typename Source::Stored;
+  if constexpr (requires { Table::template sums_products<Stored>(Index{}, Index{}); }) {
     if (count > 1) {
-      MatrixProduct<typename Source::Stored> products[most_products];
+      MatrixProduct<Stored> products[most_products];
       for (Index i = 0; i < count; ++i) {
         products[i] = {source.left(steps[i]), source.right(steps[i])};
       }
@@ -147,8 +155,7 @@ template <class Backend, class Operands, class Scalar>
 void execute(Context<Backend>& context, const Plan& plan, const Operands& operands, Scalar alpha,
              Scalar beta, View<Scalar> target, typename Operands::Stored* memory, bool prepared) {
   using Stored = typename Operands::Stored;
-  constexpr bool mixed = !std::is_same_v<Stored, Scalar>;
-  using Table = std::conditional_t<mixed, Bfloat16Kernels<Backend>, Kernels<Backend>>;
+  using Table = kernels_for<Backend, Stored>;
   static_assert(Complete<Table>,
                 "accrete: products of bfloat16 operands need #include <accrete/bfloat16.hpp>");
   Device<Backend>& device = context.device();
@@ -164,18 +171,13 @@ void execute(Context<Backend>& context, const Plan& plan, const Operands& operan
       a *= operands.coefficients[static_cast<std::size_t>(plan.slots[i])];
     }
     const Scalar b = step.accumulate ? Scalar{1} : (is_final(step) ? beta : Scalar{0});
-    if constexpr (!mixed) {
-      run_step<Table>(device, step, source, a, b,
-                      is_final(step) ? target : source.temporary(step.result.index));
+    const Index count = summed_products(plan, s);
+    if (is_final(step)) {
+      run_steps<Table>(device, &step, count, source, a, b, target);
     } else {
-      const Index count = summed_products(plan, s);
-      if (is_final(step)) {
-        run_steps<Table>(device, &step, count, source, a, b, target);
-      } else {
-        run_steps<Table>(device, &step, count, source, a, b, source.temporary(step.result.index));
-      }
-      s += count - 1;
+      run_steps<Table>(device, &step, count, source, a, b, source.temporary(step.result.index));
     }
+    s += count - 1;
   }
 }
 

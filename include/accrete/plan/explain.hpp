@@ -35,8 +35,7 @@ template <ExpressionNode Node>
   using Scalar = typename Node::Stored;
   using Backend = detail::backend_of<Node>;
   return {plan(context, expression), Backend::name,
-          std::conditional_t<sizeof(Scalar) == 2, detail::Bfloat16Kernels<Backend>,
-                             Kernels<Backend>>::template product_provider<Scalar>(),
+          detail::kernels_for<Backend, Scalar>::template product_provider<Scalar>(),
           sizeof(Scalar) == 2   ? "bfloat16"
           : sizeof(Scalar) == 4 ? "float"
                                 : "double",

@@ -49,8 +49,8 @@ inline void record_shapes(const CanonicalForm& form, int sum, Plan& plan) {
     const int decision = search.run();
     PlanWriter(model, form, task, chains, search, plan).run(decision);
     JoinedProducts(model, plan).run();
-    if (task.sums_products) {
-      SummedProducts(model, plan).run();
+    if (task.sums_products != nullptr) {
+      SummedProducts(model, plan, task.sums_products).run();
     }
     Placement(plan).run();
   }

@@ -32,7 +32,7 @@ Plan plan_for(Context<Backend>& context, const Product<Weight, X>& product,
   return make_plan(model, form,
                    {static_cast<int>(sizeof(typename Operands::Stored)), neighbours.data(), 0,
                     executions.count, Weight::leaf_count,
-                    sums_products<Backend, typename Operands::Stored>()});
+                    summing<Backend, typename Operands::Stored>()});
 }
 
 } // namespace detail

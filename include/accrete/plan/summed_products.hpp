@@ -38,16 +38,18 @@ namespace detail {
 /// one of them has alone go to an operand of it, if that is the plan's own.
 class SummedProducts {
  public:
-  SummedProducts(const CostModel& model, Plan& plan) : model_(model), plan_(plan) {}
+  /// `sums` says of which shapes of results this is true.
+  SummedProducts(const CostModel& model, Plan& plan, bool (*sums)(Index rows, Index cols))
+      : model_(model), plan_(plan), sums_(sums) {}
 
   void run() {
     for (Index i = plan_.steps.size() - 2; i >= 0; --i) {
       bring_to_next(i);
     }
     for (Index first = 0; first < plan_.steps.size();) {
-      const Index count = summed_products(plan_, first);
       PlanStep sum = plan_.steps[first];
-      double seconds = model_.seconds(sum.call(plan_.scalar_bytes));
+      const Index count = sums_(sum.m, sum.n) ? summed_products(plan_, first) : 1;
+      double seconds = count > 1 ? model_.seconds(sum.call(plan_.scalar_bytes)) : 0.0;
       for (Index i = first + 1; i < first + count; ++i) {
         sum.k += plan_.steps[i].k;
         const double longer = model_.seconds(sum.call(plan_.scalar_bytes));
@@ -62,6 +64,9 @@ class SummedProducts {
   /// Moves a product to just before the next one of its result. Nothing reads a result before its
   /// last product, and no operand is overwritten: temporaries have no place yet.
   void bring_to_next(Index i) {
+    if (!sums_(plan_.steps[i].m, plan_.steps[i].n)) {
+      return;
+    }
     Index next = i + 1;
     while (next < plan_.steps.size() && !(plan_.steps[next].result == plan_.steps[i].result)) {
       ++next;
@@ -72,16 +77,21 @@ class SummedProducts {
     for (; i + 1 < next; ++i) {
       std::swap(plan_.steps[i], plan_.steps[i + 1]);
     }
-    share_coefficients(plan_.steps[i], next);
+    share_coefficients(i, next);
   }
 
-  void share_coefficients(const PlanStep& step, Index next) {
-    PlanStep& product = plan_.steps[next];
+  /// Either product may be the one with coefficients of its own.
+  void share_coefficients(Index one, Index other) {
+    if (plan_.steps[one].slot_count > plan_.steps[other].slot_count) {
+      std::swap(one, other);
+    }
+    const PlanStep& step = plan_.steps[one];
+    PlanStep& product = plan_.steps[other];
     if (product.slot_count == step.slot_count || !begins_with(plan_, product, step)) {
       return;
     }
     for (const PlanOperand& operand : {product.right, product.left}) {
-      if (is_private(plan_, operand, next)) {
+      if (is_private(plan_, operand, other)) {
         scale_writers(plan_, operand, product, step.slot_count);
         product.slot_count = step.slot_count;
         return;
@@ -91,6 +101,7 @@ class SummedProducts {
 
   const CostModel& model_;
   Plan& plan_;
+  bool (*sums_)(Index, Index);
 };
 
 } // namespace detail

@@ -94,7 +94,7 @@ template <>
 struct Bfloat16Kernels<Cpu> {
   template <class Scalar>
   static const char* product_provider() noexcept {
-    return sums_products() ? "amx" : GemmProvider<float>::name;
+    return has_amx() ? "amx" : GemmProvider<float>::name;
   }
 
   template <class Result>
@@ -123,20 +123,27 @@ struct Bfloat16Kernels<Cpu> {
     converted_gemm(device, alpha, a, b, beta, c);
   }
 
-  /// Products that add up to one result may be added up before it is stored, by gemm_sum.
-  static bool sums_products() noexcept {
+  /// The processor multiplies tiles.
+  static bool has_amx() noexcept {
 #if defined(ACCRETE_HAS_AMX)
     return amx_usable();
 #else
     return false;
 #endif
   }
+  /// Products that add up to a result of this shape may be added up before it is stored, by
+  /// gemm_sum.
+  template <class Scalar>
+  static bool sums_products(Index rows, Index cols) noexcept {
+    return has_amx() && rows > 1 && cols > 1;
+  }
   /// c = alpha (a b + ...) + beta c for at most most_products. False, and nothing done, where they
   /// cannot be added up before they are stored.
   template <class Result>
   static bool gemm_sum(Device<Cpu>& device, float alpha, const MatrixProduct<bfloat16>* products,
                        int count, float beta, View<Result> c) {
-    return c.rows > 1 && c.cols > 1 && amx_products(device, alpha, products, count, beta, c);
+    return sums_products<bfloat16>(c.rows, c.cols) &&
+           amx_products(device, alpha, products, count, beta, c);
   }
 
   /// The same on the processor's tiles. False, and nothing done, where it has none, or c has no
@@ -155,7 +162,7 @@ struct Bfloat16Kernels<Cpu> {
         terms[static_cast<std::size_t>(used++)] = {rows_of(a), rows_of(b.transposed())};
       }
     }
-    if (c.empty() || used == 0 || !sums_products()) {
+    if (c.empty() || used == 0 || !has_amx()) {
       return false;
     }
     const AmxSum sum{terms.data(), used};

@@ -16,10 +16,11 @@ struct Kernels<Cpu> : detail::CpuProducts,
                       detail::CpuOptimizers,
                       detail::HostRandom,
                       detail::HostTransfer {
-  /// The library that computes the products of this scalar.
+  /// Who computes the large products of this scalar.
   template <class Scalar>
   static const char* product_provider() noexcept {
-    return detail::GemmProvider<Scalar>::name;
+    const bool own = detail::GemmProvider<Scalar>::is_native && detail::has_avx512();
+    return own ? "avx512" : detail::GemmProvider<Scalar>::name;
   }
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/backend/cpu/avx512_products.hpp>
 #include <accrete/backend/cpu/gemm_provider.hpp>
 #include <accrete/backend/cpu/gemv.hpp>
 
@@ -47,6 +48,10 @@ struct CpuProducts {
         inner_products(device, alpha, b.transposed(), a.transposed(), beta, c.transposed())) {
       return;
     }
+    const MatrixProduct<Scalar> product{a, b};
+    if (avx512_pays(a, c) && avx512_products(device, alpha, &product, 1, beta, c)) {
+      return;
+    }
     if constexpr (GemmProvider<Scalar>::is_native) {
       if (beta != Scalar{1}) {
         scale(device, beta, c);
@@ -57,6 +62,22 @@ struct CpuProducts {
     } else {
       provider_gemm(device, alpha, a, b, beta, c);
     }
+  }
+
+  /// Products that add up to a result of this shape are faster where they are added up before it is
+  /// stored, by gemm_sum.
+  template <class Scalar>
+  static bool sums_products(Index rows, Index cols) noexcept {
+    constexpr Index least = GemmProvider<Scalar>::is_native ? 32 : 192;
+    return has_avx512() && rows >= least && cols >= least;
+  }
+  /// c = alpha (a b + ...) + beta c for at most most_products. False, and nothing done, where they
+  /// are better computed one by one.
+  template <class Scalar>
+  static bool gemm_sum(Device<Cpu>& device, Scalar alpha, const MatrixProduct<Scalar>* products,
+                       int count, Scalar beta, View<Scalar> c) {
+    return sums_products<Scalar>(c.rows, c.cols) &&
+           avx512_products(device, alpha, products, count, beta, c);
   }
 
   /// y = alpha a x + beta y; x and y are single columns of any stride.
@@ -102,6 +123,14 @@ struct CpuProducts {
  private:
   /// Bytes from which a matrix in a cache is read faster by all threads than by one.
   static constexpr Index parallel_read_bytes = Index{3} << 17;
+
+  /// Libraries are as fast, but where few inner indices make a result that no cache holds.
+  template <class Scalar>
+  static bool avx512_pays(const View<const Scalar>& a, const View<Scalar>& c) noexcept {
+    constexpr Index large = (Index{12} << 20) / static_cast<Index>(sizeof(Scalar));
+    return GemmProvider<Scalar>::is_native ? a.is_column_major() || c.cols >= 8
+                                           : a.cols <= 128 && c.size() >= large;
+  }
 
   /// The fewer, the narrower the vectors of this build are: a library finds the widest itself.
   template <class Scalar>

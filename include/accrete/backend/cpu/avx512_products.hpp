@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/backend/backend.hpp>
+#include <accrete/backend/cpu/avx512_tile.hpp>
+#include <accrete/backend/view.hpp>
+#include <accrete/backend/workspace.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+
+ACCRETE_BEGIN_NAMESPACE
+
+namespace detail {
+
+#if defined(ACCRETE_HAS_AVX512)
+
+/// How products are cut among tasks, and what a task holds packed.
+template <class Scalar>
+struct Avx512Cut {
+  static constexpr Index panel_rows = avx512_height * Avx512<Scalar>::lanes;
+  static constexpr Index most_depth = 3072 / sizeof(Scalar); ///< a right panel of 24 KiB
+  static constexpr Index held = 800000 / sizeof(Scalar);     ///< of the left operand, packed
+
+  Index row_parts = 1, col_parts = 1; ///< tasks along the rows and the columns of the result
+  Index depth;                        ///< inner indices taken in at a time
+  Index left_rows;                    ///< held packed at a time
+  Index right_cols;                   ///< held packed at a time, where they must be
+
+  static constexpr Index ceiling(Index count, Index unit) noexcept {
+    return (count + unit - 1) / unit;
+  }
+
+  Avx512Cut(Index rows, Index cols, Index inner, Index threads) {
+    const Index row_units = ceiling(rows, Avx512<Scalar>::lanes);
+    const Index col_units = ceiling(cols, avx512_width);
+    // The operand that is not cut is read by all tasks. Tiles should keep their height.
+    if (cols <= rows && row_units >= 2 * avx512_height * threads) {
+      row_parts = threads;
+    } else {
+      col_parts = std::min(threads, col_units);
+      row_parts = std::clamp(threads / col_parts, Index{1}, row_units);
+    }
+    depth = ceiling(ceiling(inner, ceiling(inner, most_depth)), 8) * 8;
+    const Index task_rows = ceiling(row_units, row_parts) * Avx512<Scalar>::lanes;
+    const Index task_cols = ceiling(col_units, col_parts) * avx512_width;
+    // Few columns stay in the second-level cache, while the left operand passes by once.
+    const bool right_stays = task_cols * depth <= held / 2;
+    const Index most =
+        right_stays ? panel_rows : std::max(panel_rows, held / depth / panel_rows * panel_rows);
+    right_cols = right_stays ? task_cols : std::min(task_cols, Index{64});
+    left_rows = ceiling(ceiling(task_rows, ceiling(task_rows, most)), panel_rows) * panel_rows;
+  }
+
+  /// Scalars that a task works in.
+  [[nodiscard]] Index space() const noexcept { return (left_rows + right_cols) * depth; }
+};
+
+/// One thread's part of c = alpha (a b + ...) + beta c.
+template <class Scalar>
+class Avx512Task {
+ public:
+  using Cut = Avx512Cut<Scalar>;
+  using Piece = Avx512Piece<Scalar>;
+  using Product = MatrixProduct<Scalar>;
+
+  /// `space` is aligned to 64 bytes.
+  Avx512Task(const Cut& cut, const Product* products, int count, Scalar alpha, Scalar beta,
+             View<Scalar> c, Scalar* space)
+      : cut_(cut),
+        products_(products),
+        count_(count),
+        alpha_(alpha),
+        beta_(beta),
+        c_(c),
+        left_(space),
+        right_(space + cut.left_rows * cut.depth) {}
+
+  /// Part `index` of cut.row_parts * cut.col_parts.
+  void run(Index index) {
+    const auto [first_row, last_row] =
+        part(c_.rows, Avx512<Scalar>::lanes, index % cut_.row_parts, cut_.row_parts);
+    const auto [first_col, last_col] =
+        part(c_.cols, avx512_width, index / cut_.row_parts, cut_.col_parts);
+    first_col_ = first_col;
+    last_col_ = last_col;
+    first_row_ = first_row;
+    last_row_ = last_row;
+    int product = 0;
+    Index inner = 0;
+    bool added = false;
+    while (next_pieces(product, inner)) {
+      for (Index row = first_row; row < last_row; row += cut_.left_rows) {
+        multiply(row, std::min(cut_.left_rows, last_row - row), added ? Scalar{1} : beta_);
+      }
+      added = true;
+    }
+  }
+
+ private:
+  struct Part {
+    Index first, last;
+  };
+  static Part part(Index length, Index unit, Index index, Index parts) noexcept {
+    const Index units = Cut::ceiling(length, unit);
+    return {std::min(length, units * index / parts * unit),
+            std::min(length, units * (index + 1) / parts * unit)};
+  }
+
+  /// The next stretch of the inner dimension, from `inner` of `product` on.
+  bool next_pieces(int& product, Index& inner) {
+    pieces_ = 0;
+    total_ = 0;
+    while (product < count_ && total_ < cut_.depth) {
+      const auto& [a, b] = products_[product];
+      const Index depth = std::min(a.cols - inner, cut_.depth - total_);
+      piece_[pieces_++] = {a.data + inner * a.col_step(),
+                           a.row_step(),
+                           a.col_step(),
+                           b.data + inner * b.row_step(),
+                           b.row_step(),
+                           b.col_step(),
+                           depth};
+      column_major_ = (total_ == 0 || column_major_) && a.row_step() == 1;
+      right_lies_ = (total_ == 0 || right_lies_) && b.row_step() == 1;
+      total_ += depth;
+      inner += depth;
+      if (inner == a.cols) {
+        ++product;
+        inner = 0;
+      }
+    }
+    return total_ > 0;
+  }
+
+  /// Some rows, all columns, one stretch of the inner dimension.
+  void multiply(Index row, Index rows, Scalar beta) {
+    const Index panels = Cut::ceiling(rows, Cut::panel_rows);
+    const Index tiles = Cut::ceiling(last_col_ - first_col_, avx512_width);
+    const bool is_last = row + rows == last_row_;
+    for (Index tile = 0; tile < tiles; ++tile) {
+      const Index col = first_col_ + tile * avx512_width;
+      const Index cols = std::min(Index{avx512_width}, last_col_ - col);
+      const bool in_place = set_right(col, cols, row == first_row_);
+      for (Index panel = 0; panel < panels; ++panel) {
+        const Index first = panel * Cut::panel_rows;
+        const Index height = std::min(Cut::panel_rows, rows - first);
+        Scalar* packed = left_ + first * total_;
+        Avx512Left kind = Avx512Left::packed;
+        Avx512Ahead ahead;
+        if (tile == 0) {
+          kind = set_left(row + first, height, packed, tiles);
+        } else if (panels == 1 && !is_last && column_major_) {
+          move_left(row + rows);
+          ahead.first_inner = tile - 1;
+          ahead.step = tiles - 1;
+        }
+        if (in_place) {
+          ahead.first_col = avx512_width + avx512_width * panel / panels;
+          ahead.cols = avx512_width + avx512_width * (panel + 1) / panels - ahead.first_col;
+        }
+        multiply_tile(kind, packed, {&c_(row + first, col), c_.stride, height, cols, alpha_, beta},
+                      ahead);
+      }
+    }
+  }
+
+  /// Whether the columns are read where they are; otherwise they lie packed now.
+  bool set_right(Index col, Index cols, bool is_first) {
+    tile_ = piece_;
+    if (right_lies_ && cols == avx512_width) {
+      for (Index i = 0; i < pieces_; ++i) {
+        tile_[i].right += col * tile_[i].right_col;
+      }
+      return true;
+    }
+    const Index place = (col - first_col_) % cut_.right_cols;
+    if (is_first || cut_.right_cols < last_col_ - first_col_) {
+      if (right_lies_) {
+        pack_right(col, cols, place);
+      } else if (place == 0) {
+        pack_right(col, std::min(cut_.right_cols, last_col_ - col), 0);
+      }
+    }
+    Scalar* packed = right_ + place * total_;
+    for (Index i = 0; i < pieces_; ++i) {
+      tile_[i].right = packed;
+      tile_[i].right_inner = avx512_width;
+      tile_[i].right_col = 1;
+      packed += avx512_width * tile_[i].depth;
+    }
+    return false;
+  }
+  void pack_right(Index col, Index cols, Index place) {
+    Scalar* out = right_ + place * total_;
+    for (Index i = 0; i < pieces_; ++i) {
+      Piece piece = piece_[i];
+      piece.right += col * piece.right_col;
+      pack_avx512_columns(piece, cols, out, avx512_width * total_);
+      out += avx512_width * piece.depth;
+    }
+  }
+  /// How the rows come to a tile that meets them first.
+  Avx512Left set_left(Index row, Index rows, Scalar* packed, Index tiles) {
+    if (!column_major_) {
+      pack_left(row, rows, packed);
+      return Avx512Left::packed;
+    }
+    move_left(row);
+    return tiles == 1 ? Avx512Left::in_place : Avx512Left::packing;
+  }
+  void move_left(Index row) {
+    for (Index i = 0; i < pieces_; ++i) {
+      tile_[i].left = piece_[i].left + row * piece_[i].left_row;
+    }
+  }
+  void pack_left(Index row, Index rows, Scalar* out) {
+    constexpr Index lanes = Avx512<Scalar>::lanes;
+    const Index height = Cut::ceiling(rows, lanes);
+    for (Index i = 0; i < pieces_; ++i) {
+      const Piece& p = piece_[i];
+      for (Index v = 0; v < height; ++v) {
+        const Scalar* data = p.left + (row + v * lanes) * p.left_row;
+        const Index some = std::min(lanes, rows - v * lanes);
+        if (p.left_row == 1) {
+          pack_avx512_lines(data, p.left_inner, some, p.depth, out + v * lanes, height);
+        } else {
+          pack_avx512_rows(data, p.left_row, some, p.depth, out + v * lanes, height);
+        }
+      }
+      out += height * lanes * p.depth;
+    }
+  }
+
+  void multiply_tile(Avx512Left kind, Scalar* packed, const Avx512Target<Scalar>& target,
+                     const Avx512Ahead& ahead) {
+    switch (Cut::ceiling(target.rows, Avx512<Scalar>::lanes)) {
+    case 1:
+      return multiply_rows<1>(kind, packed, target, ahead);
+    case 2:
+      return multiply_rows<2>(kind, packed, target, ahead);
+    default:
+      return multiply_rows<3>(kind, packed, target, ahead);
+    }
+  }
+  template <int height>
+  void multiply_rows(Avx512Left kind, Scalar* packed, const Avx512Target<Scalar>& target,
+                     const Avx512Ahead& ahead) {
+    const auto go = [&](auto tile) { tile(tile_.data(), pieces_, total_, packed, target, ahead); };
+    switch (kind) {
+    case Avx512Left::packed:
+      return go(avx512_tile<height, Avx512Left::packed, Scalar>);
+    case Avx512Left::packing:
+      return go(avx512_tile<height, Avx512Left::packing, Scalar>);
+    case Avx512Left::in_place:
+      return go(avx512_tile<height, Avx512Left::in_place, Scalar>);
+    }
+  }
+
+  const Cut& cut_;
+  const Product* products_;
+  int count_;
+  Scalar alpha_, beta_;
+  View<Scalar> c_;
+  Scalar* left_;
+  Scalar* right_;
+
+  Index first_row_ = 0, last_row_ = 0, first_col_ = 0, last_col_ = 0;
+  std::array<Piece, most_products> piece_, tile_; ///< of the whole result, of a tile
+  Index pieces_ = 0, total_ = 0;
+  bool column_major_ = true; ///< the left operands of all pieces
+  bool right_lies_ = true;   ///< the right operands are column-major, and may be read in place
+};
+
+/// c = alpha (a b + ...) + beta c, with vectors of 512 bits; c column-major, all sizes positive, at
+/// most most_products. Sums are kept in registers for some 768 inner indices, then added to c.
+template <class Scalar>
+void avx512_gemm(Device<Cpu>& device, Scalar alpha, const MatrixProduct<Scalar>* products,
+                 int count, Scalar beta, View<Scalar> c) {
+  Index inner = 0;
+  for (int i = 0; i < count; ++i) {
+    inner += products[i].left.cols;
+  }
+  const bool small = c.size() * inner < Index{1} << 18;
+  const Avx512Cut<Scalar> cut(c.rows, c.cols, inner, small ? 1 : device.threads());
+  const Index tasks = cut.row_parts * cut.col_parts;
+  Workspace::Frame frame(device.workspace());
+  Scalar* space = frame.allocate<Scalar>(tasks * cut.space());
+  parallel_ranges(static_cast<int>(tasks), tasks, 1, [&](Index first, Index) {
+    Avx512Task<Scalar>(cut, products, count, alpha, beta, c, space + first * cut.space())
+        .run(first);
+  });
+}
+
+#endif
+
+/// The processor multiplies with vectors of 512 bits.
+inline bool has_avx512() noexcept {
+#if defined(ACCRETE_HAS_AVX512)
+  return avx512_usable();
+#else
+  return false;
+#endif
+}
+
+/// c = alpha (a b + ...) + beta c for at most most_products, c in either order. False, and nothing
+/// done, where the processor lacks the instructions or nothing is summed.
+template <class Scalar>
+bool avx512_products([[maybe_unused]] Device<Cpu>& device, [[maybe_unused]] Scalar alpha,
+                     [[maybe_unused]] const MatrixProduct<Scalar>* products,
+                     [[maybe_unused]] int count, [[maybe_unused]] Scalar beta,
+                     [[maybe_unused]] View<Scalar> c) {
+#if defined(ACCRETE_HAS_AVX512)
+  std::array<MatrixProduct<Scalar>, most_products> terms;
+  int used = 0;
+  for (int i = 0; i < count; ++i) {
+    if (products[i].left.cols > 0) {
+      terms[static_cast<std::size_t>(used++)] =
+          c.is_column_major() ? products[i] : products[i].transposed();
+    }
+  }
+  if (used == 0 || c.empty() || !has_avx512()) {
+    return false;
+  }
+  avx512_gemm(device, alpha, terms.data(), used, beta, c.is_column_major() ? c : c.transposed());
+  return true;
+#else
+  return false;
+#endif
+}
+
+} // namespace detail
+
+ACCRETE_END_NAMESPACE
