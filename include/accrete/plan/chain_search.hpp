@@ -126,8 +126,10 @@ class ChainSearch {
     const bool is_product = choice(part).kind == Choice::Kind::split;
     const bool zero = chains_.is_zero(chain);
     if (!zero && written.any) {
-      choice(whole).seconds += is_product && saved > 0.0 ? -std::min(saved, choice(part).seconds)
-                                                         : choice(part).adding_seconds;
+      choice(whole).seconds +=
+          is_product && saved > 0.0
+              ? -std::min(saved, product_cost(chain, choice(part).position, false))
+              : choice(part).adding_seconds;
     } else if (!zero) {
       choice(whole).adding_seconds = choice(part).adding_seconds;
     }

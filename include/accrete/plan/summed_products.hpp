@@ -34,7 +34,7 @@ namespace detail {
 }
 
 /// Brings products of one result together, for a backend that adds them up before it stores the
-/// result: they then cost what one product with all their inner indices costs. Coefficients that
+/// result: each after the first then saves a pass over it. Coefficients that
 /// one of them has alone go to an operand of it, if that is the plan's own.
 class SummedProducts {
  public:
@@ -47,20 +47,25 @@ class SummedProducts {
       bring_to_next(i);
     }
     for (Index first = 0; first < plan_.steps.size();) {
-      PlanStep sum = plan_.steps[first];
-      const Index count = sums_(sum.m, sum.n) ? summed_products(plan_, first) : 1;
-      double seconds = count > 1 ? model_.seconds(sum.call(plan_.scalar_bytes)) : 0.0;
+      const PlanStep& step = plan_.steps[first];
+      const Index count = sums_(step.m, step.n) ? summed_products(plan_, first) : 1;
       for (Index i = first + 1; i < first + count; ++i) {
-        sum.k += plan_.steps[i].k;
-        const double longer = model_.seconds(sum.call(plan_.scalar_bytes));
-        plan_.steps[i].predicted_seconds = std::max(longer - seconds, 0.0);
-        seconds = std::max(longer, seconds);
+        plan_.steps[i].predicted_seconds = without_pass(plan_.steps[i]);
       }
       first += count;
     }
   }
 
  private:
+  /// What the search for the plan took a product for that adds to others.
+  [[nodiscard]] double without_pass(const PlanStep& step) const {
+    KernelCall alone = step.call(plan_.scalar_bytes);
+    alone.accumulate = false;
+    const KernelCall pass{Kernel::gemm, step.m, step.n, 1, false, plan_.scalar_bytes};
+    const double saved = std::max(0.0, model_.seconds(pass));
+    return std::min(step.predicted_seconds, std::max(0.0, model_.seconds(alone) - saved));
+  }
+
   /// Moves a product to just before the next one of its result. Nothing reads a result before its
   /// last product, and no operand is overwritten: temporaries have no place yet.
   void bring_to_next(Index i) {

@@ -147,10 +147,10 @@ class Avx512Task {
         const Index first = panel * Cut::panel_rows;
         const Index height = std::min(Cut::panel_rows, rows - first);
         Scalar* packed = left_ + first * total_;
-        Avx512Left kind = Avx512Left::packed;
+        bool is_packed = true;
         Avx512Ahead ahead;
         if (tile == 0) {
-          kind = set_left(row + first, height, packed, tiles);
+          is_packed = set_left(row + first, height, packed);
         } else if (panels == 1 && !is_last && column_major_) {
           move_left(row + rows);
           ahead.first_inner = tile - 1;
@@ -160,8 +160,8 @@ class Avx512Task {
           ahead.first_col = avx512_width + avx512_width * panel / panels;
           ahead.cols = avx512_width + avx512_width * (panel + 1) / panels - ahead.first_col;
         }
-        multiply_tile(kind, packed, {&c_(row + first, col), c_.stride, height, cols, alpha_, beta},
-                      ahead);
+        multiply_tile(is_packed, packed, tiles > 1,
+                      {&c_(row + first, col), c_.stride, height, cols, alpha_, beta}, ahead);
       }
     }
   }
@@ -201,14 +201,14 @@ class Avx512Task {
       out += avx512_width * piece.depth;
     }
   }
-  /// How the rows come to a tile that meets them first.
-  Avx512Left set_left(Index row, Index rows, Scalar* packed, Index tiles) {
-    if (!column_major_) {
-      pack_left(row, rows, packed);
-      return Avx512Left::packed;
+  /// Whether the rows lie packed now; otherwise the tile that meets them first packs them.
+  bool set_left(Index row, Index rows, Scalar* packed) {
+    if (column_major_ && rows % Avx512<Scalar>::lanes == 0) {
+      move_left(row);
+      return false;
     }
-    move_left(row);
-    return tiles == 1 ? Avx512Left::in_place : Avx512Left::packing;
+    pack_left(row, rows, packed);
+    return true;
   }
   void move_left(Index row) {
     for (Index i = 0; i < pieces_; ++i) {
@@ -221,40 +221,27 @@ class Avx512Task {
     for (Index i = 0; i < pieces_; ++i) {
       const Piece& p = piece_[i];
       for (Index v = 0; v < height; ++v) {
-        const Scalar* data = p.left + (row + v * lanes) * p.left_row;
-        const Index some = std::min(lanes, rows - v * lanes);
-        if (p.left_row == 1) {
-          pack_avx512_lines(data, p.left_inner, some, p.depth, out + v * lanes, height);
-        } else {
-          pack_avx512_rows(data, p.left_row, some, p.depth, out + v * lanes, height);
-        }
+        pack_avx512_rows(p.left + (row + v * lanes) * p.left_row, p.left_row, p.left_inner,
+                         std::min(lanes, rows - v * lanes), p.depth, out + v * lanes, height);
       }
       out += height * lanes * p.depth;
     }
   }
 
-  void multiply_tile(Avx512Left kind, Scalar* packed, const Avx512Target<Scalar>& target,
-                     const Avx512Ahead& ahead) {
-    switch (Cut::ceiling(target.rows, Avx512<Scalar>::lanes)) {
+  void multiply_tile(bool is_packed, Scalar* packed, bool is_read_again,
+                     const Avx512Target<Scalar>& target, const Avx512Ahead& ahead) {
+    const Index height = Cut::ceiling(target.rows, Avx512<Scalar>::lanes);
+    const Index next = is_read_again ? height * Avx512<Scalar>::lanes : 0;
+    const auto go = [&](auto tile) {
+      tile(tile_.data(), pieces_, total_, packed, next, target, ahead);
+    };
+    switch (height) {
     case 1:
-      return multiply_rows<1>(kind, packed, target, ahead);
+      return is_packed ? go(avx512_tile<1, true, Scalar>) : go(avx512_tile<1, false, Scalar>);
     case 2:
-      return multiply_rows<2>(kind, packed, target, ahead);
+      return is_packed ? go(avx512_tile<2, true, Scalar>) : go(avx512_tile<2, false, Scalar>);
     default:
-      return multiply_rows<3>(kind, packed, target, ahead);
-    }
-  }
-  template <int height>
-  void multiply_rows(Avx512Left kind, Scalar* packed, const Avx512Target<Scalar>& target,
-                     const Avx512Ahead& ahead) {
-    const auto go = [&](auto tile) { tile(tile_.data(), pieces_, total_, packed, target, ahead); };
-    switch (kind) {
-    case Avx512Left::packed:
-      return go(avx512_tile<height, Avx512Left::packed, Scalar>);
-    case Avx512Left::packing:
-      return go(avx512_tile<height, Avx512Left::packing, Scalar>);
-    case Avx512Left::in_place:
-      return go(avx512_tile<height, Avx512Left::in_place, Scalar>);
+      return is_packed ? go(avx512_tile<3, true, Scalar>) : go(avx512_tile<3, false, Scalar>);
     }
   }
 

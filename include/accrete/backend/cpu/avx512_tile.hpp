@@ -4,27 +4,19 @@
 #include <accrete/backend/cpu/device.hpp>
 
 #include <algorithm>
-#include <cstdint>
+#include <cstring>
+#include <utility>
 
+// Vectors of the compilers' own, not <immintrin.h>, which takes a third of a second to compile.
 #if defined(__x86_64__) && defined(__GNUC__)
 #define ACCRETE_HAS_AVX512
 /// A function for processors with AVX-512, whatever the compiler's target.
 #define ACCRETE_AVX512 __attribute__((target("avx512f")))
 
-#include <immintrin.h>
-
 #if defined(__clang__)
 #define ACCRETE_UNROLL_TILE _Pragma("clang loop unroll(full)")
 #else
 #define ACCRETE_UNROLL_TILE _Pragma("GCC unroll 24")
-#endif
-
-// g++ 12 takes the deliberately undefined operand of an AVX-512 intrinsic for a mistake (PR
-// 105593).
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 
 ACCRETE_BEGIN_NAMESPACE
@@ -37,115 +29,16 @@ inline bool avx512_usable() noexcept {
   return usable;
 }
 
-/// A register of 512 bits, and masks of its lanes.
+/// A register of 512 bits.
 template <class Scalar>
-struct Avx512;
-
-template <>
-struct Avx512<float> {
-  using Vector = __m512;
-  using Mask = __mmask16;
-  static constexpr Index lanes = 16;
-
-  ACCRETE_AVX512 static Vector zero() { return _mm512_setzero_ps(); }
-  ACCRETE_AVX512 static Vector fill(float value) { return _mm512_set1_ps(value); }
-  ACCRETE_AVX512 static Vector load(const float* data) { return _mm512_load_ps(data); }
-  ACCRETE_AVX512 static Vector load(Mask mask, const float* data) {
-    return _mm512_maskz_loadu_ps(mask, data);
-  }
-  ACCRETE_AVX512 static void store(float* data, Vector value) { _mm512_store_ps(data, value); }
-  ACCRETE_AVX512 static void store(Mask mask, float* data, Vector value) {
-    _mm512_mask_storeu_ps(data, mask, value);
-  }
-  ACCRETE_AVX512 static Vector times(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
-  /// a b + c
-  ACCRETE_AVX512 static Vector add_product(Vector a, Vector b, Vector c) {
-    return _mm512_fmadd_ps(a, b, c);
-  }
-
-  /// v[i] holds row i before and column i afterwards.
-  ACCRETE_AVX512 static void transpose(Vector (&v)[16]) {
-    __m512d t[16];
-    for (int i = 0; i < 16; i += 4) {
-      const __m512d low01 = _mm512_castps_pd(_mm512_unpacklo_ps(v[i], v[i + 1]));
-      const __m512d high01 = _mm512_castps_pd(_mm512_unpackhi_ps(v[i], v[i + 1]));
-      const __m512d low23 = _mm512_castps_pd(_mm512_unpacklo_ps(v[i + 2], v[i + 3]));
-      const __m512d high23 = _mm512_castps_pd(_mm512_unpackhi_ps(v[i + 2], v[i + 3]));
-      t[i] = _mm512_unpacklo_pd(low01, low23);
-      t[i + 1] = _mm512_unpackhi_pd(low01, low23);
-      t[i + 2] = _mm512_unpacklo_pd(high01, high23);
-      t[i + 3] = _mm512_unpackhi_pd(high01, high23);
-    }
-    for (int i = 0; i < 4; ++i) {
-      const Vector a = _mm512_castpd_ps(t[i]), b = _mm512_castpd_ps(t[i + 4]),
-                   c = _mm512_castpd_ps(t[i + 8]), d = _mm512_castpd_ps(t[i + 12]);
-      const Vector even_low = _mm512_shuffle_f32x4(a, b, 0x88);
-      const Vector even_high = _mm512_shuffle_f32x4(c, d, 0x88);
-      const Vector odd_low = _mm512_shuffle_f32x4(a, b, 0xDD);
-      const Vector odd_high = _mm512_shuffle_f32x4(c, d, 0xDD);
-      v[i] = _mm512_shuffle_f32x4(even_low, even_high, 0x88);
-      v[i + 4] = _mm512_shuffle_f32x4(odd_low, odd_high, 0x88);
-      v[i + 8] = _mm512_shuffle_f32x4(even_low, even_high, 0xDD);
-      v[i + 12] = _mm512_shuffle_f32x4(odd_low, odd_high, 0xDD);
-    }
-  }
-};
-
-template <>
-struct Avx512<double> {
-  using Vector = __m512d;
-  using Mask = __mmask8;
-  static constexpr Index lanes = 8;
-
-  ACCRETE_AVX512 static Vector zero() { return _mm512_setzero_pd(); }
-  ACCRETE_AVX512 static Vector fill(double value) { return _mm512_set1_pd(value); }
-  ACCRETE_AVX512 static Vector load(const double* data) { return _mm512_load_pd(data); }
-  ACCRETE_AVX512 static Vector load(Mask mask, const double* data) {
-    return _mm512_maskz_loadu_pd(mask, data);
-  }
-  ACCRETE_AVX512 static void store(double* data, Vector value) { _mm512_store_pd(data, value); }
-  ACCRETE_AVX512 static void store(Mask mask, double* data, Vector value) {
-    _mm512_mask_storeu_pd(data, mask, value);
-  }
-  ACCRETE_AVX512 static Vector times(Vector a, Vector b) { return _mm512_mul_pd(a, b); }
-  /// a b + c
-  ACCRETE_AVX512 static Vector add_product(Vector a, Vector b, Vector c) {
-    return _mm512_fmadd_pd(a, b, c);
-  }
-
-  /// v[i] holds row i before and column i afterwards.
-  ACCRETE_AVX512 static void transpose(Vector (&v)[8]) {
-    Vector t[8];
-    for (int i = 0; i < 8; i += 2) {
-      t[i] = _mm512_unpacklo_pd(v[i], v[i + 1]);
-      t[i + 1] = _mm512_unpackhi_pd(v[i], v[i + 1]);
-    }
-    for (int i = 0; i < 2; ++i) {
-      const Vector even_low = _mm512_shuffle_f64x2(t[i], t[i + 2], 0x88);
-      const Vector even_high = _mm512_shuffle_f64x2(t[i + 4], t[i + 6], 0x88);
-      const Vector odd_low = _mm512_shuffle_f64x2(t[i], t[i + 2], 0xDD);
-      const Vector odd_high = _mm512_shuffle_f64x2(t[i + 4], t[i + 6], 0xDD);
-      v[i] = _mm512_shuffle_f64x2(even_low, even_high, 0x88);
-      v[i + 2] = _mm512_shuffle_f64x2(odd_low, odd_high, 0x88);
-      v[i + 4] = _mm512_shuffle_f64x2(even_low, even_high, 0xDD);
-      v[i + 6] = _mm512_shuffle_f64x2(odd_low, odd_high, 0xDD);
-    }
-  }
+struct Avx512 {
+  typedef Scalar Vector __attribute__((vector_size(64)));
+  static constexpr Index lanes = 64 / sizeof(Scalar);
 };
 
 /// Vectors of rows and columns of a tile, whose sums fill 24 of the 32 registers.
 inline constexpr int avx512_height = 3;
 inline constexpr int avx512_width = 8;
-
-/// A mask of as many lanes as there are rows, none if `rows` is negative.
-template <class Scalar>
-constexpr typename Avx512<Scalar>::Mask avx512_mask(Index rows) noexcept {
-  using Mask = typename Avx512<Scalar>::Mask;
-  constexpr Index lanes = Avx512<Scalar>::lanes;
-  return rows >= lanes
-             ? static_cast<Mask>(~0U)
-             : static_cast<Mask>((1U << static_cast<unsigned>(std::max(rows, Index{0}))) - 1U);
-}
 
 /// A stretch of the inner dimension of a product, by the distances of its entries.
 template <class Scalar>
@@ -164,20 +57,42 @@ struct Avx512Target {
   Index stride, rows, cols;
   Scalar alpha, beta;
 
-  ACCRETE_AVX512 void prefetch(Index col, Index height) const {
-    const Scalar* column = c + col * stride;
-    for (Index v = 0; v < height; ++v) {
-      __builtin_prefetch(column + v * Avx512<Scalar>::lanes, 1);
+  void prefetch(Index col) const {
+    constexpr Index line = Avx512<Scalar>::lanes;
+    for (Index row = 0; row < rows; row += line) {
+      __builtin_prefetch(c + col * stride + row, 1);
     }
-    __builtin_prefetch(column + height * Avx512<Scalar>::lanes - 1, 1);
+    __builtin_prefetch(c + col * stride + rows - 1, 1);
   }
-};
 
-/// How a tile comes by its rows of the left operand.
-enum class Avx512Left {
-  packed,  ///< lies packed, aligned: the rows of one inner index after those of another
-  packing, ///< column-major, and packed on the way
-  in_place ///< column-major, and read only once
+  /// All rows of a tile, and all columns.
+  template <int height, class Vector>
+  ACCRETE_AVX512 void store(const Vector* sums) const {
+    ACCRETE_UNROLL_TILE
+    for (int j = 0; j < avx512_width; ++j) {
+      ACCRETE_UNROLL_TILE
+      for (int v = 0; v < height; ++v) {
+        Scalar* entries = c + j * stride + v * Avx512<Scalar>::lanes;
+        Vector result = sums[j * height + v] * alpha;
+        if (beta != Scalar{0}) {
+          Vector before;
+          std::memcpy(&before, entries, sizeof(Vector));
+          result += before * beta;
+        }
+        std::memcpy(entries, &result, sizeof(Vector));
+      }
+    }
+  }
+  /// Some of them; `sums` by columns of `height` rows.
+  void store_some(const Scalar* sums, Index height) const {
+    for (Index j = 0; j < cols; ++j) {
+      for (Index i = 0; i < rows; ++i) {
+        Scalar& entry = c[i + j * stride];
+        const Scalar sum = alpha * sums[i + j * height];
+        entry = beta == Scalar{0} ? sum : sum + beta * entry;
+      }
+    }
+  }
 };
 
 /// What a tile asks of memory for those that follow.
@@ -186,28 +101,20 @@ struct Avx512Ahead {
   Index first_inner = 0, step = 0; ///< every `step`th inner index at the pieces' `left`; 0: none
 };
 
-/// The sums over all pieces for `height` vectors of rows and eight columns, of which those beyond
-/// the target's are not stored; they must be readable.
-template <int height, Avx512Left kind, class Scalar>
+/// The sums over all pieces for `height` vectors of rows and eight columns. Rows and columns that
+/// the target lacks are not stored, but must be readable. The rows of the left operand lie packed,
+/// aligned, those of one inner index after those of another; or they are column-major, and are
+/// packed on the way, `next` entries apart: 0 where nobody reads them again.
+template <int height, bool is_packed, class Scalar>
 ACCRETE_AVX512 void avx512_tile(const Avx512Piece<Scalar>* pieces, Index count, Index total,
-                                Scalar* packed, const Avx512Target<Scalar>& target,
+                                Scalar* packed, Index next, const Avx512Target<Scalar>& target,
                                 const Avx512Ahead& ahead) {
-  using V = Avx512<Scalar>;
-  using Vector = typename V::Vector;
-  constexpr Index rows = height * V::lanes;
-  constexpr Index line = 64 / sizeof(Scalar);
+  using Vector = typename Avx512<Scalar>::Vector;
+  constexpr Index lanes = Avx512<Scalar>::lanes;
+  constexpr Index rows = height * lanes;
   constexpr Index packed_ahead = 16; // inner indices
   constexpr Index memory_ahead = 12;
-  typename V::Mask masks[height];
-  ACCRETE_UNROLL_TILE
-  for (int v = 0; v < height; ++v) {
-    masks[v] = avx512_mask<Scalar>(target.rows - v * V::lanes);
-  }
-  Vector sums[avx512_width * height];
-  ACCRETE_UNROLL_TILE
-  for (int i = 0; i < avx512_width * height; ++i) {
-    sums[i] = V::zero();
-  }
+  Vector sums[avx512_width * height] = {};
   // What is read and written next is asked for in eight goes.
   const Index stretch = (total + avx512_width - 1) / avx512_width;
   Index column = 0;
@@ -221,17 +128,17 @@ ACCRETE_AVX512 void avx512_tile(const Avx512Piece<Scalar>* pieces, Index count, 
     for (Index first = 0; first < piece->depth; first += stretch, ++column) {
       const Index steps = std::min(stretch, piece->depth - first);
       if (column < target.cols) {
-        target.prefetch(column, height);
+        target.prefetch(column);
       }
       for (Index j = ahead.first_col; j < ahead.first_col + ahead.cols; ++j) {
-        for (Index k = 0; k < steps; k += line) {
+        for (Index k = 0; k < steps; k += lanes) {
           __builtin_prefetch(low + j * one + k);
         }
       }
-      if (kind == Avx512Left::packed && ahead.step > 0) {
+      if (is_packed && ahead.step > 0) {
         for (; wanted < first + steps; wanted += ahead.step) {
           for (int v = 0; v < height; ++v) {
-            __builtin_prefetch(piece->left + wanted * piece->left_inner + v * V::lanes, 0, 2);
+            __builtin_prefetch(piece->left + wanted * piece->left_inner + v * lanes, 0, 2);
           }
         }
       }
@@ -239,79 +146,135 @@ ACCRETE_AVX512 void avx512_tile(const Avx512Piece<Scalar>* pieces, Index count, 
         Vector a[height];
         ACCRETE_UNROLL_TILE
         for (int v = 0; v < height; ++v) {
-          if constexpr (kind == Avx512Left::packed) {
-            a[v] = V::load(packed + v * V::lanes);
-            __builtin_prefetch(packed + packed_ahead * rows + v * V::lanes);
+          if constexpr (is_packed) {
+            std::memcpy(&a[v], packed + v * lanes, sizeof(Vector));
+            __builtin_prefetch(packed + packed_ahead * rows + v * lanes);
           } else {
-            a[v] = V::load(masks[v], left + v * V::lanes);
-            __builtin_prefetch(left + memory_ahead * piece->left_inner + v * V::lanes);
-            if constexpr (kind == Avx512Left::packing) {
-              V::store(packed + v * V::lanes, a[v]);
-            }
+            std::memcpy(&a[v], left + v * lanes, sizeof(Vector));
+            __builtin_prefetch(left + memory_ahead * piece->left_inner + v * lanes);
+            std::memcpy(packed + v * lanes, &a[v], sizeof(Vector));
           }
         }
         const Scalar* entries[] = {low,  low + one,  low + 2 * one,  low + three,
                                    high, high + one, high + 2 * one, high + three};
         ACCRETE_UNROLL_TILE
         for (int j = 0; j < avx512_width; ++j) {
-          const Vector b = V::fill(*entries[j]);
+          const Scalar b = *entries[j];
           ACCRETE_UNROLL_TILE
           for (int v = 0; v < height; ++v) {
-            sums[j * height + v] = V::add_product(a[v], b, sums[j * height + v]);
+            sums[j * height + v] += a[v] * b;
           }
         }
         left += piece->left_inner;
-        packed += rows;
+        packed += is_packed ? rows : next;
         low += piece->right_inner;
         high += piece->right_inner;
       }
     }
   }
-  const Vector alpha = V::fill(target.alpha);
-  const Vector beta = V::fill(target.beta);
+  if (target.rows == rows && target.cols == avx512_width) {
+    target.template store<height>(sums);
+  } else {
+    Scalar some[avx512_width * rows];
+    ACCRETE_UNROLL_TILE
+    for (int i = 0; i < avx512_width * height; ++i) {
+      std::memcpy(some + i * lanes, &sums[i], sizeof(Vector));
+    }
+    target.store_some(some, rows);
+  }
+}
+
+/// Shuffles of two vectors that are one instruction each. A quarter is the 128 bits within which
+/// neighbours can be exchanged.
+template <class Scalar, class Lanes = std::make_integer_sequence<int, Avx512<Scalar>::lanes>>
+struct Avx512Shuffles;
+template <class Scalar, int... lane>
+struct Avx512Shuffles<Scalar, std::integer_sequence<int, lane...>> {
+  using Vector = typename Avx512<Scalar>::Vector;
+  static constexpr int lanes = sizeof...(lane);
+  static constexpr int quarter = lanes / 4;
+
+  /// Blocks of `side` entries of a and b by turns, from the lower half of each quarter or the
+  /// upper.
+  template <int side, bool upper>
+  static constexpr int by_turns(int l) {
+    const int place = l % quarter;
+    return l - place + place / (2 * side) * side + place % side + (upper ? quarter / 2 : 0) +
+           (place / side % 2 == 0 ? 0 : lanes);
+  }
+  /// Quarters 0 and 2 of a and of b, or 1 and 3.
+  template <bool odd>
+  static constexpr int quarters(int l) {
+    return (l / quarter % 2 * 2 + (odd ? 1 : 0)) * quarter + l % quarter +
+           (l < lanes / 2 ? 0 : lanes);
+  }
+
+  template <int side>
+  ACCRETE_AVX512 static void interleave(Vector& a, Vector& b) {
+    const Vector lower = __builtin_shufflevector(a, b, by_turns<side, false>(lane)...);
+    b = __builtin_shufflevector(a, b, by_turns<side, true>(lane)...);
+    a = lower;
+  }
+  ACCRETE_AVX512 static void part(Vector& a, Vector& b) {
+    const Vector even = __builtin_shufflevector(a, b, quarters<false>(lane)...);
+    b = __builtin_shufflevector(a, b, quarters<true>(lane)...);
+    a = even;
+  }
+};
+
+/// v[i] holds row i before and column i afterwards.
+template <class Scalar, class Vector = typename Avx512<Scalar>::Vector>
+ACCRETE_AVX512 void transpose_avx512(Vector* v) {
+  using Shuffles = Avx512Shuffles<Scalar>;
+  constexpr int quarter = Shuffles::quarter;
   ACCRETE_UNROLL_TILE
-  for (int j = 0; j < avx512_width; ++j) {
-    if (j < target.cols) {
-      ACCRETE_UNROLL_TILE
-      for (int v = 0; v < height; ++v) {
-        Scalar* c = target.c + j * target.stride + v * V::lanes;
-        Vector result = V::times(alpha, sums[j * height + v]);
-        if (target.beta != Scalar{0}) {
-          result = V::add_product(beta, V::load(masks[v], c), result);
-        }
-        V::store(masks[v], c, result);
+  for (int i = 0; i < 4 * quarter; i += quarter) {
+    if constexpr (quarter == 4) {
+      Shuffles::template interleave<1>(v[i], v[i + 1]);
+      Shuffles::template interleave<1>(v[i + 2], v[i + 3]);
+      Shuffles::template interleave<2>(v[i], v[i + 2]);
+      Shuffles::template interleave<2>(v[i + 1], v[i + 3]);
+      std::swap(v[i + 1], v[i + 2]);
+    } else {
+      Shuffles::template interleave<1>(v[i], v[i + 1]);
+    }
+  }
+  ACCRETE_UNROLL_TILE
+  for (int i = 0; i < quarter; ++i) {
+    Shuffles::part(v[i], v[i + quarter]);
+    Shuffles::part(v[i + 2 * quarter], v[i + 3 * quarter]);
+    Shuffles::part(v[i], v[i + 2 * quarter]);
+    Shuffles::part(v[i + quarter], v[i + 3 * quarter]);
+  }
+}
+
+/// Packs a vector of rows, of which those from `rows` on are zeros, into every `height`th vector.
+template <class Scalar>
+ACCRETE_AVX512 void pack_avx512_rows(const Scalar* data, Index row_step, Index inner_step,
+                                     Index rows, Index depth, Scalar* out, Index height) {
+  using Vector = typename Avx512<Scalar>::Vector;
+  constexpr Index lanes = Avx512<Scalar>::lanes;
+  Index k = 0;
+  if (row_step == 1 && rows == lanes) {
+    for (; k < depth; ++k) {
+      std::memcpy(out + k * height * lanes, data + k * inner_step, sizeof(Vector));
+    }
+  } else if (inner_step == 1 && rows == lanes) {
+    for (; k + lanes <= depth; k += lanes) {
+      Vector v[lanes];
+      for (Index i = 0; i < lanes; ++i) {
+        std::memcpy(&v[i], data + i * row_step + k, sizeof(Vector));
+      }
+      transpose_avx512<Scalar>(v);
+      for (Index i = 0; i < lanes; ++i) {
+        std::memcpy(out + (k + i) * height * lanes, &v[i], sizeof(Vector));
       }
     }
   }
-}
-
-/// Packs up to a vector of rows, row-major, `height` vectors being packed side by side.
-template <class Scalar>
-ACCRETE_AVX512 void pack_avx512_rows(const Scalar* data, Index stride, Index rows, Index depth,
-                                     Scalar* out, Index height) {
-  using V = Avx512<Scalar>;
-  typename V::Vector v[V::lanes];
-  for (Index k = 0; k < depth; k += V::lanes) {
-    const auto mask = avx512_mask<Scalar>(depth - k);
-    for (Index i = 0; i < V::lanes; ++i) {
-      v[i] = i < rows ? V::load(mask, data + i * stride + k) : V::zero();
+  for (; k < depth; ++k) {
+    for (Index i = 0; i < lanes; ++i) {
+      out[k * height * lanes + i] = i < rows ? data[i * row_step + k * inner_step] : Scalar{0};
     }
-    V::transpose(v);
-    const Index count = std::min(V::lanes, depth - k);
-    for (Index i = 0; i < count; ++i) {
-      V::store(out + (k + i) * height * V::lanes, v[i]);
-    }
-  }
-}
-
-/// The same of column-major rows.
-template <class Scalar>
-ACCRETE_AVX512 void pack_avx512_lines(const Scalar* data, Index stride, Index rows, Index depth,
-                                      Scalar* out, Index height) {
-  using V = Avx512<Scalar>;
-  const auto mask = avx512_mask<Scalar>(rows);
-  for (Index k = 0; k < depth; ++k) {
-    V::store(out + k * height * V::lanes, V::load(mask, data + k * stride));
   }
 }
 
@@ -319,20 +282,19 @@ ACCRETE_AVX512 void pack_avx512_lines(const Scalar* data, Index stride, Index ro
 template <class Scalar>
 ACCRETE_AVX512 void pack_avx512_columns(const Avx512Piece<Scalar>& piece, Index cols, Scalar* out,
                                         Index next) {
-  using V = Avx512<Scalar>;
+  Index j = 0;
   if (piece.right_col == 1) {
-    constexpr auto whole = avx512_mask<Scalar>(avx512_width);
+    const Index whole = cols / avx512_width * avx512_width;
     for (Index k = 0; k < piece.depth; ++k) {
       const Scalar* row = piece.right + k * piece.right_inner;
       Scalar* target = out + k * avx512_width;
-      for (Index j = 0; j < cols; j += avx512_width, target += next) {
-        const Index rest = std::min(Index{avx512_width}, cols - j);
-        V::store(whole, target, V::load(avx512_mask<Scalar>(rest), row + j));
+      for (j = 0; j < whole; j += avx512_width, target += next) {
+        std::memcpy(target, row + j, avx512_width * sizeof(Scalar));
       }
     }
-    return;
+    out += j / avx512_width * next;
   }
-  for (Index j = 0; j < cols; j += avx512_width, out += next) {
+  for (; j < cols; j += avx512_width, out += next) {
     for (Index k = 0; k < piece.depth; ++k) {
       for (Index i = 0; i < avx512_width; ++i) {
         out[k * avx512_width + i] =
@@ -346,9 +308,5 @@ ACCRETE_AVX512 void pack_avx512_columns(const Avx512Piece<Scalar>& piece, Index 
 } // namespace detail
 
 ACCRETE_END_NAMESPACE
-
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic pop
-#endif
 
 #endif

@@ -68,8 +68,7 @@ struct CpuProducts {
   /// stored, by gemm_sum.
   template <class Scalar>
   static bool sums_products(Index rows, Index cols) noexcept {
-    constexpr Index least = GemmProvider<Scalar>::is_native ? 32 : 192;
-    return has_avx512() && rows >= least && cols >= least;
+    return GemmProvider<Scalar>::is_native && has_avx512() && rows >= 32 && cols >= 32;
   }
   /// c = alpha (a b + ...) + beta c for at most most_products. False, and nothing done, where they
   /// are better computed one by one.
@@ -124,12 +123,12 @@ struct CpuProducts {
   /// Bytes from which a matrix in a cache is read faster by all threads than by one.
   static constexpr Index parallel_read_bytes = Index{3} << 17;
 
-  /// Libraries are as fast, but where few inner indices make a result that no cache holds.
+  /// Libraries are as fast, but where some inner indices make a result that no cache holds.
   template <class Scalar>
   static bool avx512_pays(const View<const Scalar>& a, const View<Scalar>& c) noexcept {
     constexpr Index large = (Index{12} << 20) / static_cast<Index>(sizeof(Scalar));
     return GemmProvider<Scalar>::is_native ? a.is_column_major() || c.cols >= 8
-                                           : a.cols <= 128 && c.size() >= large;
+                                           : a.cols >= 32 && a.cols <= 256 && c.size() >= large;
   }
 
   /// The fewer, the narrower the vectors of this build are: a library finds the widest itself.
