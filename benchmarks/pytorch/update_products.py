@@ -200,7 +200,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minimum-time", type=float, default=0.02, help="seconds a measurement")
-    parser.add_argument("--scalar", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--scalar", choices=["float32", "float64", "bfloat16"], default="float32")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

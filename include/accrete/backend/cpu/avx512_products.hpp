@@ -122,8 +122,8 @@ class Avx512Task {
                            b.row_step(),
                            b.col_step(),
                            depth};
-      column_major_ = (total_ == 0 || column_major_) && a.row_step() == 1;
-      right_lies_ = (total_ == 0 || right_lies_) && b.row_step() == 1;
+      left_column_major_ = (total_ == 0 || left_column_major_) && a.row_step() == 1;
+      right_column_major_ = (total_ == 0 || right_column_major_) && b.row_step() == 1;
       total_ += depth;
       inner += depth;
       if (inner == a.cols) {
@@ -151,7 +151,7 @@ class Avx512Task {
         Avx512Ahead ahead;
         if (tile == 0) {
           is_packed = set_left(row + first, height, packed);
-        } else if (panels == 1 && !is_last && column_major_) {
+        } else if (panels == 1 && !is_last && left_column_major_) {
           move_left(row + rows);
           ahead.first_inner = tile - 1;
           ahead.step = tiles - 1;
@@ -169,7 +169,7 @@ class Avx512Task {
   /// Whether the columns are read where they are; otherwise they lie packed now.
   bool set_right(Index col, Index cols, bool is_first) {
     tile_ = piece_;
-    if (right_lies_ && cols == avx512_width) {
+    if (right_column_major_ && cols == avx512_width) {
       for (Index i = 0; i < pieces_; ++i) {
         tile_[i].right += col * tile_[i].right_col;
       }
@@ -177,7 +177,7 @@ class Avx512Task {
     }
     const Index place = (col - first_col_) % cut_.right_cols;
     if (is_first || cut_.right_cols < last_col_ - first_col_) {
-      if (right_lies_) {
+      if (right_column_major_) {
         pack_right(col, cols, place);
       } else if (place == 0) {
         pack_right(col, std::min(cut_.right_cols, last_col_ - col), 0);
@@ -203,7 +203,7 @@ class Avx512Task {
   }
   /// Whether the rows lie packed now; otherwise the tile that meets them first packs them.
   bool set_left(Index row, Index rows, Scalar* packed) {
-    if (column_major_ && rows % Avx512<Scalar>::lanes == 0) {
+    if (left_column_major_ && rows % Avx512<Scalar>::lanes == 0) {
       move_left(row);
       return false;
     }
@@ -256,8 +256,8 @@ class Avx512Task {
   Index first_row_ = 0, last_row_ = 0, first_col_ = 0, last_col_ = 0;
   std::array<Piece, most_products> piece_, tile_; ///< of the whole result, of a tile
   Index pieces_ = 0, total_ = 0;
-  bool column_major_ = true; ///< the left operands of all pieces
-  bool right_lies_ = true;   ///< the right operands are column-major, and may be read in place
+  bool left_column_major_ = true;  ///< the left operands of all pieces
+  bool right_column_major_ = true; ///< the right ones, which may then be read in place
 };
 
 /// c = alpha (a b + ...) + beta c, with vectors of 512 bits; c column-major, all sizes positive, at
