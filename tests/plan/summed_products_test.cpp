@@ -49,6 +49,9 @@ struct CountingTable {
 };
 
 bool always(Index, Index) { return true; }
+bool are_summed(bool (*sums)(Index, Index), Index rows, Index cols) {
+  return sums != nullptr && sums(rows, cols);
+}
 
 struct NoOperands {
   using Stored = bfloat16;
@@ -140,8 +143,7 @@ TEST_CASE("W0 X and U Z of bfloat16 matrices are made one after the other") {
   };
   const ac::Plan plan = ac::plan(context, (W0 + ac::outer<TestBackend>(U, V)) * X);
   REQUIRE(plan.steps.size() == 3);
-  const auto sums = ac::detail::summing<TestBackend, bfloat16>();
-  if (sums != nullptr && sums(96, 40)) {
+  if (are_summed(ac::detail::summing<TestBackend, bfloat16>(), 96, 40)) {
     CHECK(plan.steps[0].result.kind == PlanOperand::Kind::temporary);
     CHECK(ac::detail::summed_products(plan, 1) == 2);
     // The coefficient of one product goes to Vᵀ X.
@@ -179,8 +181,7 @@ TEST_CASE_TEMPLATE("W0 X and U Z are made one after the other where their sum is
     const auto Y = (Scalar{0.5} * ac::outer<TestBackend>(U, V) + W0) * X;
     const ac::Plan plan = ac::plan(context, Y);
     REQUIRE(plan.steps.size() == 3);
-    const auto sums = ac::detail::summing<TestBackend, Scalar>();
-    if (sums != nullptr && sums(420, columns)) {
+    if (are_summed(ac::detail::summing<TestBackend, Scalar>(), 420, columns)) {
       CHECK(plan.steps[0].result.kind == PlanOperand::Kind::temporary);
       CHECK(plan.steps[0].slot_count == 1);
       CHECK(ac::detail::summed_products(plan, 1) == 2);
