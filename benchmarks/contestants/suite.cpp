@@ -231,10 +231,16 @@ void add(const Case<Scalar>& what, const std::regex& chosen) {
       continue;
     }
     reserve<Scalar>(shape, static_cast<std::size_t>(what.entries(shape)));
-    for (const Contestant<Scalar>& contestant : contestants<Scalar>(what.name)) {
-      register_one(prefix + contestant.name, shape, [=](benchmark::State& state) {
+    const auto enter_as = [&](const std::string& name, const Contestant<Scalar>& contestant) {
+      register_one(prefix + name, shape, [=](benchmark::State& state) {
         measure<Scalar>(state, *shared, shape, contestant);
       });
+    };
+    for (const Contestant<Scalar>& contestant : contestants<Scalar>(what.name)) {
+      enter_as(contestant.name, contestant);
+      if (contestant.name == "accrete") {
+        enter_as("control", contestant);
+      }
     }
     register_one(prefix + "read", shape,
                  [=](benchmark::State& state) { read<Scalar>(state, *shared, shape); });

@@ -5,6 +5,7 @@
 #include <accrete/plan/plan.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <utility>
 
@@ -64,7 +65,8 @@ class PlanCache {
  private:
   // Bounds the memory of programs whose shapes never repeat.
   static constexpr std::size_t capacity = 4096;
-  static constexpr std::size_t bucket_count = 512;
+  static constexpr int bucket_bits = 9;
+  static constexpr std::size_t bucket_count = std::size_t{1} << bucket_bits;
 
   struct Entry {
     Entry* next;
@@ -85,13 +87,16 @@ class PlanCache {
     return plan.unit_slots == key.unit_slots;
   }
 
+  /// A polynomial of the shapes, whose terms need not wait for each other.
   static std::size_t bucket(const PlanKey& key) noexcept {
-    auto value = reinterpret_cast<std::size_t>(key.type);
+    constexpr std::uint64_t base = 0x9E3779B97F4A7C15U;
+    auto value = reinterpret_cast<std::uintptr_t>(key.type) * base;
+    std::uint64_t factor = base;
     for (int i = 0; i < 2 * key.leaf_count; ++i) {
-      value = (value ^ static_cast<std::size_t>(key.shapes[i])) * 0x9E3779B97F4A7C15ULL;
-      value ^= value >> 32;
+      factor *= base;
+      value += static_cast<std::uint64_t>(key.shapes[i]) * factor;
     }
-    return value % bucket_count;
+    return value >> (64 - bucket_bits);
   }
 
   Entry* buckets_[bucket_count] = {};

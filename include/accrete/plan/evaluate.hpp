@@ -103,7 +103,7 @@ struct StepOperands {
 /// Makes one step: result = alpha * (what the step computes) + beta * result.
 template <class Table, class Device, class Source, class Scalar, class Result>
 void run_step(Device& device, const PlanStep& step, const Source& source, Scalar alpha, Scalar beta,
-              View<Result> result) {
+              const View<Result>& result) {
   switch (step.kernel) {
   case Kernel::gemm:
     return Table::gemm(device, alpha, source.left(step), source.right(step), beta, result);
@@ -130,7 +130,7 @@ void run_step(Device& device, const PlanStep& step, const Source& source, Scalar
 /// Makes `count` steps that add up to one result, in one pass over it where the backend can.
 template <class Table, class Device, class Source, class Scalar, class Result>
 void run_steps(Device& device, const PlanStep* steps, Index count, const Source& source,
-               Scalar alpha, Scalar beta, View<Result> result) {
+               Scalar alpha, Scalar beta, const View<Result>& result) {
   using Stored = typename Source::Stored;
   if constexpr (requires { Table::template sums_products<Stored>(Index{}, Index{}); }) {
     if (count > 1) {
@@ -153,7 +153,8 @@ void run_steps(Device& device, const PlanStep* steps, Index count, const Source&
 /// the scalar of the operands. The target must not overlap an operand.
 template <class Backend, class Operands, class Scalar>
 void execute(Context<Backend>& context, const Plan& plan, const Operands& operands, Scalar alpha,
-             Scalar beta, View<Scalar> target, typename Operands::Stored* memory, bool prepared) {
+             Scalar beta, const View<Scalar>& target, typename Operands::Stored* memory,
+             bool prepared) {
   using Stored = typename Operands::Stored;
   using Table = kernels_for<Backend, Stored>;
   static_assert(Complete<Table>,
@@ -185,7 +186,7 @@ void execute(Context<Backend>& context, const Plan& plan, const Operands& operan
 /// size.
 template <class Backend, class Operands, class Scalar>
 void execute(Context<Backend>& context, const Plan& plan, const Operands& operands, Scalar alpha,
-             Scalar beta, View<Scalar> target) {
+             Scalar beta, const View<Scalar>& target) {
   Workspace::Frame frame(context.device().workspace());
   typename Operands::Stored* memory =
       plan.workspace_scalars > 0
@@ -198,7 +199,7 @@ void execute(Context<Backend>& context, const Plan& plan, const Operands& operan
 /// operand is resolved through a temporary.
 template <class Backend, class Node, class Scalar>
 void evaluate_into(Context<Backend>& context, const Node& node, Scalar alpha, Scalar beta,
-                   View<Scalar> target, bool may_overlap = true) {
+                   const View<Scalar>& target, bool may_overlap = true) {
   const auto operands = gather_operands(node);
   const Plan& plan = plan_of(context, node, operands);
   bool overlap = false;
@@ -234,7 +235,7 @@ bool whole_pays(Context<Backend>& context, const Kept<Whole, WithKept>& node) {
 
 template <class Backend, class Whole, class WithKept, class Scalar>
 void evaluate_into(Context<Backend>& context, const Kept<Whole, WithKept>& node, Scalar alpha,
-                   Scalar beta, View<Scalar> target, bool may_overlap = true) {
+                   Scalar beta, const View<Scalar>& target, bool may_overlap = true) {
   if (whole_pays(context, node)) {
     evaluate_into(context, node.whole(), alpha, beta, target, may_overlap);
   } else {

@@ -79,20 +79,14 @@ class Avx512Task {
 
   /// Part `index` of cut.row_parts * cut.col_parts.
   void run(Index index) {
-    const auto [first_row, last_row] =
-        part(c_.rows, Avx512<Scalar>::lanes, index % cut_.row_parts, cut_.row_parts);
-    const auto [first_col, last_col] =
-        part(c_.cols, avx512_width, index / cut_.row_parts, cut_.col_parts);
-    first_col_ = first_col;
-    last_col_ = last_col;
-    first_row_ = first_row;
-    last_row_ = last_row;
+    rows_ = part(c_.rows, Avx512<Scalar>::lanes, index % cut_.row_parts, cut_.row_parts);
+    cols_ = part(c_.cols, avx512_width, index / cut_.row_parts, cut_.col_parts);
     int product = 0;
     Index inner = 0;
     bool added = false;
     while (next_pieces(product, inner)) {
-      for (Index row = first_row; row < last_row; row += cut_.left_rows) {
-        multiply(row, std::min(cut_.left_rows, last_row - row), added ? Scalar{1} : beta_);
+      for (Index row = rows_.first; row < rows_.last; row += cut_.left_rows) {
+        multiply(row, std::min(cut_.left_rows, rows_.last - row), added ? Scalar{1} : beta_);
       }
       added = true;
     }
@@ -137,12 +131,12 @@ class Avx512Task {
   /// Some rows, all columns, one stretch of the inner dimension.
   void multiply(Index row, Index rows, Scalar beta) {
     const Index panels = Cut::ceiling(rows, Cut::panel_rows);
-    const Index tiles = Cut::ceiling(last_col_ - first_col_, avx512_width);
-    const bool is_last = row + rows == last_row_;
+    const Index tiles = Cut::ceiling(cols_.last - cols_.first, avx512_width);
+    const bool is_last = row + rows == rows_.last;
     for (Index tile = 0; tile < tiles; ++tile) {
-      const Index col = first_col_ + tile * avx512_width;
-      const Index cols = std::min(Index{avx512_width}, last_col_ - col);
-      const bool in_place = set_right(col, cols, row == first_row_);
+      const Index col = cols_.first + tile * avx512_width;
+      const Index cols = std::min(Index{avx512_width}, cols_.last - col);
+      const bool in_place = set_right(col, cols, row == rows_.first);
       for (Index panel = 0; panel < panels; ++panel) {
         const Index first = panel * Cut::panel_rows;
         const Index height = std::min(Cut::panel_rows, rows - first);
@@ -168,19 +162,19 @@ class Avx512Task {
 
   /// Whether the columns are read where they are; otherwise they lie packed now.
   bool set_right(Index col, Index cols, bool is_first) {
-    tile_ = piece_;
+    std::copy_n(piece_.begin(), pieces_, tile_.begin());
     if (right_column_major_ && cols == avx512_width) {
       for (Index i = 0; i < pieces_; ++i) {
         tile_[i].right += col * tile_[i].right_col;
       }
       return true;
     }
-    const Index place = (col - first_col_) % cut_.right_cols;
-    if (is_first || cut_.right_cols < last_col_ - first_col_) {
+    const Index place = (col - cols_.first) % cut_.right_cols;
+    if (is_first || cut_.right_cols < cols_.last - cols_.first) {
       if (right_column_major_) {
         pack_right(col, cols, place);
       } else if (place == 0) {
-        pack_right(col, std::min(cut_.right_cols, last_col_ - col), 0);
+        pack_right(col, std::min(cut_.right_cols, cols_.last - col), 0);
       }
     }
     Scalar* packed = right_ + place * total_;
@@ -253,7 +247,7 @@ class Avx512Task {
   Scalar* left_;
   Scalar* right_;
 
-  Index first_row_ = 0, last_row_ = 0, first_col_ = 0, last_col_ = 0;
+  Part rows_{0, 0}, cols_{0, 0};                  ///< of the result
   std::array<Piece, most_products> piece_, tile_; ///< of the whole result, of a tile
   Index pieces_ = 0, total_ = 0;
   bool left_column_major_ = true;  ///< the left operands of all pieces

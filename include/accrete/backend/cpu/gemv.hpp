@@ -13,7 +13,8 @@ namespace detail {
 
 /// y = alpha a x + beta y for a column-major a.
 template <class Scalar>
-void combine_columns(Scalar alpha, View<const Scalar> a, const Scalar* x, Scalar beta, Scalar* y) {
+void combine_columns(Scalar alpha, const View<const Scalar>& a, const Scalar* x, Scalar beta,
+                     Scalar* y) {
   // So many columns a pass that y costs little, but from memory no more than are prefetched well.
   constexpr Index most = 64;
   constexpr Index cached = (Index{2} << 20) / static_cast<Index>(sizeof(Scalar));
@@ -31,7 +32,8 @@ void combine_columns(Scalar alpha, View<const Scalar> a, const Scalar* x, Scalar
 
 /// y = alpha a x + beta y on contiguous vectors, one thread.
 template <class Scalar>
-void gemv_serial(Scalar alpha, View<const Scalar> a, const Scalar* x, Scalar beta, Scalar* y) {
+void gemv_serial(Scalar alpha, const View<const Scalar>& a, const Scalar* x, Scalar beta,
+                 Scalar* y) {
   if (a.is_column_major()) {
     combine_columns(alpha, a, x, beta, y);
   } else {

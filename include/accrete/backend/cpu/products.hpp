@@ -12,8 +12,8 @@ namespace detail {
 /// Products of the cpu backend.
 struct CpuProducts {
   template <class Scalar>
-  static void gemm(Device<Cpu>& device, Scalar alpha, View<const Scalar> a, View<const Scalar> b,
-                   Scalar beta, View<Scalar> c) {
+  static void gemm(Device<Cpu>& device, Scalar alpha, const View<const Scalar>& a,
+                   const View<const Scalar>& b, Scalar beta, const View<Scalar>& c) {
     if (c.empty()) {
       return;
     }
@@ -81,8 +81,8 @@ struct CpuProducts {
 
   /// y = alpha a x + beta y; x and y are single columns of any stride.
   template <class Scalar>
-  static void gemv(Device<Cpu>& device, Scalar alpha, View<const Scalar> a, View<const Scalar> x,
-                   Scalar beta, View<Scalar> y) {
+  static void gemv(Device<Cpu>& device, Scalar alpha, const View<const Scalar>& a,
+                   const View<const Scalar>& x, Scalar beta, const View<Scalar>& y) {
     if (y.empty()) {
       return;
     }
@@ -128,7 +128,7 @@ struct CpuProducts {
   static bool avx512_pays(const View<const Scalar>& a, const View<Scalar>& c) noexcept {
     constexpr Index large = (Index{12} << 20) / static_cast<Index>(sizeof(Scalar));
     return GemmProvider<Scalar>::is_native ? a.is_column_major() || c.cols >= 8
-                                           : a.cols >= 32 && a.cols <= 256 && c.size() >= large;
+                                           : a.cols >= 32 && a.cols <= 128 && c.size() >= large;
   }
 
   /// The fewer, the narrower the vectors of this build are: a library finds the widest itself.
