@@ -123,12 +123,19 @@ struct CpuProducts {
   /// Bytes from which a matrix in a cache is read faster by all threads than by one.
   static constexpr Index parallel_read_bytes = Index{3} << 17;
 
-  /// Libraries are as fast, but where some inner indices make a result that no cache holds.
+  /// A library is as fast, but oneDNN where some inner indices make many columns that no cache
+  /// holds.
   template <class Scalar>
   static bool avx512_pays(const View<const Scalar>& a, const View<Scalar>& c) noexcept {
-    constexpr Index large = (Index{12} << 20) / static_cast<Index>(sizeof(Scalar));
-    return GemmProvider<Scalar>::is_native ? a.is_column_major() || c.cols >= 8
-                                           : a.cols >= 32 && a.cols <= 128 && c.size() >= large;
+    if (GemmProvider<Scalar>::is_native) {
+      return a.is_column_major() || c.cols >= 8;
+    }
+#if defined(ACCRETE_USE_ONEDNN)
+    constexpr Index large = (Index{16} << 20) / static_cast<Index>(sizeof(Scalar));
+    return a.cols >= 64 && a.cols <= 128 && c.cols >= 2048 && c.size() >= large;
+#else
+    return false;
+#endif
   }
 
   /// The fewer, the narrower the vectors of this build are: a library finds the widest itself.
