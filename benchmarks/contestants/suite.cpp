@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <iostream>
 #include <limits>
 #include <map>
 #include <memory>
+#include <random>
 #include <regex>
 #include <set>
 #include <string_view>
@@ -178,15 +180,31 @@ void wake_processors() {
   }
 }
 
-template <class Function>
-void register_one(const std::string& name, const Shape& shape, Function function) {
+/// Lets the caller, who has read the name, decide when the next series starts: between two of them
+/// it measures what runs in a process of its own.
+void wait_for_turn(const std::string& name) {
+  std::cout << "next " << name << std::endl;
+  std::string line;
+  std::getline(std::cin, line);
+}
+
+using Series = std::pair<std::string, std::function<void(benchmark::State&)>>;
+
+void register_one(const Series& series, const Shape& shape, bool takes_turns) {
   std::vector<std::int64_t> values;
   std::vector<std::string> names;
   for (const auto& [argument, value] : arguments(shape)) {
     names.push_back(argument);
     values.push_back(value);
   }
-  benchmark::RegisterBenchmark(name.c_str(), std::move(function))
+  const auto waits = std::make_shared<bool>(takes_turns);
+  const auto run = [series, waits](benchmark::State& state) {
+    if (std::exchange(*waits, false)) {
+      wait_for_turn(series.first);
+    }
+    series.second(state);
+  };
+  benchmark::RegisterBenchmark(series.first.c_str(), run)
       ->Args(values)
       ->ArgNames(names)
       ->UseRealTime()
@@ -207,62 +225,125 @@ Case<Scalar> dense_case() {
   return what;
 }
 
-/// Each dense product once, however many cases ask for it.
 template <class Scalar>
-void add_dense(const Shape& shape) {
-  static std::set<Shape> added;
-  if (!added.insert(shape).second) {
-    return;
+Series series_of(const std::shared_ptr<const Case<Scalar>>& what, const std::string& name,
+                 const Shape& shape, const Contestant<Scalar>& contestant) {
+  return {what->name + '/' + scalar_name<Scalar> + '/' + name,
+          [=](benchmark::State& state) { measure<Scalar>(state, *what, shape, contestant); }};
+}
+
+/// The contestants of a case at one shape; the first one is accrete.
+template <class Scalar>
+std::vector<Series> contest(const std::shared_ptr<const Case<Scalar>>& what, const Shape& shape) {
+  reserve<Scalar>(shape, static_cast<std::size_t>(what->entries(shape)));
+  std::vector<Series> all;
+  for (const Contestant<Scalar>& contestant : contestants<Scalar>(what->name)) {
+    const bool is_accrete = contestant.name == "accrete";
+    all.insert(is_accrete ? all.begin() : all.end(),
+               series_of(what, contestant.name, shape, contestant));
+    if (is_accrete) {
+      all.push_back(series_of(what, "control", shape, contestant));
+    }
   }
-  reserve<Scalar>(shape, 0);
-  static const Case<Scalar> what = dense_case<Scalar>();
-  for (const Contestant<Scalar>& contestant : contestants<Scalar>("dense")) {
-    register_one(std::string("dense/") + scalar_name<Scalar> + '/' + contestant.name, shape,
-                 [=](benchmark::State& state) { measure<Scalar>(state, what, shape, contestant); });
-  }
+  all.emplace_back(what->name + '/' + scalar_name<Scalar> + "/read",
+                   [=](benchmark::State& state) { read<Scalar>(state, *what, shape); });
+  return all;
 }
 
 template <class Scalar>
-void add(const Case<Scalar>& what, const std::regex& chosen) {
-  const auto prefix = what.name + '/' + scalar_name<Scalar> + '/';
-  const auto shared = std::make_shared<const Case<Scalar>>(what);
-  for (const Shape& shape : what.shapes) {
-    if (!std::regex_search(what.name + '/' + text(shape), chosen)) {
-      continue;
-    }
-    reserve<Scalar>(shape, static_cast<std::size_t>(what.entries(shape)));
-    const auto enter_as = [&](const std::string& name, const Contestant<Scalar>& contestant) {
-      register_one(prefix + name, shape, [=](benchmark::State& state) {
-        measure<Scalar>(state, *shared, shape, contestant);
-      });
-    };
-    for (const Contestant<Scalar>& contestant : contestants<Scalar>(what.name)) {
-      enter_as(contestant.name, contestant);
-      if (contestant.name == "accrete") {
-        enter_as("control", contestant);
+std::vector<Series> dense_contest(const Shape& shape) {
+  static const auto what = std::make_shared<const Case<Scalar>>(dense_case<Scalar>());
+  reserve<Scalar>(shape, 0);
+  std::vector<Series> all;
+  for (const Contestant<Scalar>& contestant : contestants<Scalar>("dense")) {
+    all.push_back(series_of(what, contestant.name, shape, contestant));
+  }
+  return all;
+}
+
+/// Each contestant once, and each dense product once, however many cases ask for it.
+template <class Scalar>
+void add_once(const std::shared_ptr<const Case<Scalar>>& what, const Shape& shape) {
+  for (const Series& series : contest(what, shape)) {
+    register_one(series, shape, false);
+  }
+  static std::set<Shape> added;
+  for (const Shape& dense : what->dense(shape)) {
+    if (added.insert(dense).second) {
+      for (const Series& series : dense_contest<Scalar>(dense)) {
+        register_one(series, dense, false);
       }
     }
-    register_one(prefix + "read", shape,
-                 [=](benchmark::State& state) { read<Scalar>(state, *shared, shape); });
-    for (const Shape& dense : what.dense(shape)) {
-      add_dense<Scalar>(dense);
+  }
+}
+
+struct Options {
+  std::regex shapes;
+  long blocks;            ///< 0: each series once
+  std::regex contestants; ///< of blocks
+};
+
+/// Blocks of contestants in random order, each between two series of accrete, and one of what the
+/// caller measures elsewhere.
+template <class Scalar>
+void add_blocks(const std::shared_ptr<const Case<Scalar>>& what, const Shape& shape,
+                const Options& options) {
+  std::vector<std::pair<Series, Shape>> others;
+  for (const Series& series : contest(what, shape)) {
+    others.emplace_back(series, shape);
+  }
+  const Series accrete = others.front().first;
+  others.front().first = {what->name + '/' + scalar_name<Scalar> + "/elsewhere",
+                          [](benchmark::State& state) {
+                            for (auto _ : state) {
+                            }
+                          }};
+  for (const Shape& dense : what->dense(shape)) {
+    for (const Series& series : dense_contest<Scalar>(dense)) {
+      others.emplace_back(series, dense);
+    }
+  }
+  std::erase_if(others, [&](const auto& other) {
+    const std::string& name = other.first.first;
+    return !std::regex_match(name.substr(name.rfind('/') + 1), options.contestants);
+  });
+  std::mt19937 random(1);
+  for (long block = 0; block < options.blocks; ++block) {
+    std::shuffle(others.begin(), others.end(), random);
+    for (const auto& [series, its_shape] : others) {
+      register_one(accrete, shape, true);
+      register_one(series, its_shape, true);
+    }
+  }
+  register_one(accrete, shape, true);
+}
+
+template <class Scalar>
+void add(const Case<Scalar>& one, const Options& options) {
+  const auto what = std::make_shared<const Case<Scalar>>(one);
+  for (const Shape& shape : what->shapes) {
+    if (!std::regex_search(what->name + '/' + text(shape), options.shapes)) {
+      continue;
+    }
+    if (options.blocks > 0) {
+      add_blocks(what, shape, options);
+    } else {
+      add_once(what, shape);
     }
   }
 }
 
-/// Removes the option and returns its value, or what matches everything.
-std::regex take_shapes(int& argc, char** argv) {
-  const std::string_view option = "--shapes=";
-  std::regex result("");
+/// Removes the option --NAME=VALUE and returns its value, or `otherwise`.
+std::string take_option(int& argc, char** argv, std::string_view start, std::string otherwise) {
   const auto end = std::remove_if(argv + 1, argv + argc, [&](const char* argument) {
-    if (!std::string_view(argument).starts_with(option)) {
+    if (!std::string_view(argument).starts_with(start)) {
       return false;
     }
-    result = std::regex(argument + option.size());
+    otherwise = argument + start.size();
     return true;
   });
   argc = static_cast<int>(end - argv);
-  return result;
+  return otherwise;
 }
 
 } // namespace
@@ -275,16 +356,18 @@ bool enter(const char* case_name, const char* contestant, Pool pool, Make<Scalar
 
 int run(int argc, char** argv, const std::vector<Case<float>>& cases,
         const std::vector<Case<double>>& cases_in_double) {
-  const std::regex chosen = take_shapes(argc, argv);
+  const Options options{std::regex(take_option(argc, argv, "--shapes=", "")),
+                        std::stol(take_option(argc, argv, "--blocks=", "0")),
+                        std::regex(take_option(argc, argv, "--contestants=", ".*"))};
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
     return 1;
   }
   for (const auto& what : cases) {
-    add(what, chosen);
+    add(what, options);
   }
   for (const auto& what : cases_in_double) {
-    add(what, chosen);
+    add(what, options);
   }
   wake_processors();
   benchmark::RunSpecifiedBenchmarks();

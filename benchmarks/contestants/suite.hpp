@@ -38,8 +38,10 @@ struct Case {
 };
 
 /// Runs each case with all of its contestants and, beside them, what bounds it: `read`, a read of
-/// as many bytes, and the case `dense`. Takes Google Benchmark's options and `--shapes=REGEX`,
-/// which leaves out what does not match as case/m:M/n:N/r:R/p:P. @returns the exit status.
+/// as many bytes, and the case `dense`. Takes Google Benchmark's options, `--shapes=REGEX`, which
+/// leaves out what does not match as case/m:M/n:N/r:R/p:P, and `--blocks=N`: each contestant that
+/// matches `--contestants=REGEX` N times between two series of accrete, each series after a line
+/// `next NAME` on stdout and a line on stdin. @returns the exit status.
 int run(int argc, char** argv, const std::vector<Case<float>>& cases,
         const std::vector<Case<double>>& cases_in_double = {});
 
