@@ -45,8 +45,9 @@ struct Avx512Cut {
     depth = ceiling(ceiling(inner, ceiling(inner, most_depth)), 8) * 8;
     const Index task_rows = ceiling(row_units, row_parts) * Avx512<Scalar>::lanes;
     const Index task_cols = ceiling(col_units, col_parts) * avx512_width;
-    // Few columns stay in the second-level cache, while the left operand passes by once.
-    const bool right_stays = task_cols * depth <= held / 2;
+    // Few columns stay in the second-level cache, while the left operand passes by once, unless
+    // that fits itself: then the result is written down its columns.
+    const bool right_stays = task_rows * depth > held && task_cols * depth <= held / 2;
     const Index most =
         right_stays ? panel_rows : std::max(panel_rows, held / depth / panel_rows * panel_rows);
     right_cols = right_stays ? task_cols : std::min(task_cols, Index{64});

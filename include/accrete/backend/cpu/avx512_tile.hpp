@@ -12,6 +12,7 @@
 #define ACCRETE_HAS_AVX512
 /// A function for processors with AVX-512, whatever the compiler's target.
 #define ACCRETE_AVX512 __attribute__((target("avx512f")))
+#define ACCRETE_AVX512_INLINE __attribute__((always_inline, target("avx512f")))
 
 #if defined(__clang__)
 #define ACCRETE_UNROLL_TILE _Pragma("clang loop unroll(full)")
@@ -67,17 +68,20 @@ struct Avx512Target {
 
   /// All rows of a tile, and all columns.
   template <int height, class Vector>
-  ACCRETE_AVX512 void store(const Vector* sums) const {
+  ACCRETE_AVX512_INLINE void store(const Vector* sums) const {
+    // Copies, which the compiler knows to outlive what is stored.
+    const Avx512Target target = *this;
+    const bool adds = beta != Scalar{0};
     ACCRETE_UNROLL_TILE
     for (int j = 0; j < avx512_width; ++j) {
       ACCRETE_UNROLL_TILE
       for (int v = 0; v < height; ++v) {
-        Scalar* entries = c + j * stride + v * Avx512<Scalar>::lanes;
-        Vector result = sums[j * height + v] * alpha;
-        if (beta != Scalar{0}) {
+        Scalar* entries = target.c + j * target.stride + v * Avx512<Scalar>::lanes;
+        Vector result = sums[j * height + v] * target.alpha;
+        if (adds) {
           Vector before;
           std::memcpy(&before, entries, sizeof(Vector));
-          result += before * beta;
+          result += before * target.beta;
         }
         std::memcpy(entries, &result, sizeof(Vector));
       }
@@ -115,8 +119,6 @@ ACCRETE_AVX512 void avx512_tile(const Avx512Piece<Scalar>* pieces, Index count, 
   constexpr Index packed_ahead = 16; // inner indices
   constexpr Index memory_ahead = 12;
   Vector sums[avx512_width * height] = {};
-  // What is read and written next is asked for in eight goes.
-  const Index stretch = (total + avx512_width - 1) / avx512_width;
   Index column = 0;
   for (const Avx512Piece<Scalar>* piece = pieces; piece < pieces + count; ++piece) {
     const Scalar* left = piece->left;
@@ -124,52 +126,63 @@ ACCRETE_AVX512 void avx512_tile(const Avx512Piece<Scalar>* pieces, Index count, 
     const Scalar* high = low + 4 * piece->right_col;
     const Index one = piece->right_col;
     const Index three = 3 * one;
-    Index wanted = ahead.first_inner;
-    for (Index first = 0; first < piece->depth; first += stretch, ++column) {
-      const Index steps = std::min(stretch, piece->depth - first);
-      if (column < target.cols) {
-        target.prefetch(column);
-      }
-      for (Index j = ahead.first_col; j < ahead.first_col + ahead.cols; ++j) {
-        for (Index k = 0; k < steps; k += lanes) {
-          __builtin_prefetch(low + j * one + k);
+    const auto take_in = [&]() ACCRETE_AVX512_INLINE {
+      Vector a[height];
+      ACCRETE_UNROLL_TILE
+      for (int v = 0; v < height; ++v) {
+        if constexpr (is_packed) {
+          std::memcpy(&a[v], packed + v * lanes, sizeof(Vector));
+          __builtin_prefetch(packed + packed_ahead * rows + v * lanes);
+        } else {
+          std::memcpy(&a[v], left + v * lanes, sizeof(Vector));
+          __builtin_prefetch(left + memory_ahead * piece->left_inner + v * lanes);
+          std::memcpy(packed + v * lanes, &a[v], sizeof(Vector));
         }
       }
-      if (is_packed && ahead.step > 0) {
-        for (; wanted < first + steps; wanted += ahead.step) {
-          for (int v = 0; v < height; ++v) {
-            __builtin_prefetch(piece->left + wanted * piece->left_inner + v * lanes, 0, 2);
-          }
-        }
-      }
-      for (Index k = 0; k < steps; ++k) {
-        Vector a[height];
+      const Scalar* entries[] = {low,  low + one,  low + 2 * one,  low + three,
+                                 high, high + one, high + 2 * one, high + three};
+      ACCRETE_UNROLL_TILE
+      for (int j = 0; j < avx512_width; ++j) {
+        const Scalar b = *entries[j];
         ACCRETE_UNROLL_TILE
         for (int v = 0; v < height; ++v) {
-          if constexpr (is_packed) {
-            std::memcpy(&a[v], packed + v * lanes, sizeof(Vector));
-            __builtin_prefetch(packed + packed_ahead * rows + v * lanes);
-          } else {
-            std::memcpy(&a[v], left + v * lanes, sizeof(Vector));
-            __builtin_prefetch(left + memory_ahead * piece->left_inner + v * lanes);
-            std::memcpy(packed + v * lanes, &a[v], sizeof(Vector));
-          }
+          sums[j * height + v] += a[v] * b;
         }
-        const Scalar* entries[] = {low,  low + one,  low + 2 * one,  low + three,
-                                   high, high + one, high + 2 * one, high + three};
-        ACCRETE_UNROLL_TILE
-        for (int j = 0; j < avx512_width; ++j) {
-          const Scalar b = *entries[j];
-          ACCRETE_UNROLL_TILE
-          for (int v = 0; v < height; ++v) {
-            sums[j * height + v] += a[v] * b;
-          }
-        }
-        left += piece->left_inner;
-        packed += is_packed ? rows : next;
-        low += piece->right_inner;
-        high += piece->right_inner;
       }
+      left += piece->left_inner;
+      packed += is_packed ? rows : next;
+      low += piece->right_inner;
+      high += piece->right_inner;
+    };
+    // What is read and written next is asked for on the way, in few loops: the processor foresees
+    // the end of short ones alone.
+    Index k = 0;
+    const Scalar* asked = low + ahead.first_col * one;
+    for (Index j = 0; j < ahead.cols; ++j, asked += one) {
+      for (Index line = 0; line + lanes <= piece->depth && k < piece->depth; line += lanes, ++k) {
+        __builtin_prefetch(asked + line);
+        take_in();
+      }
+    }
+    if (is_packed && ahead.step > 0) {
+      const Index step = ahead.step * piece->left_inner;
+      const Scalar* wanted = piece->left + ahead.first_inner * piece->left_inner;
+      for (Index i = ahead.first_inner; i < piece->depth && k < piece->depth;
+           i += ahead.step, wanted += step, ++k) {
+        for (int v = 0; v < height; ++v) {
+          __builtin_prefetch(wanted + v * lanes, 0, 2);
+        }
+        take_in();
+      }
+    }
+    for (; column < target.cols && k + 4 <= piece->depth; ++column, k += 4) {
+      target.prefetch(column);
+      for (int i = 0; i < 4; ++i) {
+        take_in();
+      }
+    }
+    for (; k < piece->depth; ++k) {
+      take_in();
     }
   }
   if (target.rows == rows && target.cols == avx512_width) {
