@@ -101,11 +101,13 @@ struct CpuProducts {
     Scalar* target = y.row_step() == 1 ? y.data : frame.allocate<Scalar>(y.rows);
     const Scalar inner_beta = target == y.data ? beta : Scalar{0};
     const Index bytes = a.size() * static_cast<Index>(sizeof(Scalar));
-    const int threads = bytes < parallel_read_bytes ? 1 : device.threads();
     constexpr Index grain = static_cast<Index>(Workspace::alignment / sizeof(Scalar));
     // Long columns in a cache are read as fast in parts, which need no sums.
-    const bool parts_pay = a.cols < 64 || (a.rows >= 2048 && bytes <= Index{2} << 20);
-    if (threads > 1 && a.is_column_major() && !parts_pay) {
+    const bool parts_pay =
+        !a.is_column_major() || a.cols < 64 || (a.rows >= 2048 && bytes <= Index{2} << 20);
+    const bool small = bytes < (parts_pay ? 1 : 2) * parallel_read_bytes;
+    const int threads = small ? 1 : device.threads();
+    if (threads > 1 && !parts_pay) {
       gemv_by_columns(threads, frame, alpha, a, source, inner_beta, target);
     } else {
       parallel_ranges(threads, a.rows, grain, [&](Index first, Index count) {
@@ -120,22 +122,20 @@ struct CpuProducts {
   }
 
  private:
-  /// Bytes from which a matrix in a cache is read faster by all threads than by one.
-  static constexpr Index parallel_read_bytes = Index{3} << 17;
+  /// Bytes from which a matrix in a cache is read faster by all threads than by one; twice as many
+  /// where their sums must be added up.
+  static constexpr Index parallel_read_bytes = Index{5} << 17;
 
-  /// A library is as fast, but oneDNN where some inner indices make many columns that no cache
-  /// holds.
+  /// A library is as fast, but where some inner indices of float make a result that no cache of one
+  /// core holds.
   template <class Scalar>
   static bool avx512_pays(const View<const Scalar>& a, const View<Scalar>& c) noexcept {
     if (GemmProvider<Scalar>::is_native) {
       return a.is_column_major() || c.cols >= 8;
     }
-#if defined(ACCRETE_USE_ONEDNN)
-    constexpr Index large = (Index{16} << 20) / static_cast<Index>(sizeof(Scalar));
-    return a.cols >= 64 && a.cols <= 128 && c.cols >= 2048 && c.size() >= large;
-#else
-    return false;
-#endif
+    constexpr Index mebi = Index{1} << 20;
+    return sizeof(Scalar) == 4 && a.cols >= 48 && a.cols <= 128 &&
+           std::min(c.rows, c.cols) >= 768 && c.size() >= (a.cols <= 96 ? 3 * mebi / 2 : 8 * mebi);
   }
 
   /// The fewer, the narrower the vectors of this build are: a library finds the widest itself.
