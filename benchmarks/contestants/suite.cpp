@@ -118,9 +118,16 @@ void warm_up(const std::function<void()>& compute) {
   } while (std::chrono::steady_clock::now() < end);
 }
 
+/// Contestants at a shape of which one call takes so long that waking threads does not count.
+std::set<std::string>& slow_ones() {
+  static std::set<std::string> keys;
+  return keys;
+}
+
+/// `follows`: right after a call of the same contestant.
 template <class Scalar>
 void measure(benchmark::State& state, const Case<Scalar>& what, const Shape& shape,
-             const Contestant<Scalar>& contestant) {
+             const Contestant<Scalar>& contestant, bool follows) {
   const Operands<Scalar> o(shape);
   change_to(contestant.pool);
   const std::function<void()> compute = contestant.make(o);
@@ -128,10 +135,18 @@ void measure(benchmark::State& state, const Case<Scalar>& what, const Shape& sha
   if (!gives_right_result(what, contestant.name, o, compute)) {
     return state.SkipWithError("wrong result");
   }
-  warm_up(compute);
+  const std::string key = what.name + ' ' + contestant.name + ' ' + text(shape);
+  if (!follows && !slow_ones().contains(key)) {
+    warm_up(compute);
+  }
+  const auto start = std::chrono::steady_clock::now();
   for (auto _ : state) {
     compute();
     benchmark::ClobberMemory();
+  }
+  const auto spent = std::chrono::steady_clock::now() - start;
+  if (spent > state.iterations() * std::chrono::milliseconds(50)) {
+    slow_ones().insert(key);
   }
   count(state, what, shape);
 }
@@ -188,7 +203,8 @@ void wait_for_turn(const std::string& name) {
   std::getline(std::cin, line);
 }
 
-using Series = std::pair<std::string, std::function<void(benchmark::State&)>>;
+/// Its name, and what measures it, which is told whether it was measured right before.
+using Series = std::pair<std::string, std::function<void(benchmark::State&, bool follows)>>;
 
 void register_one(const Series& series, const Shape& shape, bool takes_turns) {
   std::vector<std::int64_t> values;
@@ -197,12 +213,14 @@ void register_one(const Series& series, const Shape& shape, bool takes_turns) {
     names.push_back(argument);
     values.push_back(value);
   }
+  // Google Benchmark calls it again and again until it has found how many iterations to make.
   const auto waits = std::make_shared<bool>(takes_turns);
-  const auto run = [series, waits](benchmark::State& state) {
-    if (std::exchange(*waits, false)) {
+  const auto run = [series, waits, takes_turns](benchmark::State& state) {
+    const bool is_turn = std::exchange(*waits, false);
+    if (is_turn) {
       wait_for_turn(series.first);
     }
-    series.second(state);
+    series.second(state, takes_turns && !is_turn);
   };
   benchmark::RegisterBenchmark(series.first.c_str(), run)
       ->Args(values)
@@ -229,7 +247,9 @@ template <class Scalar>
 Series series_of(const std::shared_ptr<const Case<Scalar>>& what, const std::string& name,
                  const Shape& shape, const Contestant<Scalar>& contestant) {
   return {what->name + '/' + scalar_name<Scalar> + '/' + name,
-          [=](benchmark::State& state) { measure<Scalar>(state, *what, shape, contestant); }};
+          [=](benchmark::State& state, bool follows) {
+            measure<Scalar>(state, *what, shape, contestant, follows);
+          }};
 }
 
 /// The contestants of a case at one shape; the first one is accrete.
@@ -246,7 +266,7 @@ std::vector<Series> contest(const std::shared_ptr<const Case<Scalar>>& what, con
     }
   }
   all.emplace_back(what->name + '/' + scalar_name<Scalar> + "/read",
-                   [=](benchmark::State& state) { read<Scalar>(state, *what, shape); });
+                   [=](benchmark::State& state, bool) { read<Scalar>(state, *what, shape); });
   return all;
 }
 
@@ -294,7 +314,7 @@ void add_blocks(const std::shared_ptr<const Case<Scalar>>& what, const Shape& sh
   }
   const Series accrete = others.front().first;
   others.front().first = {what->name + '/' + scalar_name<Scalar> + "/elsewhere",
-                          [](benchmark::State& state) {
+                          [](benchmark::State& state, bool) {
                             for (auto _ : state) {
                             }
                           }};
