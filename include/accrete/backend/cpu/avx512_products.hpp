@@ -227,9 +227,7 @@ class Avx512Task {
                      const Avx512Target<Scalar>& target, const Avx512Ahead& ahead) {
     const Index height = Cut::ceiling(target.rows, Avx512<Scalar>::lanes);
     const Index next = is_read_again ? height * Avx512<Scalar>::lanes : 0;
-    const auto go = [&](auto tile) {
-      tile(tile_.data(), pieces_, total_, packed, next, target, ahead);
-    };
+    const auto go = [&](auto tile) { tile(tile_.data(), pieces_, packed, next, target, ahead); };
     switch (height) {
     case 1:
       return is_packed ? go(avx512_tile<1, true, Scalar>) : go(avx512_tile<1, false, Scalar>);

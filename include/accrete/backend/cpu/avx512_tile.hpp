@@ -110,14 +110,13 @@ struct Avx512Ahead {
 /// aligned, those of one inner index after those of another; or they are column-major, and are
 /// packed on the way, `next` entries apart: 0 where nobody reads them again.
 template <int height, bool is_packed, class Scalar>
-ACCRETE_AVX512 void avx512_tile(const Avx512Piece<Scalar>* pieces, Index count, Index total,
-                                Scalar* packed, Index next, const Avx512Target<Scalar>& target,
+ACCRETE_AVX512 void avx512_tile(const Avx512Piece<Scalar>* pieces, Index count, Scalar* packed,
+                                Index next, const Avx512Target<Scalar>& target,
                                 const Avx512Ahead& ahead) {
   using Vector = typename Avx512<Scalar>::Vector;
   constexpr Index lanes = Avx512<Scalar>::lanes;
   constexpr Index rows = height * lanes;
-  constexpr Index packed_ahead = 16; // inner indices
-  constexpr Index memory_ahead = 12;
+  constexpr Index inner_ahead = is_packed ? 16 : 12;
   Vector sums[avx512_width * height] = {};
   Index column = 0;
   for (const Avx512Piece<Scalar>* piece = pieces; piece < pieces + count; ++piece) {
@@ -132,10 +131,10 @@ ACCRETE_AVX512 void avx512_tile(const Avx512Piece<Scalar>* pieces, Index count, 
       for (int v = 0; v < height; ++v) {
         if constexpr (is_packed) {
           std::memcpy(&a[v], packed + v * lanes, sizeof(Vector));
-          __builtin_prefetch(packed + packed_ahead * rows + v * lanes);
+          __builtin_prefetch(packed + inner_ahead * rows + v * lanes);
         } else {
           std::memcpy(&a[v], left + v * lanes, sizeof(Vector));
-          __builtin_prefetch(left + memory_ahead * piece->left_inner + v * lanes);
+          __builtin_prefetch(left + inner_ahead * piece->left_inner + v * lanes);
           std::memcpy(packed + v * lanes, &a[v], sizeof(Vector));
         }
       }
