@@ -105,8 +105,7 @@ struct CpuProducts {
     // Long columns in a cache are read as fast in parts, which need no sums.
     const bool parts_pay =
         !a.is_column_major() || a.cols < 64 || (a.rows >= 2048 && bytes <= Index{2} << 20);
-    const bool small = bytes < (parts_pay ? 1 : 2) * parallel_read_bytes;
-    const int threads = small ? 1 : device.threads();
+    const int threads = bytes < parallel_read_bytes ? 1 : device.threads();
     if (threads > 1 && !parts_pay) {
       gemv_by_columns(threads, frame, alpha, a, source, inner_beta, target);
     } else {
@@ -122,8 +121,7 @@ struct CpuProducts {
   }
 
  private:
-  /// Bytes from which a matrix in a cache is read faster by all threads than by one; twice as many
-  /// where their sums must be added up.
+  /// Bytes from which a matrix in a cache is read faster by all threads than by one.
   static constexpr Index parallel_read_bytes = Index{5} << 17;
 
   /// A library is as fast, but where some inner indices of float make a result that no cache of one
