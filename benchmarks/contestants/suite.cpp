@@ -95,10 +95,9 @@ void count(benchmark::State& state, const Case<Scalar>& what, const Shape& shape
 
 /// Looks at the result once for each contestant and shape.
 template <class Scalar>
-bool gives_right_result(const Case<Scalar>& what, const std::string& contestant,
-                        const Operands<Scalar>& o, const std::function<void()>& compute) {
+bool gives_right_result(const Case<Scalar>& what, const std::string& key, const Operands<Scalar>& o,
+                        const std::function<void()>& compute) {
   static std::set<std::string> known;
-  const std::string key = what.name + ' ' + contestant + ' ' + text(o.shape);
   if (!known.contains(key)) {
     compute();
     if (!is_right(what, o)) {
@@ -118,12 +117,6 @@ void warm_up(const std::function<void()>& compute) {
   } while (std::chrono::steady_clock::now() < end);
 }
 
-/// Contestants at a shape of which one call takes so long that waking threads does not count.
-std::set<std::string>& slow_ones() {
-  static std::set<std::string> keys;
-  return keys;
-}
-
 /// `follows`: right after a call of the same contestant.
 template <class Scalar>
 void measure(benchmark::State& state, const Case<Scalar>& what, const Shape& shape,
@@ -132,11 +125,13 @@ void measure(benchmark::State& state, const Case<Scalar>& what, const Shape& sha
   change_to(contestant.pool);
   const std::function<void()> compute = contestant.make(o);
   what.prepare(o);
-  if (!gives_right_result(what, contestant.name, o, compute)) {
+  const std::string key = what.name + ' ' + contestant.name + ' ' + text(shape);
+  if (!gives_right_result(what, key, o, compute)) {
     return state.SkipWithError("wrong result");
   }
-  const std::string key = what.name + ' ' + contestant.name + ' ' + text(shape);
-  if (!follows && !slow_ones().contains(key)) {
+  // Whose calls take so long that waking threads does not count.
+  static std::set<std::string> slow_ones;
+  if (!follows && !slow_ones.contains(key)) {
     warm_up(compute);
   }
   const auto start = std::chrono::steady_clock::now();
@@ -146,7 +141,7 @@ void measure(benchmark::State& state, const Case<Scalar>& what, const Shape& sha
   }
   const auto spent = std::chrono::steady_clock::now() - start;
   if (spent > state.iterations() * std::chrono::milliseconds(50)) {
-    slow_ones().insert(key);
+    slow_ones.insert(key);
   }
   count(state, what, shape);
 }

@@ -101,12 +101,11 @@ struct CpuProducts {
     Scalar* target = y.row_step() == 1 ? y.data : frame.allocate<Scalar>(y.rows);
     const Scalar inner_beta = target == y.data ? beta : Scalar{0};
     const Index bytes = a.size() * static_cast<Index>(sizeof(Scalar));
+    const int threads = bytes < parallel_read_bytes ? 1 : device.threads();
     constexpr Index grain = static_cast<Index>(Workspace::alignment / sizeof(Scalar));
     // Long columns in a cache are read as fast in parts, which need no sums.
-    const bool parts_pay =
-        !a.is_column_major() || a.cols < 64 || (a.rows >= 2048 && bytes <= Index{2} << 20);
-    const int threads = bytes < parallel_read_bytes ? 1 : device.threads();
-    if (threads > 1 && !parts_pay) {
+    const bool parts_pay = a.cols < 64 || (a.rows >= 2048 && bytes <= Index{2} << 20);
+    if (threads > 1 && a.is_column_major() && !parts_pay) {
       gemv_by_columns(threads, frame, alpha, a, source, inner_beta, target);
     } else {
       parallel_ranges(threads, a.rows, grain, [&](Index first, Index count) {
