@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cmath>
+#include <limits>
 #include <type_traits>
 
 using accrete::Index;
@@ -179,6 +180,25 @@ TEST_CASE_TEMPLATE("gemv takes strided vectors", Scalar, float, double) {
   CHECK_CLOSE(y.row(2).transpose(), expected,
               rounding_bound<Scalar>(203, exact(a).norm() * exact(x).norm() + expected.norm()));
   CHECK(y.topRows(2) == before.topRows(2));
+}
+
+TEST_CASE_TEMPLATE("an infinite entry reaches its own result alone", Scalar, float, double) {
+  accrete::Device<TestBackend> device;
+  const Index n = 597;
+  const Dense<Scalar> ones = Dense<Scalar>::Ones(n, 3);
+  for (const Index cols : {Index{1}, Index{3}}) {
+    Dense<Scalar> c(11, cols);
+    for (Index k = n - 37; k < n; ++k) {
+      Dense<Scalar> a = random_matrix<Scalar>(n, 11, 1);
+      a(k, 9) = std::numeric_limits<Scalar>::infinity();
+      const View<const Scalar> b = View<const Scalar>(accrete::view_of(ones)).columns(0, cols);
+      Table::gemm(device, Scalar{1}, View<const Scalar>(accrete::view_of(a)).transposed(), b,
+                  Scalar{0}, accrete::view_of(c));
+      CHECK(c.row(9) == Dense<Scalar>::Constant(1, cols, a(k, 9)));
+      CHECK(c.topRows(9).allFinite());
+      CHECK(c.row(10).allFinite());
+    }
+  }
 }
 
 TEST_CASE_TEMPLATE("combine, fill, dot and norms agree with exact arithmetic", Scalar, float,

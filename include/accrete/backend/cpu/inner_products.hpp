@@ -22,33 +22,43 @@ void set_block_of_products(Scalar alpha, Index count, const Scalar* a, Index a_s
   // A sum waits for its last addition: eight at a time keep the units busy.
   constexpr int parts = std::max(1, 8 / (height * width));
   Vector sums[parts * height * width] = {};
-  const auto add = [&](Index k, int part) {
+  const auto add = [&](int part, auto load) {
     Vector columns[width];
     ACCRETE_UNROLL
     for (int j = 0; j < width; ++j) {
-      std::memcpy(&columns[j], b + k + j * b_stride, vector_bytes);
+      columns[j] = load(b + j * b_stride);
     }
     ACCRETE_UNROLL
     for (int i = 0; i < height; ++i) {
-      Vector row;
-      std::memcpy(&row, a + k + i * a_stride, vector_bytes);
+      const Vector row = load(a + i * a_stride);
       ACCRETE_UNROLL
       for (int j = 0; j < width; ++j) {
         sums[(part * height + i) * width + j] += row * columns[j];
       }
     }
   };
+  const auto at = [](Index k) {
+    return [k](const Scalar* from) {
+      Vector vector;
+      std::memcpy(&vector, from + k, vector_bytes);
+      return vector;
+    };
+  };
   Index k = 0;
   for (; k + parts * lanes <= count; k += parts * lanes) {
     ACCRETE_UNROLL
     for (int part = 0; part < parts; ++part) {
-      add(k + part * lanes, part);
+      add(part, at(k + part * lanes));
     }
   }
   if constexpr (parts > 1) {
     for (; k + lanes <= count; k += lanes) {
-      add(k, 0);
+      add(0, at(k));
     }
+  }
+  if (k < count && count >= lanes) { // of the last vector what is not counted yet
+    add(0, [&](const Scalar* from) { return last_lanes(from + count, count - k); });
+    k = count;
   }
   Scalar totals[height * width * lanes];
   ACCRETE_UNROLL
@@ -98,11 +108,17 @@ void set_products_of_rows(Scalar alpha, Index count, const Scalar* a, Index a_st
 template <class Scalar>
 void set_inner_products(Scalar alpha, View<const Scalar> a, const Scalar* b, Index b_stride,
                         Scalar beta, View<Scalar> c) {
-  constexpr Index piece = 8192 / static_cast<Index>(sizeof(Scalar)); // stays in the first cache
+  // A piece stays in the first cache, where a single column leaves more room.
+  const Index piece = (c.cols == 1 ? 32768 : 8192) / static_cast<Index>(sizeof(Scalar));
   for (Index first = 0; first < a.cols; first += piece) {
     const Index count = std::min(piece, a.cols - first);
     const Scalar before = first == 0 ? beta : Scalar{1};
     Index i = 0;
+    for (; c.cols == 1 && i + 8 <= a.rows; i += 8) {
+      set_block_of_products<8, 1>(alpha, count, a.data + i * a.stride + first, a.stride, b + first,
+                                  b_stride, before, c.data + i * c.row_step(), c.row_step(),
+                                  c.col_step());
+    }
     for (; i + 4 <= a.rows; i += 4) {
       set_products_of_rows<4>(alpha, count, a.data + i * a.stride + first, a.stride, b + first,
                               b_stride, before, c.block(i, 0, 4, c.cols));

@@ -3,8 +3,11 @@
 
 #include <accrete/backend/cpu/device.hpp>
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 // Without it, compilers keep the sums of a block in memory instead of in registers.
 #if defined(__clang__)
@@ -30,7 +33,33 @@ template <class Scalar>
 struct Lanes {
   typedef Scalar type __attribute__((vector_size(vector_bytes)));
   static constexpr Index count = static_cast<Index>(vector_bytes / sizeof(Scalar));
+
+  using Bits = std::conditional_t<sizeof(Scalar) == 8, std::uint64_t, std::uint32_t>;
+  typedef Bits mask __attribute__((vector_size(vector_bytes)));
 };
+
+/// No bits, then all bits of a vector: from place n on, a mask of the last n lanes.
+template <class Scalar>
+inline constexpr auto lane_masks = [] {
+  std::array<typename Lanes<Scalar>::Bits, 2 * Lanes<Scalar>::count> bits{};
+  for (std::size_t i = bits.size() / 2; i < bits.size(); ++i) {
+    bits[i] = ~typename Lanes<Scalar>::Bits{0};
+  }
+  return bits;
+}();
+
+/// The vector that ends at `end`, all but its last `count` lanes zero.
+template <class Scalar>
+typename Lanes<Scalar>::type last_lanes(const Scalar* end, Index count) {
+  typename Lanes<Scalar>::mask bits;
+  typename Lanes<Scalar>::mask mask;
+  std::memcpy(&bits, end - Lanes<Scalar>::count, vector_bytes);
+  std::memcpy(&mask, lane_masks<Scalar>.data() + count, vector_bytes);
+  bits &= mask;
+  typename Lanes<Scalar>::type result;
+  std::memcpy(&result, &bits, vector_bytes);
+  return result;
+}
 
 /// Sum of the `bytes / sizeof(Scalar)` entries at `lanes`, always in the same order.
 template <class Scalar, std::size_t bytes = vector_bytes>
