@@ -104,7 +104,9 @@ void set_products_of_rows(Scalar alpha, Index count, const Scalar* a, Index a_st
 
 /// c = alpha a b + beta c by inner products: a row-major, each column of b contiguous, c in either
 /// order. With few columns there are hardly more operations than loads, so that packing `a`, as a
-/// blocked product does, would cost more than the arithmetic; here it is read once, where it lies.
+/// blocked product does, would cost more than the arithmetic; here it is read once, where it lies,
+/// from its last row to its first: a product with its transpose goes the other way, and what one of
+/// them has read last is in a cache for the next.
 template <class Scalar>
 void set_inner_products(Scalar alpha, View<const Scalar> a, const Scalar* b, Index b_stride,
                         Scalar beta, View<Scalar> c) {
@@ -113,19 +115,20 @@ void set_inner_products(Scalar alpha, View<const Scalar> a, const Scalar* b, Ind
   for (Index first = 0; first < a.cols; first += piece) {
     const Index count = std::min(piece, a.cols - first);
     const Scalar before = first == 0 ? beta : Scalar{1};
-    Index i = 0;
-    for (; c.cols == 1 && i + 8 <= a.rows; i += 8) {
-      set_block_of_products<8, 1>(alpha, count, a.data + i * a.stride + first, a.stride, b + first,
-                                  b_stride, before, c.data + i * c.row_step(), c.row_step(),
-                                  c.col_step());
+    Index i = a.rows;
+    for (; c.cols == 1 && i >= 8; i -= 8) {
+      const View<Scalar> rows = c.block(i - 8, 0, 8, 1);
+      set_block_of_products<8, 1>(alpha, count, a.data + (i - 8) * a.stride + first, a.stride,
+                                  b + first, b_stride, before, rows.data, rows.row_step(),
+                                  rows.col_step());
     }
-    for (; i + 4 <= a.rows; i += 4) {
-      set_products_of_rows<4>(alpha, count, a.data + i * a.stride + first, a.stride, b + first,
-                              b_stride, before, c.block(i, 0, 4, c.cols));
+    for (; i >= 4; i -= 4) {
+      set_products_of_rows<4>(alpha, count, a.data + (i - 4) * a.stride + first, a.stride,
+                              b + first, b_stride, before, c.block(i - 4, 0, 4, c.cols));
     }
-    for (; i < a.rows; ++i) {
-      set_products_of_rows<1>(alpha, count, a.data + i * a.stride + first, a.stride, b + first,
-                              b_stride, before, c.block(i, 0, 1, c.cols));
+    for (; i > 0; --i) {
+      set_products_of_rows<1>(alpha, count, a.data + (i - 1) * a.stride + first, a.stride,
+                              b + first, b_stride, before, c.block(i - 1, 0, 1, c.cols));
     }
   }
 }

@@ -49,7 +49,7 @@ struct CpuProducts {
       return;
     }
     const MatrixProduct<Scalar> product{a, b};
-    if (avx512_pays(a, c) && avx512_products(device, alpha, &product, 1, beta, c)) {
+    if (avx512_pays(a, beta, c) && avx512_products(device, alpha, &product, 1, beta, c)) {
       return;
     }
     if constexpr (GemmProvider<Scalar>::is_native) {
@@ -123,16 +123,18 @@ struct CpuProducts {
   /// Bytes from which a matrix in a cache is read faster by all threads than by one.
   static constexpr Index parallel_read_bytes = Index{5} << 17;
 
-  /// A library is as fast, but where some inner indices of float make a result that no cache of one
-  /// core holds.
+  /// A library is as fast, but where some inner indices of float make a large result, and above all
+  /// where they add to one.
   template <class Scalar>
-  static bool avx512_pays(const View<const Scalar>& a, const View<Scalar>& c) noexcept {
+  static bool avx512_pays(const View<const Scalar>& a, Scalar beta,
+                          const View<Scalar>& c) noexcept {
     if (GemmProvider<Scalar>::is_native) {
       return a.is_column_major() || c.cols >= 8;
     }
     constexpr Index mebi = Index{1} << 20;
     return sizeof(Scalar) == 4 && a.cols >= 48 && a.cols <= 128 &&
-           std::min(c.rows, c.cols) >= 768 && c.size() >= (a.cols <= 96 ? 3 * mebi / 2 : 8 * mebi);
+           std::min(c.rows, c.cols) >= 768 &&
+           c.size() >= (beta != Scalar{0} && a.cols <= 96 ? 3 * mebi / 2 : 8 * mebi);
   }
 
   /// The fewer, the narrower the vectors of this build are: a library finds the widest itself.
