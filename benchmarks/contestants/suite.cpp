@@ -129,19 +129,12 @@ void measure(benchmark::State& state, const Case<Scalar>& what, const Shape& sha
   if (!gives_right_result(what, key, o, compute)) {
     return state.SkipWithError("wrong result");
   }
-  // Whose calls take so long that waking threads does not count.
-  static std::set<std::string> slow_ones;
-  if (!follows && !slow_ones.contains(key)) {
+  if (!follows) {
     warm_up(compute);
   }
-  const auto start = std::chrono::steady_clock::now();
   for (auto _ : state) {
     compute();
     benchmark::ClobberMemory();
-  }
-  const auto spent = std::chrono::steady_clock::now() - start;
-  if (spent > state.iterations() * std::chrono::milliseconds(50)) {
-    slow_ones.insert(key);
   }
   count(state, what, shape);
 }

@@ -183,8 +183,16 @@ def check(inputs, results):
                 sys.exit("truncate: the product is wrong")
 
 
-def seconds(function, operands, minimum_time):
+def warm_up(function, operands):
+    """As long as the programs warm up their contestants."""
+    end = time.perf_counter() + 0.005
     function(operands)
+    while time.perf_counter() < end:
+        function(operands)
+
+
+def seconds(function, operands, minimum_time):
+    warm_up(function, operands)
     count, elapsed = 0, 0.0
     start = time.perf_counter()
     while elapsed < minimum_time:
