@@ -105,6 +105,13 @@ TEST_CASE_TEMPLATE("large products agree with exact arithmetic too", Scalar, flo
   }
 }
 
+TEST_CASE_TEMPLATE("outer products of more rows than are taken in at a time agree with it", Scalar,
+                   float, double) {
+  check_gemm(4700, 7, 600, 0, Scalar{1});
+  check_gemm(4700, 7, 600, 2, Scalar{-0.5});
+  check_gemm(600, 3, 4700, 7, Scalar{1});
+}
+
 TEST_CASE("products that a library gets in parts agree with exact arithmetic") {
   if (std::is_same_v<TestBackend, accrete::Reference>) {
     return;

@@ -26,7 +26,7 @@ void combine_columns(Scalar alpha, const View<const Scalar>& a, const Scalar* x,
     for (Index k = 0; k < some.cols; ++k) {
       factors[k] = alpha * x[j + k];
     }
-    set_columns<height, 1>(some, factors, j == 0 ? beta : Scalar{1}, y, a.rows);
+    set_columns<height, 1>(some, nullptr, factors, j == 0 ? beta : Scalar{1}, y, a.rows);
   }
 }
 

@@ -23,17 +23,6 @@ void set_tile(Index depth, const Scalar* a, Index a_stride, const Scalar* b, Sca
   using Vector = typename Lanes<Scalar>::type;
   constexpr Index lanes = Lanes<Scalar>::count;
   Vector sums[width * height] = {};
-  if (beta != Scalar{0}) {
-    ACCRETE_UNROLL
-    for (int j = 0; j < width; ++j) {
-      ACCRETE_UNROLL
-      for (int i = 0; i < height; ++i) {
-        Vector before;
-        std::memcpy(&before, c + i * lanes + j * c_stride, vector_bytes);
-        sums[j * height + i] = before * beta;
-      }
-    }
-  }
   for (Index k = 0; k < depth; ++k) {
     Vector column[height];
     ACCRETE_UNROLL
@@ -48,11 +37,21 @@ void set_tile(Index depth, const Scalar* a, Index a_stride, const Scalar* b, Sca
       }
     }
   }
+  // What is read first would have left the cache again: columns whose distance is a multiple of
+  // 4 KiB share few of its lines.
+  const bool adds = beta != Scalar{0};
   ACCRETE_UNROLL
   for (int j = 0; j < width; ++j) {
     ACCRETE_UNROLL
     for (int i = 0; i < height; ++i) {
-      std::memcpy(c + i * lanes + j * c_stride, &sums[j * height + i], vector_bytes);
+      Scalar* entries = c + i * lanes + j * c_stride;
+      Vector result = sums[j * height + i];
+      if (adds) {
+        Vector before;
+        std::memcpy(&before, entries, vector_bytes);
+        result += before * beta;
+      }
+      std::memcpy(entries, &result, vector_bytes);
     }
   }
 }
@@ -93,16 +92,20 @@ void set_few_rows(View<const Scalar> a, const Scalar* b, Scalar beta, Scalar* c,
   }
 }
 
-/// `width` columns, c = a b + beta c, `height` vectors of rows at a time; a column-major.
+/// `width` columns, c = a b + beta c, `height` vectors of rows at a time; a column-major. `packed`,
+/// where it is not null, has what pack_panels made of a.
 template <int height, int width, class Scalar>
-void set_columns(View<const Scalar> a, const Scalar* b, Scalar beta, Scalar* c, Index c_stride) {
+void set_columns(View<const Scalar> a, std::type_identity_t<const Scalar*> packed, const Scalar* b,
+                 Scalar beta, Scalar* c, Index c_stride) {
   constexpr Index lanes = Lanes<Scalar>::count;
+  constexpr Index panel = height * lanes;
   if (a.rows < lanes) {
     return set_few_rows<width>(a, b, beta, c, c_stride);
   }
   Index i = 0;
-  for (; i + height * lanes <= a.rows; i += height * lanes) {
-    set_tile<height, width>(a.cols, a.data + i, a.stride, b, beta, c + i, c_stride);
+  for (; i + panel <= a.rows; i += panel) {
+    const Scalar* rows = packed ? packed + i * a.cols : a.data + i;
+    set_tile<height, width>(a.cols, rows, packed ? panel : a.stride, b, beta, c + i, c_stride);
   }
   for (; i + lanes <= a.rows; i += lanes) {
     set_tile<1, width>(a.cols, a.data + i, a.stride, b, beta, c + i, c_stride);
@@ -113,14 +116,28 @@ void set_columns(View<const Scalar> a, const Scalar* b, Scalar beta, Scalar* c, 
   }
 }
 
+/// The rows of a that fill tiles, those of one tile after those of another: columns of a do not
+/// drive each other or c from the cache.
+template <class Scalar>
+void pack_panels(View<const Scalar> a, Scalar* packed) {
+  constexpr Index panel = tile_height * Lanes<Scalar>::count;
+  for (Index i = 0; i + panel <= a.rows; i += panel) {
+    for (Index k = 0; k < a.cols; ++k) {
+      packed = std::copy_n(a.data + i + k * a.stride, panel, packed);
+    }
+  }
+}
+
 /// Most columns of a for set_outer_products.
 inline constexpr Index outer_depth = 16;
 
-/// c = alpha a b + beta c by outer products of the few columns of a and rows of b; a and c are
-/// column-major. c is read and written once, and a, which stays in a cache, is not packed.
+/// set_outer_products for rows that stay in the second-level cache.
 template <class Scalar>
-void set_outer_products(Scalar alpha, View<const Scalar> a, View<const Scalar> b, Scalar beta,
-                        View<Scalar> c) {
+void set_row_block(Scalar alpha, View<const Scalar> a, View<const Scalar> b, Scalar beta,
+                   View<Scalar> c, std::type_identity_t<Scalar*> space) {
+  if (space) {
+    pack_panels(a, space);
+  }
   const auto go = [&]<int width>(Index j, std::integral_constant<int, width>) {
     Scalar factors[outer_depth * width];
     for (Index k = 0; k < b.rows; ++k) {
@@ -128,7 +145,7 @@ void set_outer_products(Scalar alpha, View<const Scalar> a, View<const Scalar> b
         factors[k * width + l] = alpha * b(k, j + l);
       }
     }
-    set_columns<tile_height, width>(a, factors, beta, c.data + j * c.stride, c.stride);
+    set_columns<tile_height, width>(a, space, factors, beta, c.data + j * c.stride, c.stride);
   };
   Index j = 0;
   if (a.cols > 1) { // one column is written fastest from its beginning to its end
@@ -141,6 +158,22 @@ void set_outer_products(Scalar alpha, View<const Scalar> a, View<const Scalar> b
   }
   for (; j < c.cols; ++j) {
     go(j, std::integral_constant<int, 1>());
+  }
+}
+
+/// Rows that set_outer_products takes in at a time, in whole tiles.
+inline constexpr Index outer_rows = 4608;
+
+/// c = alpha a b + beta c by outer products of the few columns of a and rows of b; a and c are
+/// column-major. c is read and written once. `space`, for as much of a as is taken in at a time, or
+/// null: a is not packed.
+template <class Scalar>
+void set_outer_products(Scalar alpha, View<const Scalar> a, View<const Scalar> b, Scalar beta,
+                        View<Scalar> c, std::type_identity_t<Scalar*> space) {
+  for (Index row = 0; row < a.rows; row += outer_rows) {
+    const Index rows = std::min(outer_rows, a.rows - row);
+    set_row_block(alpha, a.block(row, 0, rows, a.cols), b, beta, c.block(row, 0, rows, c.cols),
+                  space);
   }
 }
 

@@ -233,14 +233,24 @@ struct CpuProducts {
                        c.size() * a.cols < Index{1} << 18;
     const int threads = small ? 1 : device.threads();
     if (c.cols >= threads * tile_width) {
-      parallel_ranges(threads, c.cols, tile_width, [&](Index first, Index count) {
-        set_outer_products(alpha, a, b.columns(first, count), beta, c.columns(first, count));
+      // Packing pays where many columns of c are read, and those of a and c together are more than
+      // the lines of a cache's set.
+      const bool packs =
+          beta != Scalar{0} && a.cols > 4 && c.cols >= threads * 16 * Index{tile_width};
+      Workspace::Frame frame(device.workspace());
+      const Index size = (std::min(a.rows, outer_rows) * a.cols + 15) / 16 * 16;
+      Scalar* space = packs ? frame.allocate<Scalar>(threads * size) : nullptr;
+      const Index step =
+          ((c.cols + threads - 1) / threads + tile_width - 1) / tile_width * tile_width;
+      parallel_ranges(threads, c.cols, step, [&](Index first, Index count) {
+        set_outer_products(alpha, a, b.columns(first, count), beta, c.columns(first, count),
+                           packs ? space + first / step * size : nullptr);
       });
     } else {
       constexpr Index grain = tile_height * Lanes<Scalar>::count;
       parallel_ranges(threads, c.rows, grain, [&](Index first, Index count) {
         set_outer_products(alpha, a.block(first, 0, count, a.cols), b, beta,
-                           c.block(first, 0, count, c.cols));
+                           c.block(first, 0, count, c.cols), nullptr);
       });
     }
   }
