@@ -37,7 +37,7 @@ struct CpuProducts {
       }
       return;
     }
-    if (outer_products_pay(a, beta, c)) {
+    if (outer_products_pay(a)) {
       return outer_products(device, alpha, a, b, beta, c);
     }
     if (few_columns_pay(a, c.cols) && !is_slow_in_provider(a, b, c) &&
@@ -139,19 +139,7 @@ struct CpuProducts {
 
   /// The fewer, the narrower the vectors of this build are: a library finds the widest itself.
   template <class Scalar>
-  static bool outer_products_pay(const View<const Scalar>& a, Scalar beta,
-                                 const View<Scalar>& c) noexcept {
-    // A sum that no cache holds waits for memory, whichever kernel forms it.
-    constexpr Index cached = (Index{4} << 20) / static_cast<Index>(sizeof(Scalar));
-    if (GemmProvider<Scalar>::is_native && beta == Scalar{1} && a.cols > 1 && c.size() > cached) {
-      return false;
-    }
-    // A long result that is only written, or added to in no cache, is bound by memory: there the
-    // library's packing costs less than reading columns of a anew for each tile.
-    if (!GemmProvider<Scalar>::is_native && a.cols > 8 &&
-        (beta == Scalar{0} ? c.size() >= cached / 2 : a.cols > 12 && c.size() >= 4 * cached)) {
-      return false;
-    }
+  static bool outer_products_pay(const View<const Scalar>& a) noexcept {
     constexpr Index depth = GemmProvider<Scalar>::is_native || vector_bytes == 64 ? outer_depth
                             : vector_bytes == 32                                  ? 8
                                                                                   : 1;
