@@ -53,6 +53,14 @@ TEST_CASE("a medium number of columns shares out the rows") {
   CHECK(cut(3072, 256, 256, columns, columns).threads == 0);
 }
 
+TEST_CASE("where columns lie no whole pages apart, only a large result of a transposed matrix is") {
+  CHECK(cut(2304, 768, 256, columns, columns).threads == 0);
+  CHECK(cut(256, 768, 1024, rows, columns).threads == 0);
+  CHECK(is_cut(cut(256, 1024, 1024, rows, columns), true, 1));
+  CHECK(is_cut(cut(512, 768, 1024, rows, columns), true, 1));
+  CHECK(is_cut(cut(2304, 768, 256, rows, columns), false, 1));
+}
+
 TEST_CASE("small products and large ones are left to the library") {
   CHECK(cut(1024, 64, 32, columns, columns).threads == 0);
   CHECK(cut(200, 3072, 64, rows, columns).threads == 0);

@@ -22,8 +22,9 @@ struct GemmCut {
 };
 
 /// Where oneDNN's own way with threads and memory is slow, as measured with version 2.6 on
-/// AVX-512: it shares out the inner dimension where c is long and narrow or `a` is transposed, and
-/// misses the address translation's cache where entries that it packs together lie a page apart.
+/// AVX-512: it shares out the inner dimension where c is long and narrow or `a` is transposed, the
+/// more slowly where columns (or rows) of `a` lie whole pages apart, and misses the address
+/// translation's cache where entries that it packs together do.
 inline GemmCut gemm_cut(int threads, const View<const float>& a, const View<const float>& b) {
   const bool by_columns = b.cols > a.rows;
   const Index longer = std::max(a.rows, b.cols);
@@ -42,8 +43,9 @@ inline GemmCut gemm_cut(int threads, const View<const float>& a, const View<cons
   if (scattered && passes > 1) {
     return {threads, by_columns, passes};
   }
-  const bool medium = shorter > 128 && shorter <= 512 && a.cols >= 512;
   const bool transposed = !a.is_column_major() && b.is_column_major();
+  const bool medium = shorter > 128 && shorter <= 512 && a.cols >= 512 &&
+                      (a.stride % page == 0 || (transposed && longer * shorter >= Index{1} << 19));
   const bool shared = by_columns ? medium && transposed : medium || (transposed && shorter <= 128);
   return shared ? GemmCut{threads, by_columns, 1} : GemmCut{};
 }

@@ -148,7 +148,7 @@ void set_row_block(Scalar alpha, View<const Scalar> a, View<const Scalar> b, Sca
     set_columns<tile_height, width>(a, space, factors, beta, c.data + j * c.stride, c.stride);
   };
   Index j = 0;
-  if (a.cols > 1) { // one column is written fastest from its beginning to its end
+  if (a.cols > 1) { // else columns are written fastest one after the other
     for (; j + tile_width <= c.cols; j += tile_width) {
       go(j, std::integral_constant<int, tile_width>());
     }

@@ -122,6 +122,9 @@ struct CpuProducts {
  private:
   /// Bytes from which a matrix in a cache is read faster by all threads than by one.
   static constexpr Index parallel_read_bytes = Index{5} << 17;
+  /// Bytes of its large matrix from which all threads take a product with thin ones: the same for
+  /// reading and writing, so that what one product has left in a thread's cache the next finds.
+  static constexpr Index parallel_thin_bytes = Index{3} << 16;
 
   /// A library is as fast, but where some inner indices of float make a large result, and above all
   /// where they add to one.
@@ -216,8 +219,7 @@ struct CpuProducts {
   template <class Scalar>
   static void outer_products(Device<Cpu>& device, Scalar alpha, View<const Scalar> a,
                              View<const Scalar> b, Scalar beta, View<Scalar> c) {
-    // Threads pay from half of the bytes on that they pay for reading, or for the arithmetic.
-    const bool small = c.size() * static_cast<Index>(sizeof(Scalar)) < parallel_bytes / 2 &&
+    const bool small = c.size() * static_cast<Index>(sizeof(Scalar)) < parallel_thin_bytes &&
                        c.size() * a.cols < Index{1} << 18;
     const int threads = small ? 1 : device.threads();
     if (c.cols >= threads * tile_width) {
@@ -250,7 +252,7 @@ struct CpuProducts {
     if (a.is_column_major() || !b.is_column_major()) {
       return false;
     }
-    const bool small = a.size() * static_cast<Index>(sizeof(Scalar)) < parallel_bytes;
+    const bool small = a.size() * static_cast<Index>(sizeof(Scalar)) < parallel_thin_bytes;
     parallel_ranges(small ? 1 : device.threads(), a.rows, 4, [&](Index first, Index count) {
       set_inner_products(alpha, a.block(first, 0, count, a.cols), b.data, b.stride, beta,
                          c.block(first, 0, count, c.cols));
