@@ -2,8 +2,10 @@
 #pragma once
 
 #include <accrete/backend/backend.hpp>
+#include <accrete/backend/view.hpp>
 #include <accrete/plan/plan.hpp>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -13,12 +15,12 @@ ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
-/// What a plan is made for.
+/// What a plan is made for. Read where the views lie: every evaluation looks for its plan.
+template <class Scalar, std::size_t leaf_count>
 struct PlanKey {
-  const void* type;    ///< of the expression
-  const Index* shapes; ///< rows and columns of each operand in canonical order
-  const PlanNeighbours* neighbours;
-  int leaf_count;
+  const void* type;                                         ///< of the expression
+  const std::array<View<const Scalar>, leaf_count>& leaves; ///< in canonical order
+  const std::array<PlanNeighbours, leaf_count>& neighbours;
   unsigned unit_slots;
 };
 
@@ -31,7 +33,8 @@ class PlanCache {
   PlanCache& operator=(const PlanCache&) = delete;
   ~PlanCache() { clear(); }
 
-  [[nodiscard]] const Plan* find(const PlanKey& key) const noexcept {
+  template <class Scalar, std::size_t leaf_count>
+  [[nodiscard]] const Plan* find(const PlanKey<Scalar, leaf_count>& key) const noexcept {
     for (const Entry* entry = buckets_[bucket(key)]; entry != nullptr; entry = entry->next) {
       if (entry->type == key.type && fits(entry->plan, key)) {
         return &entry->plan;
@@ -40,7 +43,8 @@ class PlanCache {
     return nullptr;
   }
 
-  const Plan& insert(const PlanKey& key, Plan plan) {
+  template <class Scalar, std::size_t leaf_count>
+  const Plan& insert(const PlanKey<Scalar, leaf_count>& key, Plan plan) {
     if (size_ >= capacity) {
       clear();
     }
@@ -74,13 +78,13 @@ class PlanCache {
     Plan plan;
   };
 
-  [[nodiscard]] static bool fits(const Plan& plan, const PlanKey& key) noexcept {
-    const Index* size = key.shapes;
-    const PlanNeighbours* beside = key.neighbours;
-    for (Index i = 0; i < plan.leaf_shapes.size(); ++i, size += 2) {
-      const PlanShape& shape = plan.leaf_shapes[i];
-      if (shape.rows != size[0] || shape.cols != size[1] ||
-          !(plan.leaf_neighbours[i] == beside[i])) {
+  template <class Scalar, std::size_t leaf_count>
+  [[nodiscard]] static bool fits(const Plan& plan,
+                                 const PlanKey<Scalar, leaf_count>& key) noexcept {
+    for (std::size_t i = 0; i < leaf_count; ++i) {
+      const PlanShape& shape = plan.leaf_shapes[static_cast<Index>(i)];
+      if (shape.rows != key.leaves[i].rows || shape.cols != key.leaves[i].cols ||
+          !(plan.leaf_neighbours[static_cast<Index>(i)] == key.neighbours[i])) {
         return false;
       }
     }
@@ -88,13 +92,16 @@ class PlanCache {
   }
 
   /// A polynomial of the shapes, whose terms need not wait for each other.
-  static std::size_t bucket(const PlanKey& key) noexcept {
+  template <class Scalar, std::size_t leaf_count>
+  static std::size_t bucket(const PlanKey<Scalar, leaf_count>& key) noexcept {
     constexpr std::uint64_t base = 0x9E3779B97F4A7C15U;
     auto value = reinterpret_cast<std::uintptr_t>(key.type) * base;
     std::uint64_t factor = base;
-    for (int i = 0; i < 2 * key.leaf_count; ++i) {
+    for (const View<const Scalar>& leaf : key.leaves) {
       factor *= base;
-      value += static_cast<std::uint64_t>(key.shapes[i]) * factor;
+      value += static_cast<std::uint64_t>(leaf.rows) * factor;
+      factor *= base;
+      value += static_cast<std::uint64_t>(leaf.cols) * factor;
     }
     return value >> (64 - bucket_bits);
   }

@@ -45,27 +45,25 @@ template <class Backend, class Stored>
   return nullptr;
 }
 
-template <class Backend, class Node, class Operands>
-const Plan& plan_of(Context<Backend>& context, const Node& node, const Operands& operands) {
-  constexpr int count = 2 * Node::leaf_count;
-  Index shapes[count];
-  int next = 0;
-  for (const auto& leaf : operands.leaves) {
-    shapes[next++] = leaf.rows;
-    shapes[next++] = leaf.cols;
-  }
-  const auto neighbours = neighbours_of(operands.leaves);
-  const unsigned unit_slots = unit_slots_of(operands, neighbours);
-  const PlanKey key{&type_tag<Node>, shapes, neighbours.data(), Node::leaf_count, unit_slots};
-  if (const Plan* known = context.plans().find(key)) {
-    return *known;
-  }
+/// Makes the plan of a node that is not known yet.
+template <class Backend, class Node, class Key>
+const Plan& new_plan(Context<Backend>& context, const Node& node, const Key& key) {
+  using Stored = typename Node::Stored;
   const CanonicalForm form(node);
   const ModelWithWorkingSet model(
-      context.cost_model(), working_set_of(operands.leaves, neighbours, node.rows(), node.cols()));
-  PlanningTask task{static_cast<int>(sizeof(typename Node::Stored)), neighbours.data(), unit_slots};
-  task.sums_products = summing<Backend, typename Node::Stored>();
+      context.cost_model(), working_set_of(key.leaves, key.neighbours, node.rows(), node.cols()));
+  PlanningTask task{static_cast<int>(sizeof(Stored)), key.neighbours.data(), key.unit_slots};
+  task.sums_products = summing<Backend, Stored>();
   return context.plans().insert(key, make_plan(model, form, task));
+}
+
+template <class Backend, class Node, class Operands>
+const Plan& plan_of(Context<Backend>& context, const Node& node, const Operands& operands) {
+  const auto neighbours = neighbours_of(operands.leaves);
+  const PlanKey<typename Node::Stored, Node::leaf_count> key{
+      &type_tag<Node>, operands.leaves, neighbours, unit_slots_of(operands, neighbours)};
+  const Plan* known = context.plans().find(key);
+  return known != nullptr ? *known : new_plan(context, node, key);
 }
 
 /// What the steps of a plan read and write during one execution.
