@@ -230,7 +230,8 @@ class ChainSearch {
     if (sum_in_back) {
       consider(choose_apply(chain, last, limit));
     }
-    for (int k = 1; k <= last; ++k) {
+    const int last_split = task_.right_to_left ? 1 : last;
+    for (int k = 1; k <= last_split; ++k) {
       consider(choose_split(chain, k, limit));
     }
     // With one operand besides, multiplying out is applying term by term.

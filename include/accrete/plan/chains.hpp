@@ -17,6 +17,7 @@ struct PlanningTask {
   int first_varying = 0; ///< operands before this one stay as they are from execution to execution
   /// Whether the backend adds up products before it stores their sum, of this shape; null: never.
   bool (*sums_products)(Index rows, Index cols) = nullptr;
+  bool right_to_left = false; ///< the order is known, and not searched for
 };
 
 /// Factor of a chain: an operand in memory, or a sum still to be treated.

@@ -4,6 +4,7 @@
 #include <accrete/backend/workspace.hpp>
 #include <accrete/expr/operators.hpp>
 #include <accrete/plan/context.hpp>
+#include <accrete/plan/fixed_pattern.hpp>
 #include <accrete/plan/neighbours.hpp>
 #include <accrete/plan/planner.hpp>
 #include <accrete/plan/summed_products.hpp>
@@ -32,6 +33,12 @@ template <class Backend, class Stored>
 using kernels_for =
     std::conditional_t<sizeof(Stored) == 2, Bfloat16Kernels<Backend>, Kernels<Backend>>;
 
+template <class Table>
+constexpr void check_kernels() {
+  static_assert(Complete<Table>,
+                "accrete: products of bfloat16 operands need #include <accrete/bfloat16.hpp>");
+}
+
 /// Says of which shapes the backend adds up products before it stores their sum; null: of none.
 template <class Backend, class Stored>
 [[nodiscard]] constexpr auto summing() noexcept -> bool (*)(Index, Index) {
@@ -47,13 +54,15 @@ template <class Backend, class Stored>
 
 /// Makes the plan of a node that is not known yet.
 template <class Backend, class Node, class Key>
-const Plan& new_plan(Context<Backend>& context, const Node& node, const Key& key) {
+const Plan& new_plan(Context<Backend>& context, const Node& node, const Key& key,
+                     bool right_to_left) {
   using Stored = typename Node::Stored;
   const CanonicalForm form(node);
   const ModelWithWorkingSet model(
       context.cost_model(), working_set_of(key.leaves, key.neighbours, node.rows(), node.cols()));
   PlanningTask task{static_cast<int>(sizeof(Stored)), key.neighbours.data(), key.unit_slots};
   task.sums_products = summing<Backend, Stored>();
+  task.right_to_left = right_to_left;
   return context.plans().insert(key, make_plan(model, form, task));
 }
 
@@ -63,7 +72,7 @@ const Plan& plan_of(Context<Backend>& context, const Node& node, const Operands&
   const PlanKey<typename Node::Stored, Node::leaf_count> key{
       &type_tag<Node>, operands.leaves, neighbours, unit_slots_of(operands, neighbours)};
   const Plan* known = context.plans().find(key);
-  return known != nullptr ? *known : new_plan(context, node, key);
+  return known != nullptr ? *known : new_plan(context, node, key, is_fixed_pattern<Node>(operands));
 }
 
 /// What the steps of a plan read and write during one execution.
@@ -155,8 +164,7 @@ void execute(Context<Backend>& context, const Plan& plan, const Operands& operan
              bool prepared) {
   using Stored = typename Operands::Stored;
   using Table = kernels_for<Backend, Stored>;
-  static_assert(Complete<Table>,
-                "accrete: products of bfloat16 operands need #include <accrete/bfloat16.hpp>");
+  check_kernels<Table>();
   Device<Backend>& device = context.device();
 
   const StepOperands<Operands> source{plan, operands, memory};
@@ -199,13 +207,20 @@ template <class Backend, class Node, class Scalar>
 void evaluate_into(Context<Backend>& context, const Node& node, Scalar alpha, Scalar beta,
                    const View<Scalar>& target, bool may_overlap = true) {
   const auto operands = gather_operands(node);
-  const Plan& plan = plan_of(context, node, operands);
   bool overlap = false;
   if (may_overlap) {
     for (const auto& leaf : operands.leaves) {
       overlap = overlap || overlaps(leaf, target);
     }
   }
+  if constexpr (is_low_rank_product<Node>) {
+    using Table = kernels_for<Backend, typename Node::Stored>;
+    check_kernels<Table>();
+    if (!overlap && is_fixed_pattern<Node>(operands)) {
+      return apply_fixed_pattern<Table>(context.device(), operands, alpha, beta, target);
+    }
+  }
+  const Plan& plan = plan_of(context, node, operands);
   if (!overlap) {
     return execute(context, plan, operands, alpha, beta, target);
   }

@@ -105,7 +105,9 @@ struct CpuProducts {
     constexpr Index grain = static_cast<Index>(Workspace::alignment / sizeof(Scalar));
     // Long columns in a cache are read as fast in parts, which need no sums.
     const bool parts_pay = a.cols < 64 || (a.rows >= 2048 && bytes <= Index{2} << 20);
-    if (threads > 1 && a.is_column_major() && !parts_pay) {
+    if (threads == 1) {
+      gemv_serial(alpha, a, source, inner_beta, target);
+    } else if (a.is_column_major() && !parts_pay) {
       gemv_by_columns(threads, frame, alpha, a, source, inner_beta, target);
     } else {
       parallel_ranges(threads, a.rows, grain, [&](Index first, Index count) {
