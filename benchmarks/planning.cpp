@@ -67,7 +67,9 @@ struct Small {
   Eigen::MatrixXf y = Eigen::MatrixXf(16, 1);
 };
 
-void small_expression(benchmark::State& state) {
+ac::View<const float> read(const Eigen::MatrixXf& m) { return ac::view_of(m); }
+
+void small_sum(benchmark::State& state) {
   Small s;
   for (auto _ : state) {
     ac::noalias(s.y) = (s.W + ac::outer(s.U, s.V)) * s.x;
@@ -75,15 +77,33 @@ void small_expression(benchmark::State& state) {
   }
 }
 
-void its_kernels(benchmark::State& state) {
+void kernels_of_sum(benchmark::State& state) {
   Small s;
-  const auto view = [](const Eigen::MatrixXf& m) { return ac::view_of(m); };
   auto& device = ac::Context<>::current().device();
   using Table = ac::Kernels<ac::Cpu>;
   for (auto _ : state) {
-    Table::gemv(device, 1.0F, view(s.W), view(s.x), 0.0F, ac::view_of(s.y));
-    Table::gemv(device, 1.0F, view(s.V).transposed(), view(s.x), 0.0F, ac::view_of(s.z));
-    Table::gemv(device, 1.0F, view(s.U), view(s.z), 1.0F, ac::view_of(s.y));
+    Table::gemv(device, 1.0F, read(s.W), read(s.x), 0.0F, ac::view_of(s.y));
+    Table::gemv(device, 1.0F, read(s.V).transposed(), read(s.x), 0.0F, ac::view_of(s.z));
+    Table::gemv(device, 1.0F, read(s.U), read(s.z), 1.0F, ac::view_of(s.y));
+    benchmark::ClobberMemory();
+  }
+}
+
+void small_low_rank(benchmark::State& state) {
+  Small s;
+  for (auto _ : state) {
+    ac::noalias(s.y) = ac::outer(s.U, s.V) * s.x;
+    benchmark::ClobberMemory();
+  }
+}
+
+void kernels_of_low_rank(benchmark::State& state) {
+  Small s;
+  auto& device = ac::Context<>::current().device();
+  using Table = ac::Kernels<ac::Cpu>;
+  for (auto _ : state) {
+    Table::gemv(device, 1.0F, read(s.V).transposed(), read(s.x), 0.0F, ac::view_of(s.z));
+    Table::gemv(device, 1.0F, read(s.U), read(s.z), 0.0F, ac::view_of(s.y));
     benchmark::ClobberMemory();
   }
 }
@@ -94,8 +114,10 @@ BENCHMARK(cold<ThreeSums>)->Name("planning/cold/product of three sums, times X")
 BENCHMARK(cold<ChainOfTwelve>)->Name("planning/cold/chain of twelve");
 BENCHMARK(warm<Apply>)->Name("planning/warm/(W0 + U Vt) X");
 BENCHMARK(warm<ThreeSums>)->Name("planning/warm/product of three sums, times X");
-BENCHMARK(small_expression)->Name("evaluation/(W0 + U Vt) x, 16 x 16, rank 2");
-BENCHMARK(its_kernels)->Name("evaluation/its three kernel calls");
+BENCHMARK(small_sum)->Name("evaluation/(W0 + U Vt) x, 16 x 16, rank 2");
+BENCHMARK(kernels_of_sum)->Name("evaluation/its three kernel calls");
+BENCHMARK(small_low_rank)->Name("evaluation/U Vt x, 16 x 16, rank 2");
+BENCHMARK(kernels_of_low_rank)->Name("evaluation/its two kernel calls");
 
 } // namespace
 

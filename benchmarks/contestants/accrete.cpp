@@ -71,9 +71,8 @@ std::function<void()> truncate(const Operands<float>& o) {
 template <Order order>
 std::function<void()> adapters(const Operands<float>& o) {
   const auto set = std::make_shared<ac::AdapterSet<float>>(o.shape.m, o.shape.n);
-  for (const Adapter& adapter : adapters_of(o.shape, order)) {
-    set->add({map(columns(o.U, adapter.first, adapter.rank)),
-              map(columns(o.V, adapter.first, adapter.rank))});
+  for (const LoadedAdapter<float>& adapter : loaded_adapters(o, order)) {
+    set->add({map(adapter.u), map(adapter.v)});
   }
   const std::vector<long> owner = adapter_of_column(o.shape, order);
   return [set, columns = std::vector<ac::Index>(owner.begin(), owner.end()), W0 = map(o.W0),

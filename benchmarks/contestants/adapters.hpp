@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
-// Four low-rank updates of one base, whose factors lie side by side in U and V: ranks r / 2, r / 4,
-// r / 8 and r / 8, each for a quarter of the columns of X.
+// Four low-rank updates of one base, some columns of U and V each: ranks r / 2, r / 4, r / 8 and
+// r / 8, each for a quarter of the columns of X.
 #pragma once
 
 #include "operands.hpp"
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -48,6 +50,35 @@ inline std::vector<Adapter> adapters_of(const Shape& shape, Order order) {
 template <class Scalar>
 Array<Scalar> columns(const Array<Scalar>& a, long first, long count) {
   return {a.data + first * a.rows, a.rows, count};
+}
+
+/// An adapter with factors in memory of its own, as one that was loaded.
+template <class Scalar>
+struct LoadedAdapter {
+  Array<Scalar> u, v;
+  std::vector<long> columns;
+  std::shared_ptr<Scalar> u_memory, v_memory;
+};
+
+template <class Scalar>
+std::pair<Array<Scalar>, std::shared_ptr<Scalar>> copy_of(const Array<Scalar>& a) {
+  constexpr std::align_val_t alignment{64};
+  const std::shared_ptr<Scalar> memory(
+      static_cast<Scalar*>(::operator new(a.size() * sizeof(Scalar), alignment)),
+      [](Scalar* data) { ::operator delete(data, alignment); });
+  std::copy_n(a.data, a.size(), memory.get());
+  return {{memory.get(), a.rows, a.cols}, memory};
+}
+
+template <class Scalar>
+std::vector<LoadedAdapter<Scalar>> loaded_adapters(const Operands<Scalar>& o, Order order) {
+  std::vector<LoadedAdapter<Scalar>> result;
+  for (const Adapter& adapter : adapters_of(o.shape, order)) {
+    const auto [u, u_memory] = copy_of(columns(o.U, adapter.first, adapter.rank));
+    const auto [v, v_memory] = copy_of(columns(o.V, adapter.first, adapter.rank));
+    result.push_back({u, v, adapter.columns, u_memory, v_memory});
+  }
+  return result;
 }
 
 } // namespace benchmarks

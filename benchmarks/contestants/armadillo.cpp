@@ -108,14 +108,14 @@ std::function<void()> bound(const Operands<float>& o) {
 template <Order order>
 std::function<void()> adapters_by_hand(const Operands<float>& o) {
   struct Update {
-    Matrix U, V;
-    arma::uvec columns;
+    LoadedAdapter<float> adapter;
+    Matrix U = Matrices::at(adapter.u);
+    Matrix V = Matrices::at(adapter.v);
+    arma::uvec columns = arma::conv_to<arma::uvec>::from(adapter.columns);
   };
   std::vector<Update> updates;
-  for (const Adapter& adapter : adapters_of(o.shape, order)) {
-    updates.push_back({Matrices::at(columns(o.U, adapter.first, adapter.rank)),
-                       Matrices::at(columns(o.V, adapter.first, adapter.rank)),
-                       arma::conv_to<arma::uvec>::from(adapter.columns)});
+  for (const LoadedAdapter<float>& adapter : loaded_adapters(o, order)) {
+    updates.push_back({adapter});
   }
   return [updates, all = std::make_shared<Matrices>(o)] {
     all->Y = all->W0 * all->X;

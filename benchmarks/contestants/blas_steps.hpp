@@ -84,11 +84,11 @@ struct BlasSteps {
 
 /// Z_i = V_iᵀ X_i and Y_i += U_i Z_i; columns that are no neighbours are gathered and scattered.
 template <class Library, class Scalar>
-void add_adapter(const Operands<Scalar>& o, const Adapter& adapter, Order order) {
+void add_adapter(const Operands<Scalar>& o, const LoadedAdapter<Scalar>& adapter, Order order) {
   const auto count = static_cast<long>(adapter.columns.size());
-  const Factor<Scalar> u = as_is(columns(o.U, adapter.first, adapter.rank));
-  const Factor<Scalar> v = transpose(columns(o.V, adapter.first, adapter.rank));
-  const Array<Scalar> z = {o.Z.data, adapter.rank, count};
+  const Factor<Scalar> u = as_is(adapter.u);
+  const Factor<Scalar> v = transpose(adapter.v);
+  const Array<Scalar> z = {o.Z.data, adapter.u.cols, count};
   if (order == Order::neighbours) {
     const long first = adapter.columns.front();
     Library::gemm(v, as_is(columns(o.X, first, count)), 0, z);
@@ -113,9 +113,9 @@ void add_adapter(const Operands<Scalar>& o, const Adapter& adapter, Order order)
 
 template <class Library, class Scalar, Order order>
 std::function<void()> apply_adapters(const Operands<Scalar>& o) {
-  return [o, all = adapters_of(o.shape, order)] {
+  return [o, all = loaded_adapters(o, order)] {
     Library::gemm(as_is(o.W0), as_is(o.X), 0, o.Y);
-    for (const Adapter& adapter : all) {
+    for (const LoadedAdapter<Scalar>& adapter : all) {
       add_adapter<Library>(o, adapter, order);
     }
   };

@@ -125,14 +125,12 @@ std::function<void()> truncate_by_hand(const Operands<float>& o) {
 /// Column by column.
 template <Order order>
 std::function<void()> adapters(const Operands<float>& o) {
-  return [all = adapters_of(o.shape, order), owner = adapter_of_column(o.shape, order),
-          W0 = map(o.W0), U = map(o.U), V = map(o.V), X = map(o.X), Y = map(o.Y)]() mutable {
+  return [all = loaded_adapters(o, order), owner = adapter_of_column(o.shape, order),
+          W0 = map(o.W0), X = map(o.X), Y = map(o.Y)]() mutable {
     Y.noalias() = W0 * X;
     for (Eigen::Index j = 0; j < Y.cols(); ++j) {
-      const Adapter& adapter = all[static_cast<std::size_t>(owner[static_cast<std::size_t>(j)])];
-      Y.col(j).noalias() +=
-          U.middleCols(adapter.first, adapter.rank) *
-          (V.middleCols(adapter.first, adapter.rank).transpose() * X.col(j)).eval();
+      const auto& adapter = all[static_cast<std::size_t>(owner[static_cast<std::size_t>(j)])];
+      Y.col(j).noalias() += map(adapter.u) * (map(adapter.v).transpose() * X.col(j)).eval();
     }
   };
 }
@@ -140,25 +138,25 @@ std::function<void()> adapters(const Operands<float>& o) {
 /// Adapter by adapter; Eigen gathers and scatters columns by lists of their indices.
 template <Order order>
 std::function<void()> adapters_by_hand(const Operands<float>& o) {
-  return [all = adapters_of(o.shape, order), W0 = map(o.W0), U = map(o.U), V = map(o.V),
-          X = map(o.X), Y = map(o.Y), gathered = Eigen::MatrixXf(), Z = Eigen::MatrixXf(),
-          added = Eigen::MatrixXf()]() mutable {
-    Y.noalias() = W0 * X;
-    for (const Adapter& adapter : all) {
-      const auto u = U.middleCols(adapter.first, adapter.rank);
-      const auto v = V.middleCols(adapter.first, adapter.rank);
-      const auto count = static_cast<Eigen::Index>(adapter.columns.size());
-      if (order == Order::neighbours) {
-        Z.noalias() = v.transpose() * X.middleCols(adapter.columns.front(), count);
-        Y.middleCols(adapter.columns.front(), count).noalias() += u * Z;
-      } else {
-        gathered = X(Eigen::all, adapter.columns);
-        Z.noalias() = v.transpose() * gathered;
-        added.noalias() = u * Z;
-        Y(Eigen::all, adapter.columns) += added;
-      }
-    }
-  };
+  return
+      [all = loaded_adapters(o, order), W0 = map(o.W0), X = map(o.X), Y = map(o.Y),
+       gathered = Eigen::MatrixXf(), Z = Eigen::MatrixXf(), added = Eigen::MatrixXf()]() mutable {
+        Y.noalias() = W0 * X;
+        for (const LoadedAdapter<float>& adapter : all) {
+          const auto u = map(adapter.u);
+          const auto v = map(adapter.v);
+          const auto count = static_cast<Eigen::Index>(adapter.columns.size());
+          if (order == Order::neighbours) {
+            Z.noalias() = v.transpose() * X.middleCols(adapter.columns.front(), count);
+            Y.middleCols(adapter.columns.front(), count).noalias() += u * Z;
+          } else {
+            gathered = X(Eigen::all, adapter.columns);
+            Z.noalias() = v.transpose() * gathered;
+            added.noalias() = u * Z;
+            Y(Eigen::all, adapter.columns) += added;
+          }
+        }
+      };
 }
 
 [[maybe_unused]] const bool entered =

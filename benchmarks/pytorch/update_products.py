@@ -61,13 +61,15 @@ class Layer:
 
     def deal_to_adapters(self, r, p):
         """Four adapters of ranks r / 2, r / 4, r / 8 and r / 8, each for a quarter of the samples:
-        neighbours, or shuffled."""
+        neighbours, or shuffled. Their factors lie in memory of their own, as those of adapters that
+        were loaded."""
         shuffled = torch.randperm(p, generator=torch.Generator().manual_seed(1))
         self.adapters, first = [], 0
         for i, rank in enumerate((r // 2, r // 4, r // 8, r // 8)):
             kept, some = slice(first, first + rank), slice(i * p // 4, (i + 1) * p // 4)
-            self.adapters.append((self.U[:, kept], self.V[:, kept].t(), self.X[:, some],
-                                  self.Y[:, some], self.Z[:rank, some], shuffled[some]))
+            self.adapters.append((self.U[:, kept].clone(), self.V[:, kept].clone().t(),
+                                  self.X[:, some], self.Y[:, some], self.Z[:rank, some],
+                                  shuffled[some]))
             first += rank
 
 
