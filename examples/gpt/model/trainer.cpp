@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "model/trainer.hpp"
 
+#include <cmath>
+
 namespace gpt {
 namespace {
 

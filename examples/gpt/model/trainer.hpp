@@ -5,7 +5,7 @@
 #include "model/model_optimizer.hpp"
 #include "model/rank_search.hpp"
 
-#include <cmath>
+#include <span>
 #include <vector>
 
 namespace gpt {

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <type_traits>
 
@@ -35,23 +34,6 @@ struct PaddedMatrix {
   }
   [[nodiscard]] Scalar* column(Index j) const noexcept { return data + j * stride; }
 };
-
-template <class Scalar>
-typename Lanes<Scalar>::type load_lanes(const Scalar* from) noexcept {
-  typename Lanes<Scalar>::type value;
-  std::memcpy(&value, from, vector_bytes);
-  return value;
-}
-template <class Scalar>
-void store_lanes(Scalar* to, const typename Lanes<Scalar>::type& value) noexcept {
-  std::memcpy(to, &value, vector_bytes);
-}
-template <class Scalar>
-Scalar sum_of(const typename Lanes<Scalar>::type& value) noexcept {
-  Scalar sums[Lanes<Scalar>::count];
-  std::memcpy(sums, &value, vector_bytes);
-  return sum_of_lanes(sums);
-}
 
 /// Calls body(std::integral_constant<int, width>, j) for all columns in [first, last), `width` of
 /// them at a time: their sums are independent of each other, which hides latencies.

@@ -38,6 +38,17 @@ struct Lanes {
   typedef Bits mask __attribute__((vector_size(vector_bytes)));
 };
 
+template <class Scalar>
+typename Lanes<Scalar>::type load_lanes(const Scalar* from) noexcept {
+  typename Lanes<Scalar>::type value;
+  std::memcpy(&value, from, vector_bytes);
+  return value;
+}
+template <class Scalar>
+void store_lanes(Scalar* to, const typename Lanes<Scalar>::type& value) noexcept {
+  std::memcpy(to, &value, vector_bytes);
+}
+
 /// No bits, then all bits of a vector: from place n on, a mask of the last n lanes.
 template <class Scalar>
 inline constexpr auto lane_masks = [] {
@@ -77,6 +88,12 @@ Scalar sum_of_lanes(const Scalar* lanes) {
     std::memcpy(sums, &low, bytes / 2);
     return sum_of_lanes<Scalar, bytes / 2>(sums);
   }
+}
+template <class Scalar>
+Scalar sum_of(const typename Lanes<Scalar>::type& value) noexcept {
+  Scalar sums[Lanes<Scalar>::count];
+  std::memcpy(sums, &value, vector_bytes);
+  return sum_of_lanes(sums);
 }
 
 } // namespace detail

@@ -89,36 +89,12 @@ struct CpuProducts {
     if (a.cols == 0) {
       return scale(device, beta, y);
     }
-    Workspace::Frame frame(device.workspace());
-    const Scalar* source = x.data;
-    if (x.row_step() != 1) {
-      Scalar* packed = frame.allocate<Scalar>(x.rows);
-      for (Index i = 0; i < x.rows; ++i) {
-        packed[i] = x(i, 0);
-      }
-      source = packed;
-    }
-    Scalar* target = y.row_step() == 1 ? y.data : frame.allocate<Scalar>(y.rows);
-    const Scalar inner_beta = target == y.data ? beta : Scalar{0};
     const Index bytes = a.size() * static_cast<Index>(sizeof(Scalar));
     const int threads = bytes < parallel_read_bytes ? 1 : device.threads();
-    constexpr Index grain = static_cast<Index>(Workspace::alignment / sizeof(Scalar));
-    // Long columns in a cache are read as fast in parts, which need no sums.
-    const bool parts_pay = a.cols < 64 || (a.rows >= 2048 && bytes <= Index{2} << 20);
-    if (threads == 1) {
-      gemv_serial(alpha, a, source, inner_beta, target);
-    } else if (a.is_column_major() && !parts_pay) {
-      gemv_by_columns(threads, frame, alpha, a, source, inner_beta, target);
-    } else {
-      parallel_ranges(threads, a.rows, grain, [&](Index first, Index count) {
-        gemv_serial(alpha, a.block(first, 0, count, a.cols), source, inner_beta, target + first);
-      });
+    if (threads == 1 && x.row_step() == 1 && y.row_step() == 1) {
+      return gemv_serial(alpha, a, x.data, beta, y.data);
     }
-    if (target != y.data) {
-      for (Index i = 0; i < y.rows; ++i) {
-        y(i, 0) = beta == Scalar{0} ? target[i] : target[i] + beta * y(i, 0);
-      }
-    }
+    general_gemv(device, threads, alpha, a, x, beta, y);
   }
 
  private:
@@ -168,6 +144,40 @@ struct CpuProducts {
   template <class Scalar>
   static bool few_rows_pay(Index rows, const View<const Scalar>& b) noexcept {
     return sizeof(Scalar) == 4 ? rows <= 8 && b.rows >= 512 : rows <= 16 && b.rows >= 128;
+  }
+
+  /// With strides, or by all threads.
+  template <class Scalar>
+  static void general_gemv(Device<Cpu>& device, int threads, Scalar alpha,
+                           const View<const Scalar>& a, const View<const Scalar>& x, Scalar beta,
+                           const View<Scalar>& y) {
+    const Index bytes = a.size() * static_cast<Index>(sizeof(Scalar));
+    Workspace::Frame frame(device.workspace());
+    const Scalar* source = x.data;
+    if (x.row_step() != 1) {
+      Scalar* packed = frame.allocate<Scalar>(x.rows);
+      for (Index i = 0; i < x.rows; ++i) {
+        packed[i] = x(i, 0);
+      }
+      source = packed;
+    }
+    Scalar* target = y.row_step() == 1 ? y.data : frame.allocate<Scalar>(y.rows);
+    const Scalar inner_beta = target == y.data ? beta : Scalar{0};
+    constexpr Index grain = static_cast<Index>(Workspace::alignment / sizeof(Scalar));
+    // Long columns in a cache are read as fast in parts, which need no sums.
+    const bool parts_pay = a.cols < 64 || (a.rows >= 2048 && bytes <= Index{2} << 20);
+    if (threads > 1 && a.is_column_major() && !parts_pay) {
+      gemv_by_columns(threads, frame, alpha, a, source, inner_beta, target);
+    } else {
+      parallel_ranges(threads, a.rows, grain, [&](Index first, Index count) {
+        gemv_serial(alpha, a.block(first, 0, count, a.cols), source, inner_beta, target + first);
+      });
+    }
+    if (target != y.data) {
+      for (Index i = 0; i < y.rows; ++i) {
+        y(i, 0) = beta == Scalar{0} ? target[i] : target[i] + beta * y(i, 0);
+      }
+    }
   }
 
   /// Each thread takes some columns and sums of its own: it reads whole columns, which memory
