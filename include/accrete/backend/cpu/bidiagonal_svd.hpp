@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/backend/cpu/lanes.hpp>
+#include <accrete/backend/cpu/delayed_rotations.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -12,60 +12,26 @@ ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
-/// A column-major matrix whose columns begin at vector boundaries and are padded with zeros, so
-/// that loops over rows take whole vectors.
-template <class Scalar>
-struct PaddedMatrix {
-  using Vector = typename Lanes<Scalar>::type;
-  static constexpr Index lanes = Lanes<Scalar>::count;
-
-  Scalar* data = nullptr;
-  Index rows = 0;
-  Index cols = 0;
-  Index stride = 0;
-
-  static Index padded(Index count) noexcept { return (count + lanes - 1) / lanes * lanes; }
-
-  /// Zero, in the caller's frame.
-  PaddedMatrix(Workspace::Frame& frame, Index row_count, Index col_count)
-      : rows(row_count), cols(col_count), stride(padded(row_count)) {
-    data = frame.allocate<Scalar>(stride * cols);
-    std::fill_n(data, stride * cols, Scalar{0});
-  }
-  [[nodiscard]] Scalar* column(Index j) const noexcept { return data + j * stride; }
-};
-
-/// Calls body(std::integral_constant<int, width>, j) for all columns in [first, last), `width` of
-/// them at a time: their sums are independent of each other, which hides latencies.
-template <class Body>
-void by_columns(Index first, Index last, const Body& body) {
-  for (; first + 4 <= last; first += 4) {
-    body(std::integral_constant<int, 4>{}, first);
-  }
-  for (; first < last; ++first) {
-    body(std::integral_constant<int, 1>{}, first);
-  }
-}
-
-/// Singular value decomposition of a small matrix with at least as many rows as columns:
+/// Singular value decomposition of a matrix with at least as many rows as columns, not many more:
 /// reflections to upper bidiagonal form (Golub, Kahan, "Calculating the singular values and
 /// pseudo-inverse of a matrix", SIAM J. Numer. Anal. 2, 1965), each pass over the matrix with an
 /// update and a product in one (Howell, Demmel, Fulton, Hammarling, Marmolejo, "Cache efficient
 /// bidiagonalization using BLAS 2.5 operators", ACM TOMS 34, 2008), then implicit QR steps. The
 /// bidiagonal matrix is kept in double, whatever the scalar: its recurrences wait for each other,
-/// not for arithmetic. On one thread and without heap traffic once the workspace is warm.
+/// not for arithmetic. Without heap traffic once the workspace is warm.
 template <class Scalar>
 class BidiagonalSvd {
  public:
   /// Of scale * a, whose largest entry is about 1. Memory from the frame: some (m + n) n scalars.
-  BidiagonalSvd(Workspace::Frame& frame, View<const Scalar> a, Scalar scale, bool with_vectors)
-      : left_(frame, a.rows, a.cols),
+  BidiagonalSvd(Device<Cpu>& device, Workspace::Frame& frame, View<const Scalar> a, Scalar scale,
+                bool with_vectors)
+      : device_(device),
+        left_(frame, a.rows, a.cols),
         right_(frame, with_vectors ? a.cols : 0, a.cols),
         diagonal_(frame.allocate<double>(a.cols)),
         beside_(frame.allocate<double>(a.cols)),
         left_factors_(frame.allocate<Scalar>(a.cols)),
         right_factors_(frame.allocate<Scalar>(a.cols)),
-        scale_(scale),
         with_vectors_(with_vectors) {
     for (Index j = 0; j < a.cols; ++j) {
       for (Index i = 0; i < a.rows; ++i) {
@@ -74,21 +40,21 @@ class BidiagonalSvd {
     }
     bidiagonalize(frame);
     if (with_vectors) {
-      form(left_, left_factors_, 0);
-      form(right_, right_factors_, 1);
+      form_reflections(device, left_, left_factors_, 0);
+      form_reflections(device, right_, right_factors_, 1);
     }
-    converged_ = diagonalize(frame);
+    converged_ = diagonalize();
     sort(frame);
   }
 
   /// False where the QR steps did not converge, which nobody has seen; then there is no result.
   [[nodiscard]] bool converged() const noexcept { return converged_; }
 
-  /// The vectors, if they were asked for, and the values of a, descending.
-  void store(View<Scalar> u, View<Scalar> values, View<Scalar> v) const {
+  /// The vectors, if they were asked for, and the values divided by `scale`, descending.
+  void store(View<Scalar> u, View<Scalar> values, View<Scalar> v, Scalar scale) const {
     for (Index j = 0; j < left_.cols; ++j) {
       const Index from = order_[j];
-      values(j, 0) = static_cast<Scalar>(std::abs(diagonal_[from])) / scale_;
+      values(j, 0) = static_cast<Scalar>(std::abs(diagonal_[from])) / scale;
       if (with_vectors_) {
         const Scalar sign = diagonal_[from] < 0 ? Scalar{-1} : Scalar{1};
         copy(left_.column(from), Scalar{1}, u, j);
@@ -99,7 +65,8 @@ class BidiagonalSvd {
 
  private:
   using Matrix = PaddedMatrix<Scalar>;
-  using Vector = typename Matrix::Vector;
+  using Vector = typename Lanes<Scalar>::type;
+  using Sweep = typename DelayedRotations<Scalar>::Sweep;
   static constexpr Index lanes = Matrix::lanes;
 
   struct Rotation {
@@ -114,40 +81,8 @@ class BidiagonalSvd {
     }
   }
 
-  /// x <- the vector v of the reflection I - factor v vᵀ that turns the entries from `first` on of
-  /// x into (beta, 0, ...), v zero before `first` and 1 there. Entries whose squares are next to
-  /// underflow are far below rounding, and count as zero.
-  struct Reflection {
-    Scalar factor;
-    double beta;
-  };
-  static Reflection reflect(Scalar* x, Index first, Index count) {
-    std::fill_n(x, first, Scalar{0});
-    const double alpha = static_cast<double>(x[first]);
-    x[first] = Scalar{0};
-    Vector squares{};
-    for (Index i = first / lanes * lanes; i < count; i += lanes) {
-      const Vector part = load_lanes(x + i);
-      squares += part * part;
-    }
-    const Scalar rest = sum_of<Scalar>(squares);
-    using Limits = std::numeric_limits<Scalar>;
-    if (!(rest > Limits::min() / Limits::epsilon())) {
-      std::fill(x + first, x + count, Scalar{0});
-      x[first] = Scalar{1};
-      return {Scalar{0}, alpha};
-    }
-    const double length = std::sqrt(alpha * alpha + static_cast<double>(rest));
-    const double beta = alpha > 0 ? -length : length;
-    const auto scale = static_cast<Scalar>(1 / (alpha - beta));
-    for (Index i = first / lanes * lanes; i < count; i += lanes) {
-      store_lanes(x + i, load_lanes(x + i) * scale);
-    }
-    x[first] = Scalar{1};
-    return {static_cast<Scalar>((beta - alpha) / beta), beta};
-  }
-
-  /// A <- the left reflections' vectors, the right ones' into right_ one column on.
+  /// A <- the left reflections' vectors, the right ones' into right_ one column on. On one thread:
+  /// each pass is too short to be shared.
   void bidiagonalize(Workspace::Frame& frame) {
     const Index n = left_.cols;
     const Index rows = left_.stride;
@@ -163,7 +98,7 @@ class BidiagonalSvd {
       for (Index i = first; i < rows; i += lanes) {
         store_lanes(v + i, load_lanes(v + i) - load_lanes(product + i) * row[k]);
       }
-      const Reflection of_column = reflect(v, k, rows);
+      const Reflection<Scalar> of_column = reflect(v, k, rows);
       diagonal_[k] = of_column.beta;
       left_factors_[k] = of_column.factor;
       by_columns(k + 1, n, [&](auto width, Index j) {
@@ -175,7 +110,7 @@ class BidiagonalSvd {
       }
       Scalar factor{0};
       if (k + 1 < n) {
-        const Reflection of_row = reflect(row, k + 1, cols);
+        const Reflection<Scalar> of_row = reflect(row, k + 1, cols);
         beside_[k] = of_row.beta;
         factor = of_row.factor;
         if (with_vectors_) {
@@ -233,49 +168,6 @@ class BidiagonalSvd {
     }
   }
 
-  /// q <- the product of its reflections, whose vectors are its columns from `shift` on.
-  static void form(const Matrix& q, const Scalar* factors, Index shift) {
-    for (Index k = q.cols; k-- > shift;) {
-      const Index first = k / lanes * lanes;
-      Scalar* const v = q.column(k);
-      by_columns(k + 1, q.cols,
-                 [&](auto width, Index j) { apply<width>(first, q, q.column(j), v, factors[k]); });
-      for (Index i = first; i < q.stride; i += lanes) {
-        store_lanes(v + i, load_lanes(v + i) * -factors[k]);
-      }
-      v[k] += Scalar{1};
-    }
-    for (Index k = 0; k < std::min(shift, q.cols); ++k) {
-      q.column(k)[k] = Scalar{1};
-    }
-  }
-
-  /// columns -= factor v (vᵀ columns)
-  template <int width>
-  static void apply(Index first, const Matrix& q, Scalar* columns, const Scalar* v, Scalar factor) {
-    Vector total[width] = {};
-    for (Index i = first; i < q.stride; i += lanes) {
-      const Vector with = load_lanes(v + i);
-      ACCRETE_UNROLL
-      for (int c = 0; c < width; ++c) {
-        total[c] += load_lanes(columns + c * q.stride + i) * with;
-      }
-    }
-    Scalar sums[width];
-    ACCRETE_UNROLL
-    for (int c = 0; c < width; ++c) {
-      sums[c] = factor * sum_of<Scalar>(total[c]);
-    }
-    for (Index i = first; i < q.stride; i += lanes) {
-      const Vector along = load_lanes(v + i);
-      ACCRETE_UNROLL
-      for (int c = 0; c < width; ++c) {
-        Scalar* const place = columns + c * q.stride + i;
-        store_lanes(place, load_lanes(place) - along * sums[c]);
-      }
-    }
-  }
-
   /// The rotation that turns (f, g) into (length, 0).
   static Rotation rotation(double f, double g) {
     const double square = f * f + g * g;
@@ -297,9 +189,11 @@ class BidiagonalSvd {
   }
 
   /// Implicit QR steps until nothing is left beside the diagonal.
-  bool diagonalize(Workspace::Frame& frame) {
+  bool diagonalize() {
     const Index n = left_.cols;
-    Scalar* const rotations = frame.allocate<Scalar>(4 * n);
+    Workspace::Frame frame(device_.workspace());
+    DelayedRotations<Scalar> of_left(device_, frame, left_);
+    DelayedRotations<Scalar> of_right(device_, frame, right_);
     double largest = 0;
     for (Index i = 0; i < n; ++i) {
       largest = std::max(largest, std::abs(diagonal_[i]));
@@ -309,7 +203,7 @@ class BidiagonalSvd {
     }
     const double negligible =
         largest * static_cast<double>(std::numeric_limits<Scalar>::epsilon()) / 4;
-    Index left_steps = 60 * n;
+    Index steps_left = 60 * n;
     for (Index last = n - 1; last > 0;) {
       Index first = last;
       bool is_singular = std::abs(diagonal_[last]) <= negligible;
@@ -321,24 +215,29 @@ class BidiagonalSvd {
         --last;
         continue;
       }
-      if (left_steps-- == 0) {
+      if (steps_left-- == 0) {
         return false;
       }
       const double shift =
           is_singular ? 0.0
                       : smaller_value(diagonal_[last - 1], beside_[last - 1], diagonal_[last]);
-      step(first, last, shift, rotations);
       if (with_vectors_) {
-        rotate(right_, first, last, rotations, rotations + n);
-        rotate(left_, first, last, rotations + 2 * n, rotations + 3 * n);
+        step<true>(first, last, shift, of_right.next(first, last), of_left.next(first, last));
+      } else {
+        Sweep none{};
+        step<false>(first, last, shift, none, none);
       }
+    }
+    if (with_vectors_) {
+      of_left.apply();
+      of_right.apply();
     }
     return true;
   }
 
-  /// One QR step from `first` down to `last`; the rotations' cosines and sines go to four arrays.
-  void step(Index first, Index last, double shift, Scalar* rotations) {
-    const Index n = left_.cols;
+  /// One QR step from `first` down to `last`, its rotations kept for the vectors.
+  template <bool keeps>
+  void step(Index first, Index last, double shift, Sweep& of_right, Sweep& of_left) {
     double* const d = diagonal_;
     double* const e = beside_;
     double f =
@@ -364,49 +263,15 @@ class BidiagonalSvd {
         g = left.sine * e[i + 1];
         beside = left.cosine * e[i + 1];
       }
-      rotations[i] = static_cast<Scalar>(right.cosine);
-      rotations[n + i] = static_cast<Scalar>(right.sine);
-      rotations[2 * n + i] = static_cast<Scalar>(left.cosine);
-      rotations[3 * n + i] = static_cast<Scalar>(left.sine);
+      if constexpr (keeps) {
+        of_right.cosines[i] = static_cast<Scalar>(right.cosine);
+        of_right.sines[i] = static_cast<Scalar>(right.sine);
+        of_left.cosines[i] = static_cast<Scalar>(left.cosine);
+        of_left.sines[i] = static_cast<Scalar>(left.sine);
+      }
     }
     e[last - 1] = f;
     d[last] = here;
-  }
-
-  /// Rotates columns first and first + 1, then first + 1 and first + 2, up to `last`.
-  static void rotate(const Matrix& q, Index first, Index last, const Scalar* cosines,
-                     const Scalar* sines) {
-    Index i = 0;
-    for (; i + 4 * lanes <= q.stride; i += 4 * lanes) {
-      rotate_rows<4>(q, i, first, last, cosines, sines);
-    }
-    for (; i < q.stride; i += lanes) {
-      rotate_rows<1>(q, i, first, last, cosines, sines);
-    }
-  }
-  template <int height>
-  static void rotate_rows(const Matrix& q, Index row, Index first, Index last,
-                          const Scalar* cosines, const Scalar* sines) {
-    Vector carried[height];
-    ACCRETE_UNROLL
-    for (int h = 0; h < height; ++h) {
-      carried[h] = load_lanes(q.column(first) + row + h * lanes);
-    }
-    for (Index j = first; j < last; ++j) {
-      Scalar* const place = q.column(j) + row;
-      const Scalar cosine = cosines[j];
-      const Scalar sine = sines[j];
-      ACCRETE_UNROLL
-      for (int h = 0; h < height; ++h) {
-        const Vector next = load_lanes(place + q.stride + h * lanes);
-        store_lanes(place + h * lanes, carried[h] * cosine + next * sine);
-        carried[h] = next * cosine - carried[h] * sine;
-      }
-    }
-    ACCRETE_UNROLL
-    for (int h = 0; h < height; ++h) {
-      store_lanes(q.column(last) + row + h * lanes, carried[h]);
-    }
   }
 
   void sort(Workspace::Frame& frame) {
@@ -418,6 +283,7 @@ class BidiagonalSvd {
               [this](Index x, Index y) { return std::abs(diagonal_[x]) > std::abs(diagonal_[y]); });
   }
 
+  Device<Cpu>& device_;
   Matrix left_;
   Matrix right_;
   double* diagonal_;
@@ -425,7 +291,6 @@ class BidiagonalSvd {
   Scalar* left_factors_;
   Scalar* right_factors_;
   Index* order_ = nullptr;
-  Scalar scale_;
   bool with_vectors_;
   bool converged_ = false;
 };

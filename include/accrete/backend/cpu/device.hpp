@@ -75,11 +75,20 @@ class OpenmpThreads {
   [[maybe_unused]] int before_ = 0;
 };
 
+/// Length of the ranges, but for the last one, into which parallel_ranges() splits [0, count):
+/// range i begins at i times this.
+[[nodiscard]] inline Index range_length(int threads, Index count, Index grain) noexcept {
+  const Index grains = (count + grain - 1) / grain;
+  const Index pieces = std::max<Index>(1, std::min<Index>(threads, grains));
+  return std::max<Index>(1, (grains + pieces - 1) / pieces) * grain;
+}
+
 /// Splits [0, count) into one contiguous, `grain`-aligned range a thread and runs
 /// body(first, length) on each. The split depends on the numbers alone, so results repeat.
 template <class Body>
 void parallel_ranges(int threads, Index count, Index grain, const Body& body) {
-  const Index pieces = std::min<Index>(threads, (count + grain - 1) / grain);
+  const Index step = range_length(threads, count, grain);
+  const Index pieces = (count + step - 1) / step;
   if (pieces <= 1) {
     if (count > 0) {
       body(Index{0}, count);
@@ -87,7 +96,6 @@ void parallel_ranges(int threads, Index count, Index grain, const Body& body) {
     return;
   }
 #ifdef _OPENMP
-  const Index step = ((count + pieces - 1) / pieces + grain - 1) / grain * grain;
 #pragma omp parallel for num_threads(static_cast <int>(pieces)) schedule(static, 1)
   for (Index piece = 0; piece < pieces; ++piece) {
     const Index first = piece * step;

@@ -3,10 +3,8 @@
 
 #include <accrete/backend/cpu/bidiagonal_svd.hpp>
 #include <accrete/backend/cpu/elementwise.hpp>
+#include <accrete/backend/cpu/householder_qr.hpp>
 #include <accrete/backend/factorization_checks.hpp>
-
-#include <Eigen/QR>
-#include <Eigen/SVD>
 
 namespace Eigen {
 template <class>
@@ -17,21 +15,8 @@ ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
-/// Eigen 3.4 takes what an SVD computes as an argument, later versions as a template parameter.
-template <class Plain, bool with_vectors>
-struct EigenSvd {
-  static constexpr int options = with_vectors ? Eigen::ComputeThinU | Eigen::ComputeThinV : 0;
-#if EIGEN_VERSION_AT_LEAST(3, 4, 90)
-  static auto divide_and_conquer(const Plain& a) { return Eigen::BDCSVD<Plain, options>(a); }
-  static auto jacobi(const Plain& a) { return Eigen::JacobiSVD<Plain, options>(a); }
-#else
-  static auto divide_and_conquer(const Plain& a) { return Eigen::BDCSVD<Plain>(a, options); }
-  static auto jacobi(const Plain& a) { return Eigen::JacobiSVD<Plain>(a, options); }
-#endif
-};
-
-/// Factorisations of the cpu backend, by Eigen. Outputs are written only when the whole result is
-/// there, so an exception leaves them as they were.
+/// Factorisations of the cpu backend. Outputs are written only when the whole result is there, so
+/// an exception leaves them as they were.
 struct CpuFactorizations {
   /// a = q r with orthonormal columns q in place of a, and r upper triangular with zeros below.
   /// Householder reflections: orthonormal also where a is rank deficient.
@@ -42,16 +27,11 @@ struct CpuFactorizations {
     if (a_to_q.cols == 0) {
       return;
     }
-    const OpenmpThreads threads(device.threads());
-    Dense<Scalar> scaled;
-    const Scalar scale = load_scaled<Scalar>("thin_qr", a_to_q, scaled);
-    const Eigen::HouseholderQR<Eigen::Ref<Dense<Scalar>>> qr(scaled);
-    Dense<Scalar> q = Dense<Scalar>::Identity(a_to_q.rows, a_to_q.cols);
-    q.applyOnTheLeft(qr.householderQ());
-    map(a_to_q) = q;
-    map(r).setZero();
-    map(r).template triangularView<Eigen::Upper>() =
-        (scaled.topRows(a_to_q.cols) / scale).template triangularView<Eigen::Upper>();
+    Workspace::Frame frame(device.workspace());
+    const Scalar scale = checked_scale<Scalar>(device, "thin_qr", a_to_q);
+    HouseholderQr<Scalar> qr(device, frame, a_to_q, scale);
+    CpuElementwise::combine(device, Scalar{1}, qr.form_q(), Scalar{0}, a_to_q);
+    CpuElementwise::combine(device, Scalar{1} / scale, qr.r(), Scalar{0}, r);
   }
 
   /// a = u diag(values) vᵀ, thin: k = min(rows, cols) values in descending order, u rows x k,
@@ -61,20 +41,21 @@ struct CpuFactorizations {
   static void svd(Device<Cpu>& device, std::type_identity_t<View<const Scalar>> a, View<Scalar> u,
                   View<Scalar> values, View<Scalar> v) {
     check_svd<Scalar>(a, u, values, v);
-    if (a.empty() || small_svd(device, a, u, values, v)) {
+    if (a.empty()) {
       return;
     }
-    const OpenmpThreads threads(device.threads());
-    Dense<Scalar> scaled;
-    const Scalar scale = load_scaled<Scalar>("svd", a, scaled);
-    if (u.data == nullptr) {
-      map(values) = decompose<false>(scaled).values / scale;
-      return;
+    const Scalar scale = checked_scale(device, "svd", a);
+    if (a.rows < a.cols) {
+      a = a.transposed();
+      std::swap(u, v);
     }
-    const Svd<Scalar> result = decompose<true>(scaled);
-    map(u) = result.u;
-    map(values) = result.values / scale;
-    map(v) = result.v;
+    Workspace::Frame frame(device.workspace());
+    if (qr_first_pays(a.rows, a.cols)) {
+      svd_of_tall(device, frame, a, scale, u, values, v);
+    } else {
+      const auto result = bidiagonal_svd(device, frame, a, scale, u.data != nullptr);
+      result.store(u, values, v, scale);
+    }
   }
 
   /// a = vectors diag(values) vectorsᵀ of a symmetric matrix, of which the lower triangle is read;
@@ -88,9 +69,8 @@ struct CpuFactorizations {
       return;
     }
     const OpenmpThreads threads(device.threads());
-    Dense<Scalar> scaled;
-    const Scalar scale = load_scaled<Scalar>("symmetric_eigen", a, scaled);
-    const Eigen::SelfAdjointEigenSolver<Dense<Scalar>> result(scaled);
+    const Scalar scale = checked_scale(device, "symmetric_eigen", a);
+    const Eigen::SelfAdjointEigenSolver<Dense<Scalar>> result(scale * map(a));
     if (result.info() != Eigen::Success) {
       throw_no_convergence("symmetric_eigen", a.rows, a.cols);
     }
@@ -111,94 +91,51 @@ struct CpuFactorizations {
     return Eigen::Map<Target, 0, Step>(v.data, v.rows, v.cols, Step(v.col_step(), v.row_step()));
   }
 
-  /// False, and nothing written, where Eigen is as fast, or should the QR steps not converge.
+  /// The triangle's decomposition and one product, where reflections and rotations would go through
+  /// long columns.
+  static bool qr_first_pays(Index rows, Index cols) noexcept {
+    return 2 * rows > 3 * cols && rows * cols > Index{1} << 15;
+  }
+
   template <class Scalar>
-  static bool small_svd(Device<Cpu>& device, View<const Scalar> a, View<Scalar> u,
-                        View<Scalar> values, View<Scalar> v) {
-    if (!qr_steps_pay(std::max(a.rows, a.cols), std::min(a.rows, a.cols), u.data != nullptr)) {
-      return false;
+  static void svd_of_tall(Device<Cpu>& device, Workspace::Frame& frame, View<const Scalar> a,
+                          Scalar scale, View<Scalar> u, View<Scalar> values, View<Scalar> v) {
+    const bool with_vectors = u.data != nullptr;
+    HouseholderQr<Scalar> qr(device, frame, a, scale);
+    const auto result = bidiagonal_svd(device, frame, qr.r(), Scalar{1}, with_vectors);
+    if (!with_vectors) {
+      result.store(u, values, v, scale);
+      return;
     }
+    const View<Scalar> turn = dense_view(frame.allocate<Scalar>(a.cols * a.cols), a.cols, a.cols);
+    result.store(turn, values, v, scale);
+    CpuProducts::gemm(device, Scalar{1}, qr.form_q(), View<const Scalar>(turn), Scalar{0}, u);
+  }
+
+  template <class Scalar>
+  static BidiagonalSvd<Scalar> bidiagonal_svd(Device<Cpu>& device, Workspace::Frame& frame,
+                                              View<const Scalar> a, Scalar scale,
+                                              bool with_vectors) {
+    const BidiagonalSvd<Scalar> result(device, frame, a, scale, with_vectors);
+    if (!result.converged()) {
+      throw_no_convergence("svd", a.rows, a.cols);
+    }
+    return result;
+  }
+
+  /// By which the entries of a are multiplied, so that their squares can be represented.
+  template <class Scalar>
+  static Scalar checked_scale(Device<Cpu>& device, const char* operation, View<const Scalar> a) {
     if (!CpuElementwise::all_finite(device, a)) {
-      throw_not_finite("svd", a.rows, a.cols);
+      throw_not_finite(operation, a.rows, a.cols);
     }
-    if (a.rows < a.cols) {
-      a = a.transposed();
-      std::swap(u, v);
-    }
-    Workspace::Frame frame(device.workspace());
-    const BidiagonalSvd<Scalar> result(frame, a, unit_scale(largest_entry(a)), u.data != nullptr);
-    if (result.converged()) {
-      result.store(u, values, v);
-    }
-    return result.converged();
-  }
-
-  /// Measured against Eigen's divide and conquer, float and double: squares of 8 to 192 take 0.2 to
-  /// 0.6 of its time. Every rotation goes through a whole column, which tall matrices pay for.
-  static bool qr_steps_pay(Index rows, Index cols, bool with_vectors) noexcept {
-    return cols <= 256 && (!with_vectors || 2 * rows <= 3 * cols || rows * cols <= Index{1} << 15);
-  }
-
-  template <class Scalar>
-  static Scalar largest_entry(View<const Scalar> a) {
     Scalar largest{0};
     for (Index j = 0; j < a.cols; ++j) {
       for (Index i = 0; i < a.rows; ++i) {
         largest = std::max(largest, std::abs(a(i, j)));
       }
     }
-    return largest;
-  }
-
-  /// Copies scale * a to `scaled`, whose largest entry is about 1, and returns the scale.
-  template <class Scalar>
-  static Scalar load_scaled(const char* operation, View<const Scalar> a, Dense<Scalar>& scaled) {
-    scaled = map(a);
-    if (!scaled.allFinite()) {
-      throw_not_finite(operation, a.rows, a.cols);
-    }
-    const Scalar scale = unit_scale(scaled.cwiseAbs().maxCoeff());
-    if (scale != Scalar{1}) {
-      scaled *= scale;
-    }
-    return scale;
-  }
-
-  template <class Scalar>
-  [[noreturn]] static void throw_no_convergence(const char* operation, const View<Scalar>& a) {
-    throw NumericError(std::string(operation) + ": no convergence on the " +
-                       shape_text(a.rows, a.cols) + " operand; try it in double precision");
-  }
-
-  template <class Scalar>
-  struct Svd {
-    Dense<Scalar> u, values, v;
-  };
-
-  // Divide and conquer is fast; where it gives up, Jacobi does not.
-  template <bool with_vectors, class Scalar>
-  static Svd<Scalar> decompose(const Dense<Scalar>& a) {
-    using Solvers = EigenSvd<Dense<Scalar>, with_vectors>;
-    Svd<Scalar> result;
-    if (unpack<with_vectors>(Solvers::divide_and_conquer(a), result) ||
-        unpack<with_vectors>(Solvers::jacobi(a), result)) {
-      return result;
-    }
-    throw_no_convergence("svd", a.rows(), a.cols());
-  }
-
-  template <bool with_vectors, class Solver, class Scalar>
-  static bool unpack(const Solver& solver, Svd<Scalar>& result) {
-    if (solver.info() != Eigen::Success || !solver.singularValues().allFinite()) {
-      return false;
-    }
-    result.values = solver.singularValues();
-    if constexpr (with_vectors) {
-      result.u = solver.matrixU();
-      result.v = solver.matrixV();
-      return result.u.allFinite() && result.v.allFinite();
-    }
-    return true;
+    return unit_scale(largest);
   }
 
   [[noreturn]] static void throw_no_convergence(const std::string& operation, Index rows,

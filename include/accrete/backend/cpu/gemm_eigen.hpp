@@ -77,14 +77,14 @@ void eigen_gemm(Device<Cpu>& device, Scalar alpha, View<const Scalar> a, View<co
   const bool by_columns = c.cols >= c.rows;
   constexpr Index grain = 16; // keeps the register tiles of all threads whole
   const Index length = by_columns ? c.cols : c.rows;
-  const Index pieces = std::min<Index>(threads, (length + grain - 1) / grain);
-  const Index step = ((length + pieces - 1) / pieces + grain - 1) / grain * grain;
+  const Index step = range_length(threads, length, grain);
+  const Index pieces = (length + step - 1) / step;
 
   GemmBlocking<Scalar> blocking(by_columns ? c.rows : std::min(step, c.rows),
                                 by_columns ? std::min(step, c.cols) : c.cols, a.cols);
   Workspace::Frame frame(device.workspace());
   Scalar* memory = frame.allocate<Scalar>(blocking.space() * pieces);
-  parallel_ranges(static_cast<int>(pieces), length, grain, [&](Index first, Index count) {
+  parallel_ranges(threads, length, grain, [&](Index first, Index count) {
     GemmBlocking<Scalar> mine = blocking;
     mine.use(memory + first / step * blocking.space());
     if (by_columns) {
