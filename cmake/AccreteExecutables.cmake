@@ -7,6 +7,9 @@ if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
       CACHE STRING "Build type" FORCE)
 endif()
 
+# There are no modules to look for, and ccache refuses the flags that look for them.
+set(CMAKE_CXX_SCAN_FOR_MODULES OFF)
+
 # ccache takes precompiled headers only with this sloppiness and with the compiler flags below.
 find_program(ACCRETE_CCACHE ccache)
 mark_as_advanced(ACCRETE_CCACHE)

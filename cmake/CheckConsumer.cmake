@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # cmake -DSOURCE=... -DBINARY=... -DGENERATOR=... -DSETTINGS=... -P CheckConsumer.cmake
-# Configures a project from nothing, builds it and runs its program `consumer`, if it has one.
+# Configures a project from nothing, builds it and runs its tests, if it has any.
 
 function(run)
   execute_process(
@@ -11,11 +11,14 @@ function(run)
   if(NOT status EQUAL 0)
     message(FATAL_ERROR "${ARGN}\nfailed (${status}):\n${text}")
   endif()
+  set(output "${text}" PARENT_SCOPE)
 endfunction()
 
 file(REMOVE_RECURSE "${BINARY}")
 run("${CMAKE_COMMAND}" -S "${SOURCE}" -B "${BINARY}" -G "${GENERATOR}" ${SETTINGS})
 run("${CMAKE_COMMAND}" --build "${BINARY}")
-if(EXISTS "${BINARY}/consumer")
-  run("${BINARY}/consumer")
+if(EXISTS "${BINARY}/CTestTestfile.cmake")
+  cmake_path(GET CMAKE_COMMAND PARENT_PATH folder)
+  run("${folder}/ctest" --test-dir "${BINARY}" --no-tests=error --verbose)
+  message("${output}")
 endif()

@@ -6,7 +6,8 @@
 #include <Eigen/Core>
 
 // Everything that changes the code of an inline function changes the name of the inline namespace,
-// so that two translation units configured differently link without sharing definitions.
+// so that translation units configured differently link without sharing definitions: the version,
+// the provider of products, threads, the instruction set and relaxed arithmetic.
 #if defined(ACCRETE_USE_ONEDNN) && defined(ACCRETE_USE_BLAS)
 #error "accrete: ACCRETE_USE_ONEDNN and ACCRETE_USE_BLAS exclude each other; define one of them"
 #elif defined(ACCRETE_USE_ONEDNN)
@@ -17,15 +18,37 @@
 #define ACCRETE_DETAIL_PROVIDER eigen
 #endif
 #ifdef _OPENMP
-#define ACCRETE_DETAIL_THREADING openmp
+#define ACCRETE_DETAIL_THREADING omp
 #else
 #define ACCRETE_DETAIL_THREADING serial
 #endif
-#define ACCRETE_DETAIL_JOIN_(version, provider, threading) v##version##_##provider##_##threading
-#define ACCRETE_DETAIL_JOIN(version, provider, threading)                                          \
-  ACCRETE_DETAIL_JOIN_(version, provider, threading)
+#if defined(__AVX512F__)
+#define ACCRETE_DETAIL_VECTORS avx512
+#elif defined(__AVX2__)
+#define ACCRETE_DETAIL_VECTORS avx2
+#elif defined(__AVX__)
+#define ACCRETE_DETAIL_VECTORS avx
+#elif defined(__SSE4_2__)
+#define ACCRETE_DETAIL_VECTORS sse4
+#else
+#define ACCRETE_DETAIL_VECTORS base
+#endif
+// Contraction of a * b + c, and relaxed rules, change results.
+#if defined(__FMA__) && defined(__FAST_MATH__)
+#define ACCRETE_DETAIL_ARITHMETIC _fma_fast
+#elif defined(__FMA__)
+#define ACCRETE_DETAIL_ARITHMETIC _fma
+#elif defined(__FAST_MATH__)
+#define ACCRETE_DETAIL_ARITHMETIC _fast
+#else
+#define ACCRETE_DETAIL_ARITHMETIC
+#endif
+#define ACCRETE_DETAIL_JOIN_(major, minor, provider, threading, vectors, arithmetic)               \
+  v##major##_##minor##_##provider##_##threading##_##vectors##arithmetic
+#define ACCRETE_DETAIL_JOIN(...) ACCRETE_DETAIL_JOIN_(__VA_ARGS__)
 #define ACCRETE_ABI_NAMESPACE                                                                      \
-  ACCRETE_DETAIL_JOIN(0_1, ACCRETE_DETAIL_PROVIDER, ACCRETE_DETAIL_THREADING)
+  ACCRETE_DETAIL_JOIN(ACCRETE_VERSION_MAJOR, ACCRETE_VERSION_MINOR, ACCRETE_DETAIL_PROVIDER,       \
+                      ACCRETE_DETAIL_THREADING, ACCRETE_DETAIL_VECTORS, ACCRETE_DETAIL_ARITHMETIC)
 
 #define ACCRETE_BEGIN_NAMESPACE                                                                    \
   namespace accrete {                                                                              \
