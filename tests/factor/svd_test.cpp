@@ -86,3 +86,27 @@ TEST_CASE("svd refuses NaN") {
   CHECK_THROWS_AS((void)accrete::svd(matrix), NumericError);
   CHECK_THROWS_AS((void)accrete::singular_values(matrix), NumericError);
 }
+
+TEST_CASE_TEMPLATE("the unit of the entries does not matter", S, TEST_SCALARS) {
+  const Dense<S> u = random_matrix<S>(300, 4, 1);
+  const Dense<S> v = random_matrix<S>(200, 4, 2);
+  const auto plain = accrete::svd(accrete::outer<TestBackend>(u, v));
+  const int far = sizeof(S) == 8 ? 530 : 73;
+  const auto epsilon = static_cast<double>(std::numeric_limits<S>::epsilon());
+  for (const int exponent : {-far, far}) {
+    CAPTURE(exponent);
+    const S unit = std::ldexp(S{1}, exponent);
+    const Dense<S> scaled = u * unit;
+    const auto check = [&](const auto& svd) {
+      CHECK((svd.values.head(4) / unit - plain.values).norm() <=
+            100 * epsilon * static_cast<double>(plain.values.norm()));
+      CHECK(static_cast<double>(
+                (svd.U.leftCols(4).transpose() * svd.U.leftCols(4) - Dense<S>::Identity(4, 4))
+                    .norm()) <= 100 * epsilon);
+    };
+    check(accrete::svd(accrete::outer<TestBackend>(scaled, v)));
+    check(accrete::svd(accrete::outer<TestBackend>(v, scaled).transpose()));
+    const Dense<S> dense = scaled * v.transpose();
+    check(accrete::svd(accrete::lazy<TestBackend>(dense)));
+  }
+}
