@@ -283,6 +283,12 @@ TEST_CASE("states that do not belong together are refused") {
   bad.U(2, 1) = std::numeric_limits<double>::quiet_NaN();
   CHECK_THROWS_AS(Stream<double>{bad}, accrete::NumericError);
   bad = good;
+  bad.U *= 1.01;
+  CHECK_THROWS_AS(Stream<double>{bad}, accrete::NumericError);
+  bad = good;
+  bad.options.max_rank = 3;
+  CHECK_THROWS_AS(Stream<double>{bad}, accrete::RankError);
+  bad = good;
   bad.run = 3;
   CHECK_THROWS_AS(Stream<double>{bad}, accrete::ArgumentError);
 }
@@ -372,4 +378,11 @@ TEST_CASE("a decomposition that was moved from is 0 x 0") {
   const auto V = Stream<double>(svd).V();
   CHECK(U == svd.U());
   CHECK(V == svd.V());
+}
+
+TEST_CASE("a refused factor is named with all its digits") {
+  Stream<double> svd(3);
+  CHECK_THROWS_WITH_AS(svd.forget(1.0000001),
+                       "IncrementalSVD forget: factor = 1.0000001; give a number in [0, 1]",
+                       accrete::ArgumentError);
 }

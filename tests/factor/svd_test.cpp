@@ -88,25 +88,25 @@ TEST_CASE("svd refuses NaN") {
 }
 
 TEST_CASE_TEMPLATE("the unit of the entries does not matter", S, TEST_SCALARS) {
-  const Dense<S> u = random_matrix<S>(300, 4, 1);
-  const Dense<S> v = random_matrix<S>(200, 4, 2);
+  const Mat<S> u = Mat<S>::Random(300, 4);
+  const Mat<S> v = Mat<S>::Random(200, 4);
   const auto plain = accrete::svd(accrete::outer<TestBackend>(u, v));
   const int far = sizeof(S) == 8 ? 530 : 73;
   const auto epsilon = static_cast<double>(std::numeric_limits<S>::epsilon());
   for (const int exponent : {-far, far}) {
     CAPTURE(exponent);
     const S unit = std::ldexp(S{1}, exponent);
-    const Dense<S> scaled = u * unit;
-    const auto check = [&](const auto& svd) {
+    const Mat<S> scaled = u * unit;
+    const auto check_scaled = [&](const auto& svd) {
       CHECK((svd.values.head(4) / unit - plain.values).norm() <=
             100 * epsilon * static_cast<double>(plain.values.norm()));
       CHECK(static_cast<double>(
-                (svd.U.leftCols(4).transpose() * svd.U.leftCols(4) - Dense<S>::Identity(4, 4))
+                (svd.U.leftCols(4).transpose() * svd.U.leftCols(4) - Mat<S>::Identity(4, 4))
                     .norm()) <= 100 * epsilon);
     };
-    check(accrete::svd(accrete::outer<TestBackend>(scaled, v)));
-    check(accrete::svd(accrete::outer<TestBackend>(v, scaled).transpose()));
-    const Dense<S> dense = scaled * v.transpose();
-    check(accrete::svd(accrete::lazy<TestBackend>(dense)));
+    check_scaled(accrete::svd(accrete::outer<TestBackend>(scaled, v)));
+    check_scaled(accrete::svd(accrete::outer<TestBackend>(v, scaled).transpose()));
+    const Mat<S> dense = scaled * v.transpose();
+    check_scaled(accrete::svd(accrete::lazy<TestBackend>(dense)));
   }
 }

@@ -68,6 +68,9 @@ class IncrementalSVD {
 
   /// All that the next update depends on, in host memory; to save, or to send elsewhere.
   [[nodiscard]] State state() {
+    if (orthogonality() > State::most_departure()) { // updates far between checks
+      svd_.restore();
+    }
     State state{.options = options_, .cols = cols(), .values = svd_.values};
     state.U = downloaded(svd_.left);
     state.V = downloaded(svd_.right);
@@ -198,8 +201,8 @@ class IncrementalSVD {
 
   /// X <- factor X, 0 <= factor <= 1: older columns weigh less. @throws ArgumentError
   void forget(double factor) {
-    if (!(factor >= 0 && factor <= 1)) {
-      throw ArgumentError("IncrementalSVD forget: factor = " + std::to_string(factor) +
+    if (!detail::is_within(factor, 0, 1)) {
+      throw ArgumentError("IncrementalSVD forget: factor = " + detail::number_text(factor) +
                           "; give a number in [0, 1]");
     }
     for (double& value : svd_.values) {

@@ -180,6 +180,21 @@ struct UpdatableSvd {
     return keep_v ? std::max(of_left, departure(right.settled(device()))) : of_left;
   }
 
+  /// U and V orthonormal again without a change of X: QR of both, the triangles into the core.
+  void restore() {
+    Frame<Backend> frame(device().workspace());
+    if (keep_v) {
+      assign(frame, scaled_left(frame), right.settled(device()), loss.run);
+      return;
+    }
+    const auto identity = temporary<Scalar>(frame, rank(), rank());
+    Kernels<Backend>::fill(device(), Scalar{0}, identity);
+    for (Index j = 0; j < rank(); ++j) {
+      Kernels<Backend>::fill(device(), Scalar{1}, identity.block(j, j, 1, 1));
+    }
+    assign(frame, scaled_left(frame), identity, loss.run);
+  }
+
  private:
   /// What an update makes of the values and the error bound.
   struct Spectrum {
@@ -314,21 +329,6 @@ struct UpdatableSvd {
     if (orthogonality() > limit) {
       restore();
     }
-  }
-
-  /// U and V orthonormal again without a change of X: QR of both, the triangles into the core.
-  void restore() {
-    Frame<Backend> frame(device().workspace());
-    if (keep_v) {
-      assign(frame, scaled_left(frame), right.settled(device()), loss.run);
-      return;
-    }
-    const auto identity = temporary<Scalar>(frame, rank(), rank());
-    Kernels<Backend>::fill(device(), Scalar{0}, identity);
-    for (Index j = 0; j < rank(); ++j) {
-      Kernels<Backend>::fill(device(), Scalar{1}, identity.block(j, j, 1, 1));
-    }
-    assign(frame, scaled_left(frame), identity, loss.run);
   }
 
   static double departure(View<const Scalar> q) {

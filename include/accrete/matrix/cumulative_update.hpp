@@ -76,17 +76,18 @@ class CumulativeUpdate {
   [[nodiscard]] Coefficient scale() const noexcept { return scale_; }
   void set_scale(Coefficient scale) noexcept { scale_ = scale; }
 
-  [[nodiscard]] View<Scalar> base_view() noexcept {
+  [[nodiscard]] View<Scalar> base_view() & noexcept {
     return borrowed_ ? *borrowed_ : update_.base_view();
   }
-  [[nodiscard]] View<const Scalar> base_view() const noexcept {
+  View<Scalar> base_view() && = delete;
+  [[nodiscard]] View<const Scalar> base_view() const& noexcept {
     return borrowed_ ? View<const Scalar>(*borrowed_) : update_.base_view();
   }
   /// W0, m x n. An owned one is valid until the capacity changes. Of a temporary it is a copy, as
   /// are U and V. @throws ArgumentError for a borrowed base that is row-major; see base_view().
   [[nodiscard]] auto base() & { return Backend::matrix_view(base_view()); }
   [[nodiscard]] auto base() const& { return Backend::matrix_view(base_view()); }
-  [[nodiscard]] Storage base() && { return LowRank::copy_of(base_view()); }
+  [[nodiscard]] Storage base() && { return LowRank::copy_of(std::as_const(*this).base_view()); }
   [[nodiscard]] auto U() & { return update_.U(); }
   [[nodiscard]] auto V() & { return update_.V(); }
   [[nodiscard]] auto U() const& { return update_.U(); }

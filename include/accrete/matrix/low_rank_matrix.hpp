@@ -5,6 +5,7 @@
 #include <accrete/matrix/truncation_report.hpp>
 
 #include <algorithm>
+#include <limits>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -160,19 +161,26 @@ class LowRankMatrix {
   [[nodiscard]] auto V() & { return Backend::matrix_view(v_view()); }
   [[nodiscard]] auto U() const& { return Backend::matrix_view(u_view()); }
   [[nodiscard]] auto V() const& { return Backend::matrix_view(v_view()); }
-  [[nodiscard]] Storage U() && { return copy_of(u_view()); }
-  [[nodiscard]] Storage V() && { return copy_of(v_view()); }
+  [[nodiscard]] Storage U() && { return copy_of(std::as_const(*this).u_view()); }
+  [[nodiscard]] Storage V() && { return copy_of(std::as_const(*this).v_view()); }
 
   /// The same as strided views, for kernels.
-  [[nodiscard]] View<Scalar> u_view() noexcept { return all_u().left_columns(rank_); }
-  [[nodiscard]] View<Scalar> v_view() noexcept { return all_v().left_columns(rank_); }
-  [[nodiscard]] View<const Scalar> u_view() const noexcept { return all_u().left_columns(rank_); }
-  [[nodiscard]] View<const Scalar> v_view() const noexcept { return all_v().left_columns(rank_); }
+  [[nodiscard]] View<Scalar> u_view() & noexcept { return all_u().left_columns(rank_); }
+  [[nodiscard]] View<Scalar> v_view() & noexcept { return all_v().left_columns(rank_); }
+  [[nodiscard]] View<const Scalar> u_view() const& noexcept { return all_u().left_columns(rank_); }
+  [[nodiscard]] View<const Scalar> v_view() const& noexcept { return all_v().left_columns(rank_); }
+  View<Scalar> u_view() && = delete;
+  View<Scalar> v_view() && = delete;
 
-  /// Makes room for `columns` columns in each factor; never shrinks.
+  /// Makes room for `columns` columns in each factor; never shrinks. @throws RankError for a number
+  /// beyond all memory.
   void reserve(Index columns) {
     if (columns <= capacity()) {
       return;
+    }
+    if (columns > std::numeric_limits<Index>::max() - base_columns_) {
+      throw RankError("accrete: room for " + std::to_string(columns) +
+                      " columns beside the base: more than an index can count");
     }
     LowRankMatrix larger(*this, rows(), cols(), columns);
     larger.copy_columns(*this);
