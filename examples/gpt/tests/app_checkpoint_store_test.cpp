@@ -113,6 +113,7 @@ TEST_CASE("checkpoints: no more room is a FileError that names file and remedy")
 
 TEST_CASE("files: a full device is a FileError that says so") {
   if (!gpt::fs::exists("/dev/full")) {
+    MESSAGE("skipped: no full device here");
     return;
   }
   const std::string message = gpt::test::message_of<FileError>([] {
