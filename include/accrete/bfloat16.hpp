@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/backend/cpu/bfloat16.hpp>
+#include <accrete/backend/cpu/bfloat16_kernels.hpp>
 #include <accrete/backend/reference/bfloat16.hpp>
 
 // Operands stored as accrete::bfloat16: half the memory of float, and on CPUs that multiply such

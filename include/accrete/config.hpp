@@ -22,7 +22,9 @@
 #else
 #define ACCRETE_DETAIL_THREADING serial
 #endif
-#if defined(__AVX512F__)
+#if defined(ACCRETE_COMPILED)
+#define ACCRETE_DETAIL_VECTORS compiled // nothing that depends on them is seen by its users
+#elif defined(__AVX512F__)
 #define ACCRETE_DETAIL_VECTORS avx512
 #elif defined(__AVX2__)
 #define ACCRETE_DETAIL_VECTORS avx2
@@ -34,7 +36,9 @@
 #define ACCRETE_DETAIL_VECTORS base
 #endif
 // Contraction of a * b + c, and relaxed rules, change results.
-#if defined(__FMA__) && defined(__FAST_MATH__)
+#if defined(ACCRETE_COMPILED)
+#define ACCRETE_DETAIL_ARITHMETIC
+#elif defined(__FMA__) && defined(__FAST_MATH__)
 #define ACCRETE_DETAIL_ARITHMETIC _fma_fast
 #elif defined(__FMA__)
 #define ACCRETE_DETAIL_ARITHMETIC _fma
@@ -49,6 +53,19 @@
 #define ACCRETE_ABI_NAMESPACE                                                                      \
   ACCRETE_DETAIL_JOIN(ACCRETE_VERSION_MAJOR, ACCRETE_VERSION_MINOR, ACCRETE_DETAIL_PROVIDER,       \
                       ACCRETE_DETAIL_THREADING, ACCRETE_DETAIL_VECTORS, ACCRETE_DETAIL_ARITHMETIC)
+
+// As a library (target accrete::compiled) planner and kernels are compiled once, with the flags of
+// that library; what a user's file compiles of them are their declarations.
+#if defined(ACCRETE_COMPILED) && !defined(ACCRETE_COMPILING)
+#define ACCRETE_HAS_DEFINITIONS 0
+#else
+#define ACCRETE_HAS_DEFINITIONS 1
+#endif
+#ifdef ACCRETE_COMPILED
+#define ACCRETE_COMPILED_INLINE
+#else
+#define ACCRETE_COMPILED_INLINE inline
+#endif
 
 #define ACCRETE_BEGIN_NAMESPACE                                                                    \
   namespace accrete {                                                                              \

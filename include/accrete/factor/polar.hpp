@@ -2,7 +2,7 @@
 #pragma once
 
 #include <accrete/factor/factor_space.hpp>
-#include <accrete/plan/evaluate.hpp>
+#include <accrete/plan/assign.hpp>
 
 #include <algorithm>
 #include <cmath>

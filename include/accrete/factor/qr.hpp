@@ -2,7 +2,7 @@
 #pragma once
 
 #include <accrete/factor/cholesky_qr.hpp>
-#include <accrete/plan/evaluate.hpp>
+#include <accrete/plan/assign.hpp>
 
 #include <type_traits>
 #include <utility>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/plan/evaluate.hpp>
+#include <accrete/plan/assign.hpp>
 
 #include <utility>
 

@@ -3,7 +3,7 @@
 
 #include <accrete/bfloat16.hpp>
 #include <accrete/expr/operators.hpp>
-#include <accrete/plan/evaluate.hpp>
+#include <accrete/plan/assign.hpp>
 #include <accrete/plan/grid.hpp>
 #include <accrete/plan/measured_model.hpp>
 #include <accrete/plan/round_timer.hpp>

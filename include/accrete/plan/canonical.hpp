@@ -11,6 +11,23 @@ ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
+/// Product of matrices alone: no sums, no coefficients.
+template <class Node>
+inline constexpr bool is_chain = false;
+template <class Holder, class Backend>
+inline constexpr bool is_chain<Dense<Holder, Backend>> = true;
+template <class Operand>
+inline constexpr bool is_chain<Transposed<Operand>> = is_chain<Operand>;
+template <class U, class V>
+inline constexpr bool is_chain<Outer<U, V>> = (is_chain<U> && is_chain<V>);
+template <class Left, class Right>
+inline constexpr bool is_chain<Product<Left, Right>> = (is_chain<Left> && is_chain<Right>);
+
+/// U Vᵀ x, its transpose with x, and the like, for whatever number of columns of x.
+template <class Node>
+inline constexpr bool is_low_rank_product = (is_chain<Node> && is_low_rank<Node> &&
+                                             Node::leaf_count == 3);
+
 /// Node of a canonical form: a sum has terms, a term has factors, a factor is an operand or again
 /// a sum. Children form a list through `next`; -1 is no node.
 struct CanonicalNode {
@@ -165,13 +182,28 @@ class CanonicalForm {
   int coefficients_ = 0;
 };
 
-/// Operands and coefficients of one evaluation, in canonical order, on the stack.
+/// Operands and coefficients of one evaluation, in canonical order, whatever the expression: what
+/// planner and executor know of it, so that they are compiled once a scalar.
+template <class StoredScalar>
+struct Operands {
+  using Stored = StoredScalar;
+  const View<const Stored>* leaves;
+  const accumulator<Stored>* coefficients;
+  int leaf_count;
+  int coefficient_count;
+};
+
+/// Where they lie: on the stack.
 template <class StoredScalar, int leaf_count, int coefficient_count>
 class Gathered {
  public:
   using Stored = StoredScalar;
   std::array<View<const Stored>, leaf_count> leaves;
   std::array<accumulator<Stored>, coefficient_count == 0 ? 1 : coefficient_count> coefficients{};
+
+  [[nodiscard]] Operands<Stored> operands() const noexcept {
+    return {leaves.data(), coefficients.data(), leaf_count, coefficient_count};
+  }
 
   template <bool transposed, class Holder, class Backend>
   void gather(const Dense<Holder, Backend>& leaf) {
@@ -229,6 +261,16 @@ auto gather_operands(const Node& node) {
   gathered.template gather<false>(node);
   return gathered;
 }
+
+/// A type of expressions, named by its address.
+struct ExpressionType {
+  CanonicalForm (*form)(const void* node);
+  bool is_low_rank_product; ///< U Vᵀ x, its transpose with x, and the like
+};
+template <class Node>
+inline constexpr ExpressionType expression_type{
+    [](const void* node) { return CanonicalForm(*static_cast<const Node*>(node)); },
+    is_low_rank_product<Node>};
 
 } // namespace detail
 

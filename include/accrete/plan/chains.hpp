@@ -2,6 +2,7 @@
 #pragma once
 
 #include <accrete/plan/canonical.hpp>
+#include <accrete/plan/neighbours.hpp>
 #include <accrete/plan/plan.hpp>
 
 ACCRETE_BEGIN_NAMESPACE
@@ -11,8 +12,8 @@ namespace detail {
 /// What a plan is made for, beside the expression's form.
 struct PlanningTask {
   int scalar_bytes = 4;
-  const PlanNeighbours* neighbours = nullptr; ///< of the operands
-  unsigned unit_slots = 0;                    ///< coefficients that are 1, and are left out
+  const Neighbours* neighbours = nullptr; ///< of the operands
+  unsigned unit_slots = 0;                ///< coefficients that are 1, and are left out
   Index executions = 1;
   int first_varying = 0; ///< operands before this one stay as they are from execution to execution
   /// Whether the backend adds up products before it stores their sum, of this shape; null: never.
@@ -148,7 +149,7 @@ class ChainStack {
     if (leaf < 0) {
       return leaf;
     }
-    const int same = task_.neighbours[leaf].same_as - 1;
+    const int same = (*task_.neighbours)[leaf].same_as - 1;
     return same >= 0 && varies(same) == varies(leaf) ? same : leaf;
   }
   [[nodiscard]] bool varies(int leaf) const { return leaf >= task_.first_varying; }

@@ -3,9 +3,9 @@
 
 #include <accrete/backend/backend.hpp>
 #include <accrete/backend/view.hpp>
+#include <accrete/plan/neighbours.hpp>
 #include <accrete/plan/plan.hpp>
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -16,11 +16,11 @@ ACCRETE_BEGIN_NAMESPACE
 namespace detail {
 
 /// What a plan is made for. Read where the views lie: every evaluation looks for its plan.
-template <class Scalar, std::size_t leaf_count>
+template <class Scalar>
 struct PlanKey {
-  const void* type;                                         ///< of the expression
-  const std::array<View<const Scalar>, leaf_count>& leaves; ///< in canonical order
-  const std::array<PlanNeighbours, leaf_count>& neighbours;
+  const void* type;                 ///< of the expression
+  const Operands<Scalar>& operands; ///< of which the shapes count
+  const Neighbours& neighbours;
   unsigned unit_slots;
 };
 
@@ -33,8 +33,8 @@ class PlanCache {
   PlanCache& operator=(const PlanCache&) = delete;
   ~PlanCache() { clear(); }
 
-  template <class Scalar, std::size_t leaf_count>
-  [[nodiscard]] const Plan* find(const PlanKey<Scalar, leaf_count>& key) const noexcept {
+  template <class Scalar>
+  [[nodiscard]] const Plan* find(const PlanKey<Scalar>& key) const noexcept {
     for (const Entry* entry = buckets_[bucket(key)]; entry != nullptr; entry = entry->next) {
       if (entry->type == key.type && fits(entry->plan, key)) {
         return &entry->plan;
@@ -43,8 +43,8 @@ class PlanCache {
     return nullptr;
   }
 
-  template <class Scalar, std::size_t leaf_count>
-  const Plan& insert(const PlanKey<Scalar, leaf_count>& key, Plan plan) {
+  template <class Scalar>
+  const Plan& insert(const PlanKey<Scalar>& key, Plan plan) {
     if (size_ >= capacity) {
       drop_oldest();
     }
@@ -96,13 +96,13 @@ class PlanCache {
     --size_;
   }
 
-  template <class Scalar, std::size_t leaf_count>
-  [[nodiscard]] static bool fits(const Plan& plan,
-                                 const PlanKey<Scalar, leaf_count>& key) noexcept {
-    for (std::size_t i = 0; i < leaf_count; ++i) {
-      const PlanShape& shape = plan.leaf_shapes[static_cast<Index>(i)];
-      if (shape.rows != key.leaves[i].rows || shape.cols != key.leaves[i].cols ||
-          !(plan.leaf_neighbours[static_cast<Index>(i)] == key.neighbours[i])) {
+  template <class Scalar>
+  [[nodiscard]] static bool fits(const Plan& plan, const PlanKey<Scalar>& key) noexcept {
+    for (int i = 0; i < key.operands.leaf_count; ++i) {
+      const PlanShape& shape = plan.leaf_shapes[i];
+      const View<const Scalar>& leaf = key.operands.leaves[i];
+      if (shape.rows != leaf.rows || shape.cols != leaf.cols ||
+          !(plan.leaf_neighbours[i] == key.neighbours[i])) {
         return false;
       }
     }
@@ -110,12 +110,13 @@ class PlanCache {
   }
 
   /// A polynomial of the shapes, whose terms need not wait for each other.
-  template <class Scalar, std::size_t leaf_count>
-  static std::size_t bucket(const PlanKey<Scalar, leaf_count>& key) noexcept {
+  template <class Scalar>
+  static std::size_t bucket(const PlanKey<Scalar>& key) noexcept {
     constexpr std::uint64_t base = 0x9E3779B97F4A7C15U;
     auto value = reinterpret_cast<std::uintptr_t>(key.type) * base;
     std::uint64_t factor = base;
-    for (const View<const Scalar>& leaf : key.leaves) {
+    for (int i = 0; i < key.operands.leaf_count; ++i) {
+      const View<const Scalar>& leaf = key.operands.leaves[i];
       factor *= base;
       value += static_cast<std::uint64_t>(leaf.rows) * factor;
       factor *= base;

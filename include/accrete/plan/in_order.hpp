@@ -2,7 +2,7 @@
 #pragma once
 
 #include <accrete/backend/workspace.hpp>
-#include <accrete/plan/evaluate.hpp>
+#include <accrete/plan/assign.hpp>
 
 ACCRETE_BEGIN_NAMESPACE
 

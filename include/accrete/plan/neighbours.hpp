@@ -2,11 +2,10 @@
 #pragma once
 
 #include <accrete/backend/view.hpp>
+#include <accrete/plan/canonical.hpp>
 #include <accrete/plan/plan.hpp>
 
 #include <algorithm>
-#include <array>
-#include <cstddef>
 
 ACCRETE_BEGIN_NAMESPACE
 
@@ -14,7 +13,7 @@ namespace detail {
 
 /// Expressions of more operands are planned without a look at where their operands lie: each pair
 /// costs every evaluation some nanoseconds.
-inline constexpr std::size_t most_related_leaves = 8;
+inline constexpr int most_related_leaves = 8;
 
 /// How `b` lies beside `a` in memory.
 template <class Scalar>
@@ -32,43 +31,50 @@ void relate(const View<const Scalar>& a, int a_index, const View<const Scalar>& 
   }
 }
 
-template <class Scalar, std::size_t count>
-std::array<PlanNeighbours, count>
-neighbours_of(const std::array<View<const Scalar>, count>& leaves) noexcept {
-  std::array<PlanNeighbours, count> result{};
-  if constexpr (count <= most_related_leaves) {
-    for (std::size_t j = 1; j < count; ++j) {
-      for (std::size_t i = 0; i < j; ++i) {
-        const auto& a = leaves[i];
-        const auto& b = leaves[j];
+/// Of the operands of one expression; nothing is known of those of a larger one.
+class Neighbours {
+ public:
+  template <class Scalar>
+  explicit Neighbours(const Operands<Scalar>& operands) noexcept {
+    const int count = operands.leaf_count <= most_related_leaves ? operands.leaf_count : 0;
+    for (int j = 1; j < count; ++j) {
+      for (int i = 0; i < j; ++i) {
+        const auto& a = operands.leaves[i];
+        const auto& b = operands.leaves[j];
         if (a.empty() || b.empty()) {
           continue;
         }
-        relate(a, static_cast<int>(i), b, result[j]);
-        relate(b, static_cast<int>(j), a, result[i]);
+        relate(a, i, b, of_[j]);
+        relate(b, j, a, of_[i]);
         if (a.data == b.data && a.rows == b.rows && a.cols == b.cols && a.stride == b.stride &&
-            a.order == b.order && result[j].same_as == 0) {
-          result[j].same_as = static_cast<unsigned char>(i + 1);
+            a.order == b.order && of_[j].same_as == 0) {
+          of_[j].same_as = static_cast<unsigned char>(i + 1);
         }
       }
     }
   }
-  return result;
-}
+
+  [[nodiscard]] PlanNeighbours operator[](int leaf) const noexcept {
+    return leaf < most_related_leaves ? of_[leaf] : PlanNeighbours{};
+  }
+
+ private:
+  PlanNeighbours of_[most_related_leaves] = {};
+};
 
 /// The coefficients that are 1, a bit each, where operands lie side by side: only a product without
 /// a coefficient of its own can then be joined with its neighbour. 0 elsewhere, so that one plan
 /// serves all coefficients.
-template <class Operands, std::size_t count>
-unsigned unit_slots_of(const Operands& operands,
-                       const std::array<PlanNeighbours, count>& neighbours) noexcept {
+template <class Scalar>
+unsigned unit_slots_of(const Operands<Scalar>& operands, const Neighbours& neighbours) noexcept {
   unsigned beside = 0;
-  for (const PlanNeighbours& of : neighbours) {
-    beside |= static_cast<unsigned>(of.right_of) | static_cast<unsigned>(of.below);
+  for (int i = 0; i < std::min(operands.leaf_count, most_related_leaves); ++i) {
+    beside |=
+        static_cast<unsigned>(neighbours[i].right_of) | static_cast<unsigned>(neighbours[i].below);
   }
   unsigned units = 0;
-  const std::size_t most = std::min<std::size_t>(operands.coefficients.size(), 32);
-  for (std::size_t i = 0; beside != 0 && i < most; ++i) {
+  const int most = std::min(operands.coefficient_count, 32);
+  for (int i = 0; beside != 0 && i < most; ++i) {
     units |= operands.coefficients[i] == 1 ? 1U << i : 0U;
   }
   return units;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/plan/evaluate.hpp>
+#include <accrete/plan/assign.hpp>
 
 #include <string>
 #include <utility>
@@ -17,22 +17,21 @@ namespace detail {
 
 /// The plan of weight * X for many executions in which the weight stays and the entries of X
 /// change.
-template <class Backend, class Weight, class X, class Operands>
-Plan plan_for(Context<Backend>& context, const Product<Weight, X>& product,
-              const Operands& operands, Executions executions) {
+template <class Backend, class Weight, class X>
+Plan plan_for(Context<Backend>& context, const Product<Weight, X>& product, Executions executions) {
   if (executions.count < 1) {
     throw ArgumentError("accrete: a plan for " + std::to_string(executions.count) +
                         " executions: the number must be at least 1");
   }
-  const auto neighbours = neighbours_of(operands.leaves);
-  const CanonicalForm form(product);
+  using Stored = typename Product<Weight, X>::Stored;
+  const auto gathered = gather_operands(product);
+  const Neighbours neighbours(gathered.operands());
   const ModelWithWorkingSet model(
       context.cost_model(),
-      working_set_of(operands.leaves, neighbours, product.rows(), product.cols()));
-  return make_plan(model, form,
-                   {static_cast<int>(sizeof(typename Operands::Stored)), neighbours.data(), 0,
-                    executions.count, Weight::leaf_count,
-                    summing<Backend, typename Operands::Stored>()});
+      working_set_of(gathered.operands(), neighbours, product.rows(), product.cols()));
+  return make_plan(model, CanonicalForm(product),
+                   {static_cast<int>(sizeof(Stored)), &neighbours, 0, executions.count,
+                    Weight::leaf_count, summing<Backend, Stored>()});
 }
 
 } // namespace detail
@@ -44,7 +43,7 @@ Plan plan_for(Context<Backend>& context, const Product<Weight, X>& product,
 template <class Weight, class X>
 [[nodiscard]] Plan plan(Context<detail::backend_of<Product<Weight, X>>>& context,
                         const Product<Weight, X>& product, Executions executions) {
-  return detail::plan_for(context, product, detail::gather_operands(product), executions);
+  return detail::plan_for(context, product, executions);
 }
 template <class Weight, class X>
 [[nodiscard]] Plan plan(const Product<Weight, X>& product, Executions executions) {
@@ -78,9 +77,10 @@ class PreparedProduct {
                                 expression_.cols(),
                                 "the destination must have the shape of the product");
     }
-    const auto operands = detail::gather_operands(expression_);
+    const auto gathered = detail::gather_operands(expression_);
+    const detail::Operands<Stored> operands = gathered.operands();
     const View<Scalar> result = view_of(target.derived());
-    for (const auto& leaf : operands.leaves) {
+    for (const auto& leaf : gathered.leaves) {
       if (overlaps(leaf, result)) {
         throw ArgumentError("accrete: the destination of a prepared product overlaps an operand; "
                             "evaluate into another matrix");

@@ -2,23 +2,19 @@
 #pragma once
 
 #include <accrete/plan/cost_model.hpp>
-#include <accrete/plan/plan.hpp>
-
-#include <array>
-#include <cstddef>
+#include <accrete/plan/neighbours.hpp>
 
 ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
 /// Bytes of the operands of an expression, each counted once, and of its rows x cols result.
-template <class Scalar, std::size_t count>
-Index working_set_of(const std::array<View<const Scalar>, count>& leaves,
-                     const std::array<PlanNeighbours, count>& neighbours, Index rows,
+template <class Scalar>
+Index working_set_of(const Operands<Scalar>& operands, const Neighbours& neighbours, Index rows,
                      Index cols) noexcept {
   Index entries = rows * cols;
-  for (std::size_t i = 0; i < count; ++i) {
-    entries += neighbours[i].same_as == 0 ? leaves[i].size() : 0;
+  for (int i = 0; i < operands.leaf_count; ++i) {
+    entries += neighbours[i].same_as == 0 ? operands.leaves[i].size() : 0;
   }
   return entries * static_cast<Index>(sizeof(Scalar));
 }

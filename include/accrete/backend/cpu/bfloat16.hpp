@@ -90,8 +90,7 @@ inline void add_bfloat16_rows(Index rows, Index cols, const std::uint16_t* a, In
 
 /// Products of bfloat16 operands on the CPU: on the processor's tiles where it has some, by oneDNN
 /// where it has vector instructions for them, otherwise in float after a conversion.
-template <>
-struct Bfloat16Kernels<Cpu> {
+struct CpuBfloat16 {
   template <class Scalar>
   static const char* product_provider() noexcept {
     return has_amx() ? "amx" : GemmProvider<float>::name;

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+#include <accrete/bfloat16.hpp>
+
+ACCRETE_BEGIN_NAMESPACE
+namespace detail {
+
+template void Bfloat16Kernels<Cpu>::gemm<float>(Device<Cpu>&, float, View<const bfloat16>,
+                                                View<const bfloat16>, float, View<float>);
+template void Bfloat16Kernels<Cpu>::gemm<bfloat16>(Device<Cpu>&, float, View<const bfloat16>,
+                                                   View<const bfloat16>, float, View<bfloat16>);
+template bool Bfloat16Kernels<Cpu>::sums_products<bfloat16>(Index, Index) noexcept;
+template bool Bfloat16Kernels<Cpu>::gemm_sum<float>(Device<Cpu>&, float,
+                                                    const MatrixProduct<bfloat16>*, int, float,
+                                                    View<float>);
+template bool Bfloat16Kernels<Cpu>::gemm_sum<bfloat16>(Device<Cpu>&, float,
+                                                       const MatrixProduct<bfloat16>*, int, float,
+                                                       View<bfloat16>);
+template void Bfloat16Kernels<Cpu>::gemv<float>(Device<Cpu>&, float, View<const bfloat16>,
+                                                View<const bfloat16>, float, View<float>);
+template void Bfloat16Kernels<Cpu>::gemv<bfloat16>(Device<Cpu>&, float, View<const bfloat16>,
+                                                   View<const bfloat16>, float, View<bfloat16>);
+template void Bfloat16Kernels<Cpu>::combine<float>(Device<Cpu>&, float, View<const bfloat16>, float,
+                                                   View<float>);
+template void Bfloat16Kernels<Cpu>::combine<bfloat16>(Device<Cpu>&, float, View<const bfloat16>,
+                                                      float, View<bfloat16>);
+template void Bfloat16Kernels<Cpu>::fill<float>(Device<Cpu>&, float, View<float>);
+template void Bfloat16Kernels<Cpu>::fill<bfloat16>(Device<Cpu>&, bfloat16, View<bfloat16>);
+template const char* Bfloat16Kernels<Cpu>::product_provider<bfloat16>() noexcept;
+
+} // namespace detail
+ACCRETE_END_NAMESPACE

@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: MIT
+#include "kernels.hpp"
+
+ACCRETE_BEGIN_NAMESPACE
+ACCRETE_INSTANTIATE_KERNELS(double)
+ACCRETE_END_NAMESPACE
