@@ -44,15 +44,11 @@ if(ACCRETE_SANITIZE)
   target_link_options(accrete_executable INTERFACE -fsanitize=${ACCRETE_SANITIZE})
 endif()
 
-# Eigen's heavy templates, instantiated once for all executables.
+# Eigen's heavy templates, with which tests and benchmarks compare: instantiated once.
 add_library(accrete_eigen STATIC "${CMAKE_CURRENT_LIST_DIR}/instantiations/eigen_float.cpp"
                                  "${CMAKE_CURRENT_LIST_DIR}/instantiations/eigen_double.cpp")
 target_include_directories(accrete_eigen PUBLIC "${CMAKE_CURRENT_LIST_DIR}/instantiations")
-target_link_libraries(accrete_eigen PUBLIC accrete::accrete accrete_executable)
+target_link_libraries(accrete_eigen PUBLIC Eigen3::Eigen accrete_executable)
 
-# The fastest provider that this machine has, for examples, benchmarks and tests_cpu.
-if(TARGET accrete::onednn)
-  set(accrete_best accrete::onednn)
-else()
-  set(accrete_best accrete::accrete)
-endif()
+# It is tested under the sanitizers too, and with our warnings.
+target_link_libraries(accrete_compiled PRIVATE $<BUILD_INTERFACE:accrete_executable>)

@@ -14,6 +14,17 @@ install(
   NAMESPACE accrete::
   DESTINATION "${accrete_config_dir}")
 
+if(ACCRETE_BUILD_COMPILED)
+  install(
+    TARGETS accrete_compiled
+    EXPORT accreteCompiledTargets
+    ARCHIVE)
+  install(
+    EXPORT accreteCompiledTargets
+    NAMESPACE accrete::
+    DESTINATION "${accrete_config_dir}")
+endif()
+
 configure_package_config_file(
   "${CMAKE_CURRENT_LIST_DIR}/accreteConfig.cmake.in"
   "${PROJECT_BINARY_DIR}/accreteConfig.cmake" INSTALL_DESTINATION "${accrete_config_dir}")
