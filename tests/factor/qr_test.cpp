@@ -181,3 +181,24 @@ TEST_CASE("thin_qr refuses wide matrices and NaN") {
     CHECK_THROWS_AS((void)thin_qr(lazy<TestBackend>(infinite), method), NumericError);
   }
 }
+
+TEST_CASE_TEMPLATE("Q is orthonormal where squares leave the range of the scalar", S,
+                   TEST_SCALARS) {
+  // Subnormal or no squares, infinite ones; then the columns far apart from each other.
+  const int far = sizeof(S) == 8 ? 530 : 73;
+  for (const QrMethod method : methods) {
+    for (const Index cols : {1, 4}) {
+      for (const int exponent : {-far, -far * 5 / 6, far}) {
+        CAPTURE(cols);
+        CAPTURE(exponent);
+        Dense<S> a = random_matrix<S>(300, cols, 1) * std::ldexp(S{1}, exponent);
+        check(thin_qr(lazy<TestBackend>(a), method), a);
+        a.col(0) = random_matrix<S>(300, 1, 2);
+        check(thin_qr(lazy<TestBackend>(a), method), a);
+      }
+    }
+  }
+  const Dense<S> constant = Dense<S>::Constant(300, 1, std::ldexp(S{1}, -far));
+  const auto result = thin_qr(lazy<TestBackend>(constant));
+  CHECK(std::abs(static_cast<double>(result.Q.norm()) - 1) <= 300 * epsilon<S>);
+}

@@ -160,3 +160,11 @@ TEST_CASE("options outside their domain are refused") {
   CHECK_THROWS_AS(InRankPolicy(InRankOptions{.interval = 0}), ArgumentError);
   CHECK_THROWS_AS(InRankPolicy(InRankOptions{.reading = ExplainedRatio::variance}), ArgumentError);
 }
+
+TEST_CASE("options near the largest index are refused without overflow") {
+  constexpr Index largest = std::numeric_limits<Index>::max();
+  CHECK_THROWS_AS(InRankOptions({.initial_rank = largest, .buffer = largest}).validate(),
+                  RankError);
+  InRankPolicy policy({.initial_rank = 1, .buffer = 2, .max_rank = 8});
+  CHECK_THROWS_AS(policy.set_rank(largest), RankError);
+}

@@ -6,11 +6,13 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <utility>
 
 #if __has_include(<unistd.h>)
+#include <sys/stat.h>
 #include <unistd.h>
 #endif
 
@@ -123,6 +125,11 @@ void write_svd(SvdFile& file, const IncrementalSvdState<Scalar>& state) {
   file.write(&header.magic, 1);
 }
 
+/// Every number of the header is one that write_svd() writes.
+inline bool is_sound(const SvdFileHeader& header) {
+  return (header.keep_v == 0 || header.keep_v == 1) && header.run >= 0 && header.run <= 2;
+}
+
 /// The sizes in the header account for every byte of the file.
 inline bool sizes_fit(const SvdFileHeader& header, std::int64_t file_bytes) {
   constexpr std::int64_t most = std::int64_t{1} << 40; // no product below overflows a double
@@ -137,15 +144,39 @@ inline bool sizes_fit(const SvdFileHeader& header, std::int64_t file_bytes) {
                                    8 * number(header.rank) + number(header.scalar_bytes) * entries;
 }
 
+/// Where a file is to be written: what a link points to, so that the link stays.
+struct SvdFileTarget {
+  std::string path;
+  bool is_replaceable = true; ///< no device, pipe or the like, which are written to as they are
+
+  explicit SvdFileTarget(const std::string& name) : path(name) {
+#if __has_include(<unistd.h>)
+    if (char* real = ::realpath(name.c_str(), nullptr)) {
+      path = real;
+      std::free(real);
+      struct stat status {};
+      is_replaceable = ::stat(path.c_str(), &status) != 0 || S_ISREG(status.st_mode);
+    }
+#endif
+  }
+};
+
 } // namespace detail
 
 /// Writes a state to a file, atomically: an interrupted or failed write leaves what was there.
+/// Through a link the file behind it is replaced; a device or a pipe is written to.
 /// `svd.state()` gives the state. The file is for machines of the same byte order.
-/// @throws Error with the system's reason, ShapeError, NumericError for a damaged state.
+/// @throws Error with the system's reason, ShapeError, RankError, NumericError for a damaged state.
 template <class Scalar>
 void save(const IncrementalSvdState<Scalar>& state, const std::string& path) {
   state.validate();
-  const std::string temporary = path + ".new";
+  const detail::SvdFileTarget target(path);
+  if (!target.is_replaceable) {
+    detail::SvdFile file(path, "wb");
+    detail::write_svd(file, state);
+    return file.close();
+  }
+  const std::string temporary = target.path + ".new";
   try {
     detail::SvdFile file(temporary, "wb");
     detail::write_svd(file, state);
@@ -154,7 +185,7 @@ void save(const IncrementalSvdState<Scalar>& state, const std::string& path) {
     std::remove(temporary.c_str());
     throw;
   }
-  if (std::rename(temporary.c_str(), path.c_str()) != 0) {
+  if (std::rename(temporary.c_str(), target.path.c_str()) != 0) {
     const int reason = errno;
     std::remove(temporary.c_str());
     throw Error("IncrementalSVD file " + path + " cannot be replaced: " + std::strerror(reason));
@@ -162,7 +193,8 @@ void save(const IncrementalSvdState<Scalar>& state, const std::string& path) {
 }
 
 /// Reads what save() wrote: `IncrementalSVD<double> svd(load_incremental_svd<double>(path))`.
-/// @throws Error for a missing, cut or foreign file, or one of another scalar.
+/// Sizes, finiteness, the order of the values and the orthonormality of U and V are checked.
+/// @throws Error for a missing, cut, damaged or foreign file, or one of another scalar.
 template <class Scalar>
 [[nodiscard]] IncrementalSvdState<Scalar> load_incremental_svd(const std::string& path) {
   detail::SvdFile file(path, "rb");
@@ -174,6 +206,9 @@ template <class Scalar>
   }
   if (header.scalar_bytes != static_cast<std::int64_t>(sizeof(Scalar))) {
     file.fail("holds another scalar; load it as float or double, as it was saved", 0);
+  }
+  if (!detail::is_sound(header)) {
+    file.fail("holds numbers that no IncrementalSVD has; it is damaged", 0);
   }
   if (!detail::sizes_fit(header, bytes)) {
     file.fail("has another length than its header says; it was cut or damaged", 0);
@@ -196,6 +231,9 @@ template <class Scalar>
   file.read(state.U.data(), state.U.size());
   file.read(state.V.data(), state.V.size());
   file.read(&end, 1);
+  if (end != detail::SvdFileHeader::magic_number) {
+    file.fail("does not end as an IncrementalSVD does; it is damaged", 0);
+  }
   state.validate();
   return state;
 }

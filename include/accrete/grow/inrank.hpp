@@ -2,6 +2,8 @@
 #pragma once
 
 #include <accrete/error.hpp>
+#include <accrete/finite.hpp>
+#include <accrete/number_text.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -55,15 +57,16 @@ struct InRankOptions {
 
   /// Throws ArgumentError or RankError when a field is outside its domain.
   void validate() const {
-    if (initial_rank < 1 || buffer < 1 || initial_rank + buffer > max_rank) {
+    if (initial_rank < 1 || buffer < 1 || initial_rank > max_rank ||
+        buffer > max_rank - initial_rank) {
       throw RankError(
           "InRank: initial_rank = " + std::to_string(initial_rank) +
           " and buffer = " + std::to_string(buffer) +
           " must be at least 1 and together at most max_rank = " + std::to_string(max_rank) +
           "; InRankOptions::scaled_to(rows, cols) fits them");
     }
-    if (!(threshold > 0 && threshold < 1)) {
-      throw ArgumentError("InRank: threshold = " + std::to_string(threshold) +
+    if (!detail::is_within(threshold, 0, 1) || threshold == 0 || threshold == 1) {
+      throw ArgumentError("InRank: threshold = " + detail::number_text(threshold) +
                           " must lie between 0 and 1");
     }
     if (warmup < 0 || interval < 1) {
@@ -98,7 +101,7 @@ struct InRankOptions {
                         " singular values; give min(rows, cols) of the matrix");
   }
   const double largest = count > 0 ? values.front() : 0.0;
-  if (!(largest > 0)) {
+  if (largest <= 0) {
     return 1.0;
   }
   double tail_sum = 0;
@@ -163,7 +166,7 @@ class InRankPolicy {
   /// @throws NumericError for NaN or infinity; the rank is unchanged.
   Index update(std::span<const double> singular_values) {
     for (const double value : singular_values) {
-      if (!std::isfinite(value)) {
+      if (!detail::is_finite(value)) {
         throw NumericError("InRankPolicy::update: a singular value is NaN or infinite; the "
                            "training has diverged");
       }
@@ -179,7 +182,7 @@ class InRankPolicy {
 
   /// Restores the rank of a checkpoint. @throws RankError outside initial_rank...max_rank - buffer.
   void set_rank(Index rank) {
-    if (rank < options_.initial_rank || rank + options_.buffer > options_.max_rank) {
+    if (rank < options_.initial_rank || rank > options_.max_rank - options_.buffer) {
       throw RankError("InRankPolicy: rank " + std::to_string(rank) + " is outside " +
                       std::to_string(options_.initial_rank) + " to " +
                       std::to_string(options_.max_rank - options_.buffer));

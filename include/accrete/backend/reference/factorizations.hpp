@@ -130,7 +130,7 @@ struct ReferenceFactorizations {
       Scalar largest{0};
       for (Index j = 0; j < cols; ++j) {
         for (Index i = 0; i < rows; ++i) {
-          if (!std::isfinite(a(i, j))) {
+          if (!is_finite(a(i, j))) {
             throw_not_finite(operation, rows, cols);
           }
           largest = std::max(largest, std::abs(a(i, j)));
