@@ -71,6 +71,15 @@ constexpr int known_size(int a, int b) { return a == Eigen::Dynamic ? b : a; }
 
 namespace detail {
 
+template <class Entry, class Value>
+constexpr bool fits_destination() {
+  static_assert(std::is_same_v<Entry, Value>,
+                "accrete: the destination has another scalar type than the expression; write "
+                "expression.cast<Scalar>(), or convert the operands so. The value of bfloat16 "
+                "operands is float");
+  return true;
+}
+
 /// A matrix that is computed where it is assigned, and an operand of Eigen's own expressions, which
 /// evaluate it once. Derived has assign_expression(value, target, alpha, beta), found by its
 /// arguments: target = alpha * value + beta * target.
@@ -109,6 +118,19 @@ class LazyValue : public Eigen::MatrixBase<Derived> {
   Scalar operator[](Position position) const {
     return (*this)(position);
   }
+};
+
+/// A matrix that owns its parts, and whose value Eigen's objects are assigned as that of
+/// expressions.
+template <class Derived>
+class AssignableMatrix : public Eigen::EigenBase<Derived> {
+ public:
+  using IsLazyValue = void;
+  enum {
+    RowsAtCompileTime = Eigen::Dynamic,
+    ColsAtCompileTime = Eigen::Dynamic,
+    SizeAtCompileTime = Eigen::Dynamic
+  };
 };
 
 template <class T>
@@ -154,6 +176,7 @@ namespace Eigen::internal {
 template <class Target, accrete::detail::LazyValueNode Source, class Functor>
 struct Assignment<Target, Source, Functor, Dense2Dense, void> {
   using Scalar = typename Source::Scalar;
+  static_assert(accrete::detail::fits_destination<typename Target::Scalar, Scalar>());
 
   static void run(Target& target, const Source& source,
                   const assign_op<typename Target::Scalar, Scalar>& /*unused*/) {

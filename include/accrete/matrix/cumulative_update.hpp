@@ -24,7 +24,8 @@ class MergedWeight;
 /// one product can read both. Growth within the capacity and truncation touch the update alone;
 /// beyond the capacity the base moves with U: reserve() what will be needed.
 template <class MatrixScalar, class MatrixBackend = Cpu>
-class CumulativeUpdate {
+class CumulativeUpdate
+    : public detail::AssignableMatrix<CumulativeUpdate<MatrixScalar, MatrixBackend>> {
  public:
   using Scalar = MatrixScalar;
   using Backend = MatrixBackend;
@@ -259,3 +260,11 @@ class CumulativeUpdate {
 };
 
 ACCRETE_END_NAMESPACE
+
+namespace Eigen::internal {
+
+template <class Scalar, class Backend>
+struct traits<accrete::CumulativeUpdate<Scalar, Backend>>
+    : accrete::detail::NodeTraits<Scalar, Dynamic, Dynamic> {};
+
+} // namespace Eigen::internal

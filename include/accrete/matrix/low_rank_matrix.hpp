@@ -46,7 +46,7 @@ class CumulativeUpdate;
 /// low-rank leaf: sums, products, scales and transposes of it stay factored and can be assigned
 /// back; `truncate` recompresses. Memory: (m + n) * capacity scalars.
 template <class MatrixScalar, class MatrixBackend = Cpu>
-class LowRankMatrix {
+class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar, MatrixBackend>> {
  public:
   using Scalar = MatrixScalar;
   using Backend = MatrixBackend;
@@ -337,3 +337,11 @@ class LowRankMatrix {
 };
 
 ACCRETE_END_NAMESPACE
+
+namespace Eigen::internal {
+
+template <class Scalar, class Backend>
+struct traits<accrete::LowRankMatrix<Scalar, Backend>>
+    : accrete::detail::NodeTraits<Scalar, Dynamic, Dynamic> {};
+
+} // namespace Eigen::internal

@@ -92,19 +92,17 @@ class Sgd {
   /// One update of `parameter` by `gradient * gradient_scale`. Allocates nothing.
   /// @throws ShapeError when a shape differs from rows() x cols(), ArgumentError for a rate or a
   /// scale that is not finite.
-  void step(View<Scalar> parameter, View<const Scalar> gradient, double learning_rate,
+  template <class Parameter, class Gradient>
+  void step(Parameter&& parameter, const Gradient& gradient, double learning_rate,
             double gradient_scale = 1.0) {
-    state_.check_shape("Sgd::step", "parameter", parameter.rows, parameter.cols);
-    advance("Sgd::step", parameter, gradient, learning_rate, options_.weight_decay, gradient_scale);
+    step_views(view_of(parameter), view_of(gradient), learning_rate, gradient_scale);
   }
 
   /// The same update of the momentum; `out` receives what a step would subtract, without the
   /// learning rate and without weight decay.
-  void direction(View<const Scalar> gradient, View<Scalar> out, double gradient_scale = 1.0) {
-    state_.check_shape("Sgd::direction", "output", out.rows, out.cols);
-    state_.check_shape("Sgd::direction", "gradient", gradient.rows, gradient.cols);
-    Kernels<Backend>::fill(State::device(), Scalar{0}, out);
-    advance("Sgd::direction", out, gradient, -1.0, 0.0, gradient_scale);
+  template <class Gradient, class Output>
+  void direction(const Gradient& gradient, Output&& out, double gradient_scale = 1.0) {
+    direction_views(view_of(gradient), view_of(out), gradient_scale);
   }
 
   /// As the members of AdamW of these names. The momentum is linear in the gradients, so rotate()
@@ -122,6 +120,19 @@ class Sgd {
 
  private:
   using State = detail::ColumnState<Scalar, Backend, 1>;
+
+  void step_views(View<Scalar> parameter, View<const Scalar> gradient, double learning_rate,
+                  double gradient_scale) {
+    state_.check_shape("Sgd::step", "parameter", parameter.rows, parameter.cols);
+    advance("Sgd::step", parameter, gradient, learning_rate, options_.weight_decay, gradient_scale);
+  }
+
+  void direction_views(View<const Scalar> gradient, View<Scalar> out, double gradient_scale) {
+    state_.check_shape("Sgd::direction", "output", out.rows, out.cols);
+    state_.check_shape("Sgd::direction", "gradient", gradient.rows, gradient.cols);
+    Kernels<Backend>::fill(State::device(), Scalar{0}, out);
+    advance("Sgd::direction", out, gradient, -1.0, 0.0, gradient_scale);
+  }
 
   void advance(const char* operation, View<Scalar> parameter, View<const Scalar> gradient,
                double learning_rate, double weight_decay, double gradient_scale) {
