@@ -11,9 +11,10 @@
 #include <cmath>
 #include <limits>
 #include <random>
+#include <sstream>
 #include <utility>
 
-using accrete::IncrementalSvdOptions;
+using accrete::IncrementalSVDOptions;
 using accrete::Index;
 
 namespace {
@@ -32,7 +33,7 @@ Mat<S> random(Index rows, Index cols, unsigned seed) {
 
 template <class S>
 Eigen::MatrixXd formed(Stream<S>& svd) {
-  const Eigen::Map<const Eigen::VectorXd> values(svd.singular_values().data(), svd.rank());
+  const Eigen::VectorXd values = svd.singular_values();
   return Mat<S>(svd.U()).template cast<double>() * values.asDiagonal() *
          Mat<S>(svd.V()).template cast<double>().transpose();
 }
@@ -55,7 +56,7 @@ void check_state(Stream<S>& svd, const Mat<S>& x) {
   CHECK(distance(svd, x) <= bound);
   Eigen::VectorXd values = exact_values(x.template cast<double>());
   for (Index j = 0; j < values.size(); ++j) {
-    values[j] -= j < svd.rank() ? svd.singular_values()[static_cast<std::size_t>(j)] : 0.0;
+    values[j] -= j < svd.rank() ? svd.singular_values()[j] : 0.0;
   }
   CHECK(values.stableNorm() <= bound + 1e-15 * x.template cast<double>().stableNorm());
   CHECK(svd.orthogonality() < (sizeof(S) == 8 ? 1e-12 : 1e-5));
@@ -277,7 +278,7 @@ TEST_CASE("states that do not belong together are refused") {
   bad.V.conservativeResize(3, Eigen::NoChange);
   CHECK_THROWS_AS(Stream<double>{bad}, accrete::ShapeError);
   bad = good;
-  std::swap(bad.values.front(), bad.values.back());
+  bad.singular_values.reverseInPlace();
   CHECK_THROWS_AS(Stream<double>{bad}, accrete::NumericError);
   bad = good;
   bad.U(2, 1) = std::numeric_limits<double>::quiet_NaN();
@@ -340,6 +341,7 @@ TEST_CASE_TEMPLATE("the unit of the entries does not matter", S, TEST_SCALARS) {
     svd.append_columns(x.leftCols(4) * unit);
     svd.append_columns(x.rightCols(8) * unit);
     svd.add(a * unit, b);
+    svd.downdate(3, 2); // by QR of U diag(values)
     return svd;
   };
   Stream<S> plain = decompose(S{1});
@@ -350,7 +352,7 @@ TEST_CASE_TEMPLATE("the unit of the entries does not matter", S, TEST_SCALARS) {
     Stream<S> scaled = decompose(unit);
     REQUIRE(scaled.rank() == plain.rank());
     CHECK(scaled.orthogonality() < (sizeof(S) == 8 ? 1e-13 : 1e-5));
-    for (std::size_t j = 0; j < plain.singular_values().size(); ++j) {
+    for (Eigen::Index j = 0; j < plain.rank(); ++j) {
       CHECK(scaled.singular_values()[j] / static_cast<double>(unit) ==
             doctest::Approx(plain.singular_values()[j]).epsilon(sizeof(S) == 8 ? 1e-13 : 1e-5));
     }
@@ -385,4 +387,37 @@ TEST_CASE("a refused factor is named with all its digits") {
   CHECK_THROWS_WITH_AS(svd.forget(1.0000001),
                        "IncrementalSVD forget: factor = 1.0000001; give a number in [0, 1]",
                        accrete::ArgumentError);
+}
+
+TEST_CASE_TEMPLATE("a constant decomposition shows all of itself", S, TEST_SCALARS) {
+  const Mat<S> A = Mat<S>::Random(12, 7);
+  const Mat<S> B = Mat<S>::Random(12, 4);
+  accrete::IncrementalSVD<S, TestBackend> first(12);
+  first.append_columns(A);
+  accrete::IncrementalSVD<S, TestBackend> second(12);
+  second.append_columns(B);
+  const auto& constant = first;
+  const double slack = 200 * std::numeric_limits<S>::epsilon() * static_cast<double>(A.norm());
+
+  const auto values = constant.singular_values().template cast<S>().eval();
+  CHECK((constant.U() * values.asDiagonal() * constant.V().transpose() - A).norm() <= slack);
+  CHECK((constant.reconstruct() - A).norm() <= slack);
+  CHECK((constant.low_rank().U() * constant.low_rank().V().transpose() - A).norm() <= slack);
+  CHECK(accrete::LowRankMatrix<S, TestBackend>(constant).rank() == 7);
+  CHECK((constant.project(B) - constant.U().transpose() * B).norm() <= slack);
+  CHECK((constant.residual(B) + constant.U() * constant.project(B) - B).norm() <= slack);
+  CHECK(constant.residual(A).norm() <= slack);
+  CHECK(constant.orthogonality() <= slack);
+  CHECK(accrete::IncrementalSVD<S, TestBackend>(constant.state()).rank() == 7);
+  CHECK_THROWS_AS((void)constant.project(A.topRows(3)), accrete::ShapeError);
+
+  second.merge(constant); // which stays as it is
+  Mat<S> joined(12, 11);
+  joined << B, A;
+  CHECK((second.reconstruct() - joined).norm() <= 2 * slack);
+  CHECK((constant.reconstruct() - A).norm() <= slack);
+
+  std::ostringstream text;
+  text << accrete::IncrementalSVD<S, TestBackend>(12);
+  CHECK(text.str() == "IncrementalSVD 12 x 0, rank 0, error bound 0");
 }

@@ -60,9 +60,29 @@ struct View {
     return empty() ? data : data + (rows - 1) * row_step() + (cols - 1) * col_step() + 1;
   }
 
+  /// `view = expression` and `+=`, `-=` write these entries, as for an Eigen::Map. A view that is
+  /// assigned to a view takes its place.
+  template <class Node>
+  requires(!std::is_const_v<Scalar>) && requires { typename Node::IsLazyValue; }
+  const View& operator=(const Node& node) const { return assign(node, 1, 0); }
+  template <class Node>
+  requires(!std::is_const_v<Scalar>) && requires { typename Node::IsLazyValue; }
+  const View& operator+=(const Node& node) const { return assign(node, 1, 1); }
+  template <class Node>
+  requires(!std::is_const_v<Scalar>) && requires { typename Node::IsLazyValue; }
+  const View& operator-=(const Node& node) const { return assign(node, -1, 1); }
+
   // NOLINTNEXTLINE(google-explicit-constructor): a view of non-const is a view of const
   constexpr operator View<const Scalar>() const noexcept requires(!std::is_const_v<Scalar>) {
     return {data, rows, cols, stride, order};
+  }
+
+ private:
+  template <class Node>
+  const View& assign(const Node& node, int alpha, int beta) const {
+    using Value = typename Node::Scalar;
+    assign_expression(node, *this, static_cast<Value>(alpha), static_cast<Value>(beta));
+    return *this;
   }
 };
 
@@ -146,6 +166,10 @@ template <class Derived>
 template <class Derived>
 [[nodiscard]] auto view_of(Eigen::DenseBase<Derived>&& m) noexcept {
   return detail::view_of_direct(m.derived());
+}
+template <class Scalar>
+[[nodiscard]] View<Scalar> view_of(View<Scalar> view) noexcept {
+  return view;
 }
 
 ACCRETE_END_NAMESPACE

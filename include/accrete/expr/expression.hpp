@@ -12,10 +12,6 @@ ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
-// A storage kind and a shape of our own: Eigen then assigns by calling evalTo, addTo and subTo
-// instead of looking for a coefficient-wise evaluator.
-struct ExpressionStorage {};
-struct ExpressionShape {};
 struct ExpressionTag {};
 
 /// Backend of leaves that any host backend can read; settled by the operands around them.
@@ -53,7 +49,7 @@ using settled_backend = std::conditional_t<std::is_same_v<Backend, AnyHost>, Cpu
 template <class NodeScalar, int Rows, int Cols>
 struct NodeTraits {
   using Scalar = NodeScalar;
-  using StorageKind = ExpressionStorage;
+  using StorageKind = Eigen::Dense;
   using StorageIndex = Index;
   using XprKind = Eigen::MatrixXpr;
   enum {
@@ -61,7 +57,8 @@ struct NodeTraits {
     ColsAtCompileTime = Cols,
     MaxRowsAtCompileTime = Rows,
     MaxColsAtCompileTime = Cols,
-    Flags = 0
+    Flags = Eigen::EvalBeforeNestingBit |
+            (Rows == 1 && Cols != 1 ? Eigen::RowMajorBit : Eigen::NoPreferredStorageOrderBit)
   };
 };
 
@@ -72,56 +69,93 @@ constexpr int known_size(int a, int b) { return a == Eigen::Dynamic ? b : a; }
 
 } // namespace detail
 
+namespace detail {
+
+template <class Entry, class Value>
+constexpr bool fits_destination() {
+  static_assert(std::is_same_v<Entry, Value>,
+                "accrete: the destination has another scalar type than the expression; write "
+                "expression.cast<Scalar>(), or convert the operands so. The value of bfloat16 "
+                "operands is float");
+  return true;
+}
+
+/// A matrix that is computed where it is assigned, and an operand of Eigen's own expressions, which
+/// evaluate it once. Derived has assign_expression(value, target, alpha, beta), found by its
+/// arguments: target = alpha * value + beta * target.
+template <class Derived>
+class LazyValue : public Eigen::MatrixBase<Derived> {
+ public:
+  using Traits = Eigen::internal::traits<Derived>;
+  using Scalar = typename Traits::Scalar;
+  using Nested = const Derived; ///< held by value in Eigen's expressions
+  using IsLazyValue = void;
+  static constexpr int rows_at_compile_time = Traits::RowsAtCompileTime;
+  static constexpr int cols_at_compile_time = Traits::ColsAtCompileTime;
+
+  LazyValue() = default;
+  LazyValue(const LazyValue&) = default;
+  LazyValue& operator=(const LazyValue&) noexcept { return *this; } // Eigen's would evaluate
+  ~LazyValue() = default;
+
+  /// The value as a new dense matrix.
+  [[nodiscard]] auto eval() const { return typename LazyValue::PlainObject(this->derived()); }
+
+  /// The value of a product of a row and a column.
+  [[nodiscard]] operator Scalar() const // NOLINT(google-explicit-constructor): as Eigen's products
+      requires(rows_at_compile_time == 1 && cols_at_compile_time == 1) {
+    return eval().value();
+  }
+
+  template <class... Indices>
+  Scalar operator()(Indices... /*unused*/) const {
+    static_assert(sizeof...(Indices) == 0,
+                  "accrete: an expression has no entries, each would evaluate the whole of it; "
+                  "write expression.eval() and read those");
+    return {};
+  }
+  template <class Position>
+  Scalar operator[](Position position) const {
+    return (*this)(position);
+  }
+};
+
+/// A matrix that owns its parts, and whose value Eigen's objects are assigned as that of
+/// expressions.
+template <class Derived>
+class AssignableMatrix : public Eigen::EigenBase<Derived> {
+ public:
+  using IsLazyValue = void;
+  enum {
+    RowsAtCompileTime = Eigen::Dynamic,
+    ColsAtCompileTime = Eigen::Dynamic,
+    SizeAtCompileTime = Eigen::Dynamic
+  };
+};
+
+template <class T>
+concept LazyValueNode = requires {
+  typename T::IsLazyValue;
+};
+
+} // namespace detail
+
 template <class Operand>
 class Transposed;
 
 /// Base of the lazy nodes: `W0 + outer(U, V)` and what is built from it.
 ///
-/// A node computes nothing until it is assigned. It assigns natively to Eigen objects (`=`, `+=`,
-/// `-=`, blocks, constructors); a destination that overlaps an operand goes through a temporary.
-/// Named operands are viewed and must outlive the node; temporaries are moved into it.
+/// A node computes nothing until it is assigned. It is an Eigen::MatrixBase: it assigns natively to
+/// Eigen objects (`=`, `+=`, `-=`, blocks, constructors, noalias()), and Eigen's members (`norm()`,
+/// `sum()`, `array()`, `colwise()`, `leftCols()`, `cast<double>()`) evaluate it once. A destination
+/// that overlaps an operand goes through a temporary. Named operands are viewed and must outlive
+/// the node; temporaries are moved into it.
 template <class Derived>
-class Expression : public Eigen::EigenBase<Derived>, public detail::ExpressionTag {
+class Expression : public detail::LazyValue<Derived>, public detail::ExpressionTag {
  public:
-  using Scalar = typename Eigen::internal::traits<Derived>::Scalar;
-  using Traits = Eigen::internal::traits<Derived>;
-  static constexpr int rows_at_compile_time = Traits::RowsAtCompileTime;
-  static constexpr int cols_at_compile_time = Traits::ColsAtCompileTime;
-  enum {
-    RowsAtCompileTime = rows_at_compile_time,
-    ColsAtCompileTime = cols_at_compile_time,
-    MaxRowsAtCompileTime = rows_at_compile_time,
-    MaxColsAtCompileTime = cols_at_compile_time,
-    SizeAtCompileTime =
-        rows_at_compile_time == Eigen::Dynamic || cols_at_compile_time == Eigen::Dynamic
-            ? Eigen::Dynamic
-            : rows_at_compile_time * cols_at_compile_time,
-    IsVectorAtCompileTime = rows_at_compile_time == 1 || cols_at_compile_time == 1,
-    Flags = 0
-  };
-
-  /// The value as a new dense matrix.
-  [[nodiscard]] auto eval() const {
-    Eigen::Matrix<Scalar, rows_at_compile_time, cols_at_compile_time> result(this->derived());
-    return result;
-  }
-
   /// The lazy transpose.
   [[nodiscard]] auto transpose() const { return Transposed<Derived>(this->derived()); }
-
-  // Eigen's assignment protocol.
-  template <class Target>
-  void evalTo(Target& target) const {
-    assign_expression(this->derived(), target, Scalar{1}, Scalar{0});
-  }
-  template <class Target>
-  void addTo(Target& target) const {
-    assign_expression(this->derived(), target, Scalar{1}, Scalar{1});
-  }
-  template <class Target>
-  void subTo(Target& target) const {
-    assign_expression(this->derived(), target, Scalar{-1}, Scalar{1});
-  }
+  [[nodiscard]] auto adjoint() const { return transpose(); }
 };
 
 template <class T>
@@ -138,13 +172,42 @@ ACCRETE_END_NAMESPACE
 
 namespace Eigen::internal {
 
-template <>
-struct storage_kind_to_shape<accrete::detail::ExpressionStorage> {
-  using Shape = accrete::detail::ExpressionShape;
+/// Eigen would ask for the coefficients of the source.
+template <class Target, accrete::detail::LazyValueNode Source, class Functor>
+struct Assignment<Target, Source, Functor, Dense2Dense, void> {
+  using Scalar = typename Source::Scalar;
+  static_assert(accrete::detail::fits_destination<typename Target::Scalar, Scalar>());
+
+  static void run(Target& target, const Source& source,
+                  const assign_op<typename Target::Scalar, Scalar>& /*unused*/) {
+    if (target.rows() != source.rows() || target.cols() != source.cols()) {
+      target.resize(source.rows(), source.cols());
+    }
+    assign_expression(source, target, Scalar{1}, Scalar{0});
+  }
+  static void run(Target& target, const Source& source,
+                  const add_assign_op<typename Target::Scalar, Scalar>& /*unused*/) {
+    assign_expression(source, target, Scalar{1}, Scalar{1});
+  }
+  static void run(Target& target, const Source& source,
+                  const sub_assign_op<typename Target::Scalar, Scalar>& /*unused*/) {
+    assign_expression(source, target, Scalar{-1}, Scalar{1});
+  }
 };
-template <>
-struct storage_kind_to_evaluator_kind<accrete::detail::ExpressionStorage> {
-  using Kind = accrete::detail::ExpressionStorage;
+
+/// Within Eigen's own expressions.
+template <accrete::detail::LazyValueNode Node>
+struct evaluator<Node> : evaluator<typename Node::PlainObject> {
+  using PlainObject = typename Node::PlainObject;
+  using Base = evaluator<PlainObject>;
+  static constexpr int Flags = static_cast<int>(Base::Flags) | EvalBeforeNestingBit;
+
+  explicit evaluator(const Node& node) : value_(node) {
+    ::new (static_cast<Base*>(this)) Base(value_);
+  }
+
+ private:
+  PlainObject value_;
 };
 
 } // namespace Eigen::internal

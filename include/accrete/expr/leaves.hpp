@@ -14,11 +14,11 @@ namespace detail {
 [[noreturn]] inline void throw_resized(Index old_rows, Index old_cols, Index rows, Index cols) {
   char text[256];
   std::snprintf(text, sizeof text,
-                "accrete: an operand was %td x %td when the expression was built and is %td x %td "
+                "an operand was %td x %td when the expression was built and is %td x %td "
                 "now; build the expression anew, or assign expression.eval() when the operand is "
                 "the destination too",
                 old_rows, old_cols, rows, cols);
-  throw ShapeError(text);
+  ACCRETE_THROW ShapeError(text);
 }
 
 /// A named Eigen matrix: read again at evaluation, so a resize in between is noticed.
@@ -173,7 +173,12 @@ concept Expandable = requires(T&& object) {
 };
 
 template <class T>
-concept LazyOperand = ExpressionNode<T> || Expandable<T>;
+inline constexpr bool is_view = false;
+template <class Scalar>
+inline constexpr bool is_view<View<Scalar>> = true;
+
+template <class T>
+concept LazyOperand = ExpressionNode<T> || is_view<std::remove_cvref_t<T>> || Expandable<T>;
 
 template <class T>
 concept Operand = LazyOperand<T> || EigenDense<T>;
@@ -185,6 +190,10 @@ auto lift(T&& operand) {
   using Object = std::remove_cvref_t<T>;
   if constexpr (ExpressionNode<T>) {
     return Object(std::forward<T>(operand));
+  } else if constexpr (is_view<Object>) {
+    using Memory =
+        ViewedMemory<std::remove_cvref_t<decltype(*operand.data)>, Eigen::Dynamic, Eigen::Dynamic>;
+    return Dense<Memory, Backend>(Memory(operand));
   } else if constexpr (Expandable<T>) {
     return std::forward<T>(operand).expression();
   } else {

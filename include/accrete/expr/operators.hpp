@@ -35,6 +35,12 @@ concept LazyPair = Operand<Left> && Operand<Right> &&(LazyOperand<Left> || LazyO
 template <class T>
 using scalar_of = typename lifted<T>::Scalar;
 
+// The scalar's type is a parameter of its own: where it had to be converted, Eigen's operators
+// would fit as well.
+template <class T, class Matrix>
+concept CoefficientOf =
+    !Operand<T> && LazyOperand<Matrix> && std::is_convertible_v<T, scalar_of<Matrix>>;
+
 } // namespace detail
 
 template <class Left, class Right>
@@ -51,19 +57,24 @@ requires detail::LazyPair<Left, Right>
       detail::lift(std::forward<Left>(left)), detail::lift(std::forward<Right>(right)));
 }
 
-template <detail::LazyOperand Matrix>
-[[nodiscard]] auto operator*(detail::scalar_of<Matrix> coefficient, Matrix&& matrix) {
-  return Scaled<detail::lifted<Matrix>>(coefficient, detail::lift(std::forward<Matrix>(matrix)));
+template <class Number, class Matrix>
+requires detail::CoefficientOf<Number, Matrix>
+[[nodiscard]] auto operator*(Number coefficient, Matrix&& matrix) {
+  return Scaled<detail::lifted<Matrix>>(static_cast<detail::scalar_of<Matrix>>(coefficient),
+                                        detail::lift(std::forward<Matrix>(matrix)));
 }
 
-template <detail::LazyOperand Matrix>
-[[nodiscard]] auto operator*(Matrix&& matrix, detail::scalar_of<Matrix> coefficient) {
+template <class Matrix, class Number>
+requires detail::CoefficientOf<Number, Matrix>
+[[nodiscard]] auto operator*(Matrix&& matrix, Number coefficient) {
   return coefficient * std::forward<Matrix>(matrix);
 }
 
-template <detail::LazyOperand Matrix>
-[[nodiscard]] auto operator/(Matrix&& matrix, detail::scalar_of<Matrix> divisor) {
-  return (detail::scalar_of<Matrix>{1} / divisor) * std::forward<Matrix>(matrix);
+template <class Matrix, class Number>
+requires detail::CoefficientOf<Number, Matrix>
+[[nodiscard]] auto operator/(Matrix&& matrix, Number divisor) {
+  using Scalar = detail::scalar_of<Matrix>;
+  return (Scalar{1} / static_cast<Scalar>(divisor)) * std::forward<Matrix>(matrix);
 }
 
 template <detail::LazyOperand Matrix>

@@ -22,7 +22,7 @@ namespace detail {
 /// u vᵀ = (left's orthonormal part a) diag(values) (right's b)ᵀ; all in the caller's frame, but
 /// that a basis may be u or v itself.
 template <class Scalar>
-struct FactorSvd {
+struct FactorSVD {
   QrFactors<Scalar> left;
   QrFactors<Scalar> right;
   View<Scalar> a;
@@ -70,7 +70,7 @@ template <class Backend, class Scalar>
 void check_factors(Device<Backend>& device, const char* operation, View<const Scalar> u,
                    View<const Scalar> v) {
   if (u.cols != v.cols) {
-    throw ShapeError(std::string(operation) + ": U is " + shape_text(u.rows, u.cols) +
+    ACCRETE_THROW ShapeError(std::string(operation) + ": U is " + shape_text(u.rows, u.cols) +
                      " and V is " + shape_text(v.rows, v.cols) +
                      "; both need the same number of columns");
   }
@@ -84,14 +84,14 @@ void check_factors(Device<Backend>& device, const char* operation, View<const Sc
 
 /// The thin SVD of u vᵀ in factored form; `with_vectors` false leaves a and b empty.
 template <class Backend, class Scalar, class Frame>
-FactorSvd<Scalar> factor_svd(Device<Backend>& device, Frame& frame, View<const Scalar> u,
+FactorSVD<Scalar> factor_svd(Device<Backend>& device, Frame& frame, View<const Scalar> u,
                              View<const Scalar> v, bool with_vectors) {
-  FactorSvd<Scalar> svd;
+  FactorSVD<Scalar> svd;
   svd.left = orthogonal_factor(device, frame, u);
   svd.right = orthogonal_factor(device, frame, v);
   const Index rows = svd.left.triangle.rows;
   const Index cols = svd.right.triangle.rows;
-  const Index count = std::min(rows, cols);
+  const Index count = (std::min)(rows, cols);
   const auto core = temporary<Scalar>(frame, rows, cols);
   const auto values = temporary<Scalar>(frame, count, 1);
   multiply(device, svd.left.triangle, svd.right.triangle.transposed(), core);

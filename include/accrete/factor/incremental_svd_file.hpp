@@ -2,19 +2,10 @@
 #pragma once
 
 #include <accrete/factor/incremental_svd_state.hpp>
+#include <accrete/state_file.hpp>
 
-#include <cerrno>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <string>
-#include <utility>
-
-#if __has_include(<unistd.h>)
-#include <sys/stat.h>
-#include <unistd.h>
-#endif
 
 ACCRETE_BEGIN_NAMESPACE
 
@@ -22,7 +13,7 @@ namespace detail {
 
 // The file: a header of 8-byte numbers in the machine's byte order, then singular values (double),
 // U and V (Scalar, column-major), and the header's magic number again.
-struct SvdFileHeader {
+struct SVDFileHeader {
   static constexpr std::uint64_t magic_number = 0x3144565345524341ULL; // "ACRESVD1"
 
   std::uint64_t magic = magic_number;
@@ -40,72 +31,9 @@ struct SvdFileHeader {
   std::int64_t run = 0;
 };
 
-class SvdFile {
- public:
-  SvdFile(std::string path, const char* mode)
-      : path_(std::move(path)), file_(std::fopen(path_.c_str(), mode)) {
-    if (file_ == nullptr) {
-      fail("cannot be opened", errno);
-    }
-  }
-  SvdFile(const SvdFile&) = delete;
-  SvdFile& operator=(const SvdFile&) = delete;
-  ~SvdFile() {
-    if (file_ != nullptr) {
-      std::fclose(file_);
-    }
-  }
-
-  template <class T>
-  void write(const T* values, Index count) {
-    const auto size = static_cast<std::size_t>(count);
-    if (size > 0 && std::fwrite(values, sizeof(T), size, file_) != size) {
-      fail("cannot be written", errno);
-    }
-  }
-  template <class T>
-  void read(T* values, Index count) {
-    const auto size = static_cast<std::size_t>(count);
-    if (size > 0 && std::fread(values, sizeof(T), size, file_) != size) {
-      fail("ends too early; it was cut or is no IncrementalSVD", 0);
-    }
-  }
-  [[nodiscard]] std::int64_t size() {
-    std::fseek(file_, 0, SEEK_END);
-    const std::int64_t bytes = std::ftell(file_);
-    std::rewind(file_);
-    return bytes;
-  }
-  /// All bytes are on the device when this returns.
-  void close() {
-    int failed = std::fflush(file_);
-#if __has_include(<unistd.h>)
-    if (failed == 0 && ::fsync(::fileno(file_)) != 0 && errno != EINVAL && errno != EROFS) {
-      failed = -1;
-    }
-#endif
-    const int reason = errno;
-    if (std::fclose(std::exchange(file_, nullptr)) != 0 || failed != 0) {
-      fail("cannot be written", reason);
-    }
-  }
-  [[noreturn]] void fail(const char* what, int reason) const {
-    std::string text = "IncrementalSVD file " + path_ + " " + what;
-    if (reason != 0) {
-      text += ": ";
-      text += std::strerror(reason);
-    }
-    throw Error(text);
-  }
-
- private:
-  std::string path_;
-  std::FILE* file_;
-};
-
 template <class Scalar>
-void write_svd(SvdFile& file, const IncrementalSvdState<Scalar>& state) {
-  SvdFileHeader header;
+void write_svd(StateFile& file, const IncrementalSVDState<Scalar>& state) {
+  SVDFileHeader header;
   header.scalar_bytes = sizeof(Scalar);
   header.rows = state.U.rows();
   header.cols = state.cols;
@@ -119,19 +47,19 @@ void write_svd(SvdFile& file, const IncrementalSvdState<Scalar>& state) {
   header.run_error = state.run_error;
   header.run = state.run;
   file.write(&header, 1);
-  file.write(state.values.data(), header.rank);
+  file.write(state.singular_values.data(), header.rank);
   file.write(state.U.data(), state.U.size());
   file.write(state.V.data(), state.V.size());
   file.write(&header.magic, 1);
 }
 
 /// Every number of the header is one that write_svd() writes.
-inline bool is_sound(const SvdFileHeader& header) {
+inline bool is_sound(const SVDFileHeader& header) {
   return (header.keep_v == 0 || header.keep_v == 1) && header.run >= 0 && header.run <= 2;
 }
 
 /// The sizes in the header account for every byte of the file.
-inline bool sizes_fit(const SvdFileHeader& header, std::int64_t file_bytes) {
+inline bool sizes_fit(const SVDFileHeader& header, std::int64_t file_bytes) {
   constexpr std::int64_t most = std::int64_t{1} << 40; // no product below overflows a double
   if (header.rows < 0 || header.cols < 0 || header.rank < 0 || header.rows > most ||
       header.cols > most || header.rank > most) {
@@ -144,23 +72,6 @@ inline bool sizes_fit(const SvdFileHeader& header, std::int64_t file_bytes) {
                                    8 * number(header.rank) + number(header.scalar_bytes) * entries;
 }
 
-/// Where a file is to be written: what a link points to, so that the link stays.
-struct SvdFileTarget {
-  std::string path;
-  bool is_replaceable = true; ///< no device, pipe or the like, which are written to as they are
-
-  explicit SvdFileTarget(const std::string& name) : path(name) {
-#if __has_include(<unistd.h>)
-    if (char* real = ::realpath(name.c_str(), nullptr)) {
-      path = real;
-      std::free(real);
-      struct stat status {};
-      is_replaceable = ::stat(path.c_str(), &status) != 0 || S_ISREG(status.st_mode);
-    }
-#endif
-  }
-};
-
 } // namespace detail
 
 /// Writes a state to a file, atomically: an interrupted or failed write leaves what was there.
@@ -168,40 +79,22 @@ struct SvdFileTarget {
 /// `svd.state()` gives the state. The file is for machines of the same byte order.
 /// @throws Error with the system's reason, ShapeError, RankError, NumericError for a damaged state.
 template <class Scalar>
-void save(const IncrementalSvdState<Scalar>& state, const std::string& path) {
+void save(const IncrementalSVDState<Scalar>& state, const std::string& path) {
   state.validate();
-  const detail::SvdFileTarget target(path);
-  if (!target.is_replaceable) {
-    detail::SvdFile file(path, "wb");
-    detail::write_svd(file, state);
-    return file.close();
-  }
-  const std::string temporary = target.path + ".new";
-  try {
-    detail::SvdFile file(temporary, "wb");
-    detail::write_svd(file, state);
-    file.close();
-  } catch (...) {
-    std::remove(temporary.c_str());
-    throw;
-  }
-  if (std::rename(temporary.c_str(), target.path.c_str()) != 0) {
-    const int reason = errno;
-    std::remove(temporary.c_str());
-    throw Error("IncrementalSVD file " + path + " cannot be replaced: " + std::strerror(reason));
-  }
+  detail::write_file("IncrementalSVD", path,
+                     [&](detail::StateFile& file) { detail::write_svd(file, state); });
 }
 
 /// Reads what save() wrote: `IncrementalSVD<double> svd(load_incremental_svd<double>(path))`.
 /// Sizes, finiteness, the order of the values and the orthonormality of U and V are checked.
 /// @throws Error for a missing, cut, damaged or foreign file, or one of another scalar.
 template <class Scalar>
-[[nodiscard]] IncrementalSvdState<Scalar> load_incremental_svd(const std::string& path) {
-  detail::SvdFile file(path, "rb");
+[[nodiscard]] IncrementalSVDState<Scalar> load_incremental_svd(const std::string& path) {
+  detail::StateFile file("IncrementalSVD", path, "rb");
   const std::int64_t bytes = file.size();
-  detail::SvdFileHeader header;
+  detail::SVDFileHeader header;
   file.read(&header, 1);
-  if (header.magic != detail::SvdFileHeader::magic_number) {
+  if (header.magic != detail::SVDFileHeader::magic_number) {
     file.fail("is no IncrementalSVD, or of a machine of another byte order", 0);
   }
   if (header.scalar_bytes != static_cast<std::int64_t>(sizeof(Scalar))) {
@@ -213,13 +106,13 @@ template <class Scalar>
   if (!detail::sizes_fit(header, bytes)) {
     file.fail("has another length than its header says; it was cut or damaged", 0);
   }
-  IncrementalSvdState<Scalar> state;
+  IncrementalSVDState<Scalar> state;
   state.options = {.max_rank = static_cast<Index>(header.max_rank),
                    .tolerance = header.tolerance,
                    .keep_v = header.keep_v != 0,
                    .check_every = static_cast<Index>(header.check_every)};
   state.cols = static_cast<Index>(header.cols);
-  state.values.resize(static_cast<std::size_t>(header.rank));
+  state.singular_values.resize(header.rank);
   state.U.resize(header.rows, header.rank);
   state.V.resize(header.keep_v != 0 ? header.cols : 0, header.keep_v != 0 ? header.rank : 0);
   state.updates = static_cast<Index>(header.updates);
@@ -227,11 +120,11 @@ template <class Scalar>
   state.run_error = header.run_error;
   state.run = static_cast<int>(header.run);
   std::uint64_t end = 0;
-  file.read(state.values.data(), header.rank);
+  file.read(state.singular_values.data(), header.rank);
   file.read(state.U.data(), state.U.size());
   file.read(state.V.data(), state.V.size());
   file.read(&end, 1);
-  if (end != detail::SvdFileHeader::magic_number) {
+  if (end != detail::SVDFileHeader::magic_number) {
     file.fail("does not end as an IncrementalSVD does; it is damaged", 0);
   }
   state.validate();

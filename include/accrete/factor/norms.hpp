@@ -49,8 +49,8 @@ template <detail::Operand Operand>
 /// for a low-rank operand. @throws NumericError for NaN or infinity.
 template <detail::Operand Operand>
 [[nodiscard]] double spectral_norm(const Operand& operand) {
-  const std::vector<double> values = singular_values(operand);
-  return values.empty() ? 0.0 : values.front();
+  const SingularValues values = singular_values(operand);
+  return values.size() == 0 ? 0.0 : values[0];
 }
 
 /// The sum of the singular values (trace norm). Cost as of singular_values(), O((m + n) r²) for a
@@ -105,7 +105,7 @@ template <detail::LowRankOperand Operand>
   using Backend = detail::backend_of_operand<Operand>;
   return detail::with_low_rank(operand, [](auto& device, auto u, auto v) {
     if (u.rows != v.rows) {
-      throw ShapeError("trace: the operand is " + detail::shape_text(u.rows, v.rows) +
+      ACCRETE_THROW ShapeError("trace: the operand is " + detail::shape_text(u.rows, v.rows) +
                        " but must be square");
     }
     return Kernels<Backend>::dot(device, u, v);

@@ -12,7 +12,7 @@
 
 ACCRETE_BEGIN_NAMESPACE
 
-struct RandomizedSvdOptions {
+struct RandomizedSVDOptions {
   /// Singular values wanted, at least 1; no more come back than the shape has.
   Index rank = 0;
   /// Columns of the random block beyond `rank`; the expected error falls with their number.
@@ -26,7 +26,7 @@ struct RandomizedSvdOptions {
   void validate() const {
     const auto require = [](const char* name, Index value, Index least) {
       if (value < least) {
-        throw ArgumentError(std::string("randomized_svd: ") + name + " = " + std::to_string(value) +
+        ACCRETE_THROW ArgumentError(std::string("randomized_svd: ") + name + " = " + std::to_string(value) +
                             "; give at least " + std::to_string(least));
       }
     };
@@ -41,7 +41,7 @@ struct RandomizedSvdOptions {
 template <class Scalar, class Backend = Cpu>
 struct SubspaceEstimate {
   Matrix<Scalar, Backend> basis;
-  Eigen::Matrix<Scalar, Eigen::Dynamic, 1> values;
+  SingularValues singular_values;
 };
 
 namespace detail {
@@ -66,23 +66,21 @@ void multiply_and_orthonormalise(Context<Backend>& context, const char* operatio
 
 /// left(:, 1..kept) of left * diag(values) * rightᵀ = core.
 template <class Scalar>
-struct CoreSvd {
+struct CoreSVD {
   View<const Scalar> left;
   View<const Scalar> right;
-  Eigen::Matrix<Scalar, Eigen::Dynamic, 1> values;
+  SingularValues values;
 };
 
 template <class Scalar, class Backend, class Frame>
-CoreSvd<Scalar> leading_svd(Device<Backend>& device, Frame& frame, View<const Scalar> core,
+CoreSVD<Scalar> leading_svd(Device<Backend>& device, Frame& frame, View<const Scalar> core,
                             Index kept) {
   const auto left = temporary<Scalar>(frame, core.rows, core.rows);
   const auto right = temporary<Scalar>(frame, core.rows, core.rows);
   const auto values = temporary<Scalar>(frame, core.rows, 1);
   Kernels<Backend>::svd(device, core, left, values, right);
-  CoreSvd<Scalar> result{left.left_columns(kept), right.left_columns(kept), {}};
-  result.values.resize(kept);
-  Kernels<Backend>::download(device, View<const Scalar>(values.block(0, 0, kept, 1)),
-                             result.values.data());
+  CoreSVD<Scalar> result{left.left_columns(kept), right.left_columns(kept), {}};
+  result.values = downloaded_values(device, View<const Scalar>(values.block(0, 0, kept, 1)));
   return result;
 }
 
@@ -106,7 +104,7 @@ CoreSvd<Scalar> leading_svd(Device<Backend>& device, Frame& frame, View<const Sc
 /// (corollary 10.10). No value exceeds the true one but for rounding.
 /// @throws ArgumentError, NumericError for NaN or infinity.
 template <detail::Operand Operand>
-[[nodiscard]] auto randomized_svd(const Operand& operand, const RandomizedSvdOptions& options) {
+[[nodiscard]] auto randomized_svd(const Operand& operand, const RandomizedSVDOptions& options) {
   options.validate();
   const auto node = detail::lift(operand);
   using Node = std::remove_cvref_t<decltype(node)>;
@@ -115,11 +113,11 @@ template <detail::Operand Operand>
   auto& context = Context<Backend>::current();
   auto& device = context.device();
   const char* const name = "randomized_svd";
-  const Index smallest = std::min(node.rows(), node.cols());
-  const Index rank = std::min(options.rank, smallest);
-  const Index width = rank + std::min(options.oversampling, smallest - rank);
+  const Index smallest = (std::min)(node.rows(), node.cols());
+  const Index rank = (std::min)(options.rank, smallest);
+  const Index width = rank + (std::min)(options.oversampling, smallest - rank);
 
-  Svd<Scalar, Backend> result;
+  SVD<Scalar, Backend> result;
   result.U = Matrix<Scalar, Backend>(node.rows(), rank);
   result.V = Matrix<Scalar, Backend>(node.cols(), rank);
   if (rank == 0) {
@@ -148,7 +146,7 @@ template <detail::Operand Operand>
   auto core = detail::leading_svd<Scalar, Backend>(device, frame, triangle, rank);
   detail::multiply<Backend, Scalar>(device, left, core.right, view_of(result.U));
   detail::multiply<Backend, Scalar>(device, right, core.left, view_of(result.V));
-  result.values = std::move(core.values);
+  result.singular_values = std::move(core.values);
   return result;
 }
 
@@ -175,12 +173,12 @@ template <detail::Operand Operand, detail::Operand Basis>
   auto& device = context.device();
   const char* const name = "block_power_iteration";
   if (iterations < 1) {
-    throw ArgumentError(std::string(name) + ": iterations = " + std::to_string(iterations) +
+    ACCRETE_THROW ArgumentError(std::string(name) + ": iterations = " + std::to_string(iterations) +
                         "; give at least 1");
   }
   const auto start = detail::lift<Backend>(basis);
   const Index k = start.cols();
-  if (start.rows() != node.rows() || k > std::min(node.rows(), node.cols())) {
+  if (start.rows() != node.rows() || k > (std::min)(node.rows(), node.cols())) {
     detail::throw_shape_error(name, node.rows(), node.cols(), start.rows(), k,
                               "the basis needs the rows of the operand and at most as many columns "
                               "as its smaller side");
@@ -206,7 +204,7 @@ template <detail::Operand Operand, detail::Operand Basis>
   }
   auto core = detail::leading_svd<Scalar, Backend>(device, frame, triangle, k);
   detail::multiply<Backend, Scalar>(device, left, core.left, view_of(result.basis));
-  result.values = std::move(core.values);
+  result.singular_values = std::move(core.values);
   return result;
 }
 

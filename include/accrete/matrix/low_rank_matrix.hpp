@@ -5,6 +5,7 @@
 #include <accrete/matrix/truncation_report.hpp>
 
 #include <algorithm>
+#include <iosfwd>
 #include <limits>
 #include <string>
 #include <type_traits>
@@ -46,7 +47,7 @@ class CumulativeUpdate;
 /// low-rank leaf: sums, products, scales and transposes of it stay factored and can be assigned
 /// back; `truncate` recompresses. Memory: (m + n) * capacity scalars.
 template <class MatrixScalar, class MatrixBackend = Cpu>
-class LowRankMatrix {
+class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar, MatrixBackend>> {
  public:
   using Scalar = MatrixScalar;
   using Backend = MatrixBackend;
@@ -58,7 +59,7 @@ class LowRankMatrix {
   /// @throws ShapeError for negative sizes.
   LowRankMatrix(Index rows, Index cols, Index capacity = 0) {
     if (rows < 0 || cols < 0 || capacity < 0) {
-      throw ShapeError("accrete: LowRankMatrix of " + detail::shape_text(rows, cols) +
+      ACCRETE_THROW ShapeError("LowRankMatrix of " + detail::shape_text(rows, cols) +
                        " with capacity " + std::to_string(capacity) +
                        ": sizes must not be negative");
     }
@@ -120,7 +121,7 @@ class LowRankMatrix {
   LowRankMatrix& operator=(const Node& expression) {
     check_low_rank<Node>();
     const Index rank = detail::rank_of(expression);
-    LowRankMatrix result(expression.rows(), expression.cols(), std::max(rank, capacity()));
+    LowRankMatrix result(expression.rows(), expression.cols(), (std::max)(rank, capacity()));
     result.rank_ = rank;
     detail::write_factors(context(), expression, result.u_view(), result.v_view());
     return *this = std::move(result);
@@ -172,14 +173,22 @@ class LowRankMatrix {
   View<Scalar> u_view() && = delete;
   View<Scalar> v_view() && = delete;
 
+  /// Calls visit("U", view) and visit("V", view) for the factors in use. What is written into them
+  /// becomes the value; the rank has to be set before.
+  template <class Visitor>
+  void visit_state(const Visitor& visitor) {
+    visitor("U", u_view());
+    visitor("V", v_view());
+  }
+
   /// Makes room for `columns` columns in each factor; never shrinks. @throws RankError for a number
   /// beyond all memory.
   void reserve(Index columns) {
     if (columns <= capacity()) {
       return;
     }
-    if (columns > std::numeric_limits<Index>::max() - base_columns_) {
-      throw RankError("accrete: room for " + std::to_string(columns) +
+    if (columns > (std::numeric_limits<Index>::max)() - base_columns_) {
+      ACCRETE_THROW RankError("room for " + std::to_string(columns) +
                       " columns beside the base: more than an index can count");
     }
     LowRankMatrix larger(*this, rows(), cols(), columns);
@@ -194,7 +203,7 @@ class LowRankMatrix {
     const auto added = outer<Backend>(u, v);
     if (rank_ + added.rank() > capacity()) {
       // The old storage stays alive meanwhile: u and v may be columns of this matrix.
-      LowRankMatrix larger(*this, rows(), cols(), std::max(2 * capacity(), rank_ + added.rank()));
+      LowRankMatrix larger(*this, rows(), cols(), (std::max)(2 * capacity(), rank_ + added.rank()));
       larger += expression();
       larger += added;
       swap(larger);
@@ -207,7 +216,7 @@ class LowRankMatrix {
   /// which become zero. @throws RankError beyond the capacity.
   void set_rank(Index rank) {
     if (rank < 0 || rank > capacity()) {
-      throw RankError("accrete: rank " + std::to_string(rank) + " is outside the capacity of " +
+      ACCRETE_THROW RankError("rank " + std::to_string(rank) + " is outside the capacity of " +
                       std::to_string(capacity()) + " columns; reserve() more first");
     }
     if (rank > rank_) {
@@ -336,4 +345,20 @@ class LowRankMatrix {
   Index base_columns_ = 0;
 };
 
+/// One line: shape, rank and capacity.
+template <class Traits, class Scalar, class Backend>
+std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out,
+                                             const LowRankMatrix<Scalar, Backend>& matrix) {
+  return out << "LowRankMatrix " << matrix.rows() << " x " << matrix.cols() << ", rank "
+             << matrix.rank() << ", capacity " << matrix.capacity();
+}
+
 ACCRETE_END_NAMESPACE
+
+namespace Eigen::internal {
+
+template <class Scalar, class Backend>
+struct traits<accrete::LowRankMatrix<Scalar, Backend>>
+    : accrete::detail::NodeTraits<Scalar, Dynamic, Dynamic> {};
+
+} // namespace Eigen::internal

@@ -4,12 +4,14 @@
 #include <accrete/error.hpp>
 #include <accrete/finite.hpp>
 #include <accrete/matrix/basis_change.hpp>
+#include <accrete/matrix/singular_values.hpp>
 #include <accrete/number_text.hpp>
 
 #include <algorithm>
+#include <iosfwd>
 #include <limits>
+#include <span>
 #include <string>
-#include <vector>
 
 ACCRETE_BEGIN_NAMESPACE
 
@@ -17,7 +19,7 @@ ACCRETE_BEGIN_NAMESPACE
 /// tolerances, but no more than `max_rank` and no fewer than `min_rank` (or what the shape allows).
 struct TruncationOptions {
   /// Most singular values kept.
-  Index max_rank = std::numeric_limits<Index>::max();
+  Index max_rank = (std::numeric_limits<Index>::max)();
   /// Largest Frobenius norm of the discarded part, as a fraction of the whole's; in [0, 1].
   /// 0 discards only what is zero within rounding.
   double tolerance = 0;
@@ -29,16 +31,16 @@ struct TruncationOptions {
   /// Throws ArgumentError when a field is outside its domain.
   void validate() const {
     if (max_rank < 0 || min_rank < 0 || min_rank > max_rank) {
-      throw ArgumentError(
+      ACCRETE_THROW ArgumentError(
           "truncate: needs 0 <= min_rank <= max_rank, got min_rank = " + std::to_string(min_rank) +
           ", max_rank = " + std::to_string(max_rank) + "; raise max_rank or lower min_rank");
     }
     if (!detail::is_within(tolerance, 0, 1)) {
-      throw ArgumentError("truncate: tolerance = " + detail::number_text(tolerance) +
+      ACCRETE_THROW ArgumentError("truncate: tolerance = " + detail::number_text(tolerance) +
                           " is a fraction of the Frobenius norm; give a number in [0, 1]");
     }
     if (detail::is_nan(absolute_tolerance) || absolute_tolerance < 0) {
-      throw ArgumentError(
+      ACCRETE_THROW ArgumentError(
           "truncate: absolute_tolerance = " + detail::number_text(absolute_tolerance) +
           " is a Frobenius norm; give a number that is not negative");
     }
@@ -53,10 +55,18 @@ struct TruncationReport {
   /// Discarded part of the sum of squared singular values, in [0, 1].
   double discarded_energy = 0;
   /// All singular values before the cut, descending.
-  std::vector<double> singular_values;
+  SingularValues singular_values;
   /// From the old factors to the new ones; empty for a matrix that had no factors.
   BasisChange<Scalar> basis;
 };
+
+/// One line: the ranks and what was discarded.
+template <class Traits, class Scalar>
+std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out,
+                                             const TruncationReport<Scalar>& report) {
+  return out << "TruncationReport: rank " << report.rank_before << " -> " << report.rank_after
+             << ", discarded energy " << report.discarded_energy;
+}
 
 namespace detail {
 
@@ -69,12 +79,12 @@ struct RankChoice {
 /// How many of the descending `values` are kept under `options`. Values at or below
 /// `rounding * values.front()` count as zero. The discarded energy is summed from the small end:
 /// as the difference of two large sums it would be rounding noise.
-inline RankChoice choose_rank(const std::vector<double>& values, const TruncationOptions& options,
+inline RankChoice choose_rank(std::span<const double> values, const TruncationOptions& options,
                               double rounding) {
   const auto count = static_cast<Index>(values.size());
   const double largest = count > 0 ? values.front() : 0.0;
   if (largest <= 0) {
-    return {std::min({options.min_rank, options.max_rank, count}), 0, 0.0};
+    return {(std::min)({options.min_rank, options.max_rank, count}), 0, 0.0};
   }
   const auto energy = [&](Index i) {
     const double ratio = values[static_cast<std::size_t>(i)] / largest;
@@ -92,7 +102,7 @@ inline RankChoice choose_rank(const std::vector<double>& values, const Truncatio
   }
   const double absolute = options.absolute_tolerance / largest;
   const double allowed =
-      std::max(options.tolerance * options.tolerance * total, absolute * absolute);
+      (std::max)(options.tolerance * options.tolerance * total, absolute * absolute);
   double discarded = 0;
   for (choice.rank = count; choice.rank > 0; --choice.rank) {
     const double next = discarded + energy(choice.rank - 1);

@@ -111,18 +111,17 @@ class AdamW {
   /// (to clip a norm without a pass of its own). One pass over memory, no allocation once warm.
   /// @throws ShapeError when a shape differs from rows() x cols(), ArgumentError for a rate or a
   /// scale that is not finite.
-  void step(View<Scalar> parameter, View<const Scalar> gradient, double learning_rate,
+  template <class Parameter, class Gradient>
+  void step(Parameter&& parameter, const Gradient& gradient, double learning_rate,
             double gradient_scale = 1.0) {
-    const double decay = 1.0 - learning_rate * options_.weight_decay;
-    advance("AdamW::step", parameter, gradient, learning_rate, decay, gradient_scale);
+    step_views(view_of(parameter), view_of(gradient), learning_rate, gradient_scale);
   }
 
   /// The same update of the moments; `out` receives what a step would subtract, without the
   /// learning rate and without weight decay. For optimizers that work in a subspace.
-  void direction(View<const Scalar> gradient, View<Scalar> out, double gradient_scale = 1.0) {
-    check("AdamW::direction", "output", out, gradient, 1.0, gradient_scale);
-    Kernels<Backend>::fill(State::device(), Scalar{0}, out);
-    advance("AdamW::direction", out, gradient, -1.0, 1.0, gradient_scale);
+  template <class Gradient, class Output>
+  void direction(const Gradient& gradient, Output&& out, double gradient_scale = 1.0) {
+    direction_views(view_of(gradient), view_of(out), gradient_scale);
   }
 
   /// Makes room for `columns` columns; never shrinks.
@@ -175,12 +174,24 @@ class AdamW {
  private:
   using State = detail::ColumnState<Scalar, Backend, 2>;
 
+  void step_views(View<Scalar> parameter, View<const Scalar> gradient, double learning_rate,
+                  double gradient_scale) {
+    const double decay = 1.0 - learning_rate * options_.weight_decay;
+    advance("AdamW::step", parameter, gradient, learning_rate, decay, gradient_scale);
+  }
+
+  void direction_views(View<const Scalar> gradient, View<Scalar> out, double gradient_scale) {
+    check("AdamW::direction", "output", out, gradient, 1.0, gradient_scale);
+    Kernels<Backend>::fill(State::device(), Scalar{0}, out);
+    advance("AdamW::direction", out, gradient, -1.0, 1.0, gradient_scale);
+  }
+
   static const AdamWOptions& validated(const AdamWOptions& options) {
     options.validate();
-    if (static_cast<Scalar>(options.epsilon) < std::numeric_limits<Scalar>::min()) {
-      throw ArgumentError("AdamW: epsilon = " + detail::number_text(options.epsilon) +
+    if (static_cast<Scalar>(options.epsilon) < (std::numeric_limits<Scalar>::min)()) {
+      ACCRETE_THROW ArgumentError("AdamW: epsilon = " + detail::number_text(options.epsilon) +
                           " is zero or subnormal in the parameter's scalar; give at least " +
-                          detail::number_text(std::numeric_limits<Scalar>::min()));
+                          detail::number_text((std::numeric_limits<Scalar>::min)()));
     }
     return options;
   }

@@ -94,19 +94,17 @@ class Muon {
   /// One update of `parameter` by `gradient * gradient_scale`. A zero gradient and momentum make no
   /// step. @throws ShapeError when a shape differs from rows() x cols(), ArgumentError for a rate
   /// or a scale that is not finite, NumericError when the gradient is not.
-  void step(View<Scalar> parameter, View<const Scalar> gradient, double learning_rate,
+  template <class Parameter, class Gradient>
+  void step(Parameter&& parameter, const Gradient& gradient, double learning_rate,
             double gradient_scale = 1.0) {
-    check("Muon::step", "parameter", parameter, gradient, learning_rate, gradient_scale);
-    advance(parameter, gradient, learning_rate, 1.0 - learning_rate * options_.weight_decay,
-            gradient_scale);
+    step_views(view_of(parameter), view_of(gradient), learning_rate, gradient_scale);
   }
 
   /// The same update of the momentum; `out` receives what a step would subtract, without the
   /// learning rate and without weight decay.
-  void direction(View<const Scalar> gradient, View<Scalar> out, double gradient_scale = 1.0) {
-    check("Muon::direction", "output", out, gradient, 1.0, gradient_scale);
-    Kernels<Backend>::fill(State::device(), Scalar{0}, out);
-    advance(out, gradient, -1.0, 1.0, gradient_scale);
+  template <class Gradient, class Output>
+  void direction(const Gradient& gradient, Output&& out, double gradient_scale = 1.0) {
+    direction_views(view_of(gradient), view_of(out), gradient_scale);
   }
 
   /// As the members of AdamW of these names. The momentum is linear in the gradients, so rotate()
@@ -124,6 +122,19 @@ class Muon {
 
  private:
   using State = detail::ColumnState<Scalar, Backend, 1>;
+
+  void step_views(View<Scalar> parameter, View<const Scalar> gradient, double learning_rate,
+                  double gradient_scale) {
+    check("Muon::step", "parameter", parameter, gradient, learning_rate, gradient_scale);
+    advance(parameter, gradient, learning_rate, 1.0 - learning_rate * options_.weight_decay,
+            gradient_scale);
+  }
+
+  void direction_views(View<const Scalar> gradient, View<Scalar> out, double gradient_scale) {
+    check("Muon::direction", "output", out, gradient, 1.0, gradient_scale);
+    Kernels<Backend>::fill(State::device(), Scalar{0}, out);
+    advance(out, gradient, -1.0, 1.0, gradient_scale);
+  }
 
   void check(const char* operation, const char* name, const View<Scalar>& target,
              const View<const Scalar>& gradient, double learning_rate,
@@ -170,7 +181,7 @@ class Muon {
     });
     const auto leaf = detail::factor_leaf<Scalar, Backend>(View<const Scalar>(update));
     const auto orthogonal = polar_factor(leaf, {.method = PolarMethod::muon});
-    const double shape = std::max(1.0, static_cast<double>(rows()) / static_cast<double>(cols()));
+    const double shape = (std::max)(1.0, static_cast<double>(rows()) / static_cast<double>(cols()));
     add(-learning_rate * std::sqrt(shape), view_of(orthogonal), 1.0, parameter);
   }
 

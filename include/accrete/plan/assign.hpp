@@ -10,17 +10,20 @@ ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
+template <class Scalar, class Entry, class Node>
+void check_destination(const Node& node, Index rows, Index cols) {
+  static_assert(fits_destination<Entry, Scalar>());
+  if (rows != node.rows() || cols != node.cols()) {
+    throw_shape_error("assignment", rows, cols, node.rows(), node.cols(),
+                      "the destination must have the shape of the expression");
+  }
+}
+
 /// Assignment to an Eigen object that Eigen has resized already where it could.
 template <class Node, class Target, class Scalar>
 void assign_to_eigen(const Node& node, Target& target, Scalar alpha, Scalar beta,
                      bool may_overlap) {
-  static_assert(std::is_same_v<Scalar, typename Target::Scalar>,
-                "accrete: the destination has another scalar type than the expression; convert "
-                "the operands with .cast<Scalar>(). The value of bfloat16 operands is float");
-  if (target.rows() != node.rows() || target.cols() != node.cols()) {
-    throw_shape_error("assignment", target.rows(), target.cols(), node.rows(), node.cols(),
-                      "the destination must have the shape of the expression");
-  }
+  check_destination<Scalar, typename Target::Scalar>(node, target.rows(), target.cols());
   auto& context = Context<backend_of<Node>>::current();
   if constexpr (is_viewable<Target>) {
     evaluate_into(context, node, alpha, beta, view_of(target), may_overlap);
@@ -35,10 +38,21 @@ void assign_to_eigen(const Node& node, Target& target, Scalar alpha, Scalar beta
   }
 }
 
-// Found by Expression's evalTo, addTo and subTo through argument-dependent lookup.
-template <class Node, class Target, class Scalar>
+// Found by Eigen's assignment and View's through argument-dependent lookup.
+template <ExpressionNode Node, class Target, class Scalar>
 void assign_expression(const Node& node, Target& target, Scalar alpha, Scalar beta) {
   assign_to_eigen(node, target, alpha, beta, true);
+}
+template <ExpressionNode Node, class Entry, class Scalar>
+void assign_expression(const Node& node, const View<Entry>& target, Scalar alpha, Scalar beta) {
+  check_destination<Scalar, Entry>(node, target.rows, target.cols);
+  evaluate_into(Context<backend_of<Node>>::current(), node, alpha, beta, target);
+}
+template <Expandable Matrix, class Target, class Scalar>
+void assign_expression(const Matrix& matrix, Target& target, Scalar alpha, Scalar beta) {
+  const auto expression = matrix.expression();
+  using Value = typename std::remove_const_t<decltype(expression)>::Scalar;
+  assign_expression(expression, target, static_cast<Value>(alpha), static_cast<Value>(beta));
 }
 
 /// Destination that the caller promises not to overlap any operand.

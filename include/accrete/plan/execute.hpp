@@ -19,8 +19,8 @@ concept Complete = requires {
 
 /// The backend's kernels for operands of this scalar.
 template <class Backend, class Stored>
-using kernels_for =
-    std::conditional_t<sizeof(Stored) == 2, Bfloat16Kernels<Backend>, Kernels<Backend>>;
+using kernels_for = std::conditional_t<std::is_same_v<Stored, bfloat16>, Bfloat16Kernels<Backend>,
+                                       Kernels<Backend>>;
 
 template <class Table>
 constexpr void check_kernels() {

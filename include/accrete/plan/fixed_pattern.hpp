@@ -21,7 +21,7 @@ template <class Stored>
   }
   const auto& u = operands.leaves[0];
   return operands.leaves[2].cols == 1 && u.cols > 0 &&
-         u.cols <= std::min(u.rows, operands.leaves[1].cols);
+         u.cols <= (std::min)(u.rows, operands.leaves[1].cols);
 }
 
 /// target = alpha * U (Vᵀ x) + beta * target, as the plan has it. The target must not overlap an

@@ -72,30 +72,22 @@ class WrittenOrder {
 
 /// What `in_order` returns: assigns like an expression, but is no operand of one.
 template <class Node>
-class InOrder : public Eigen::EigenBase<InOrder<Node>> {
+class InOrder : public detail::LazyValue<InOrder<Node>> {
  public:
   using Scalar = typename Node::Scalar;
   using Backend = detail::backend_of<Node>;
-  enum {
-    RowsAtCompileTime = Node::rows_at_compile_time,
-    ColsAtCompileTime = Node::cols_at_compile_time
-  };
 
   explicit InOrder(Node node) : node_(std::move(node)) {}
   [[nodiscard]] Index rows() const noexcept { return node_.rows(); }
   [[nodiscard]] Index cols() const noexcept { return node_.cols(); }
 
   template <class Target>
-  void evalTo(Target& target) const {
-    target = value();
-  }
-  template <class Target>
-  void addTo(Target& target) const {
-    target += value();
-  }
-  template <class Target>
-  void subTo(Target& target) const {
-    target -= value();
+  friend void assign_expression(const InOrder& source, Target& target, Scalar alpha, Scalar beta) {
+    if (beta == Scalar{0}) {
+      target = source.value();
+    } else {
+      target += alpha * source.value();
+    }
   }
 
  private:

@@ -83,7 +83,7 @@ class MeasuredModel final : public CostModel {
     }
     const std::size_t scalar = call.scalar_bytes <= 2 ? 0 : call.scalar_bytes <= 4 ? 1 : 2;
     // Products of bfloat16 operands are added up in float.
-    const Table& of_result = logs_[std::max<std::size_t>(scalar, 1)];
+    const Table& of_result = logs_[(std::max<std::size_t>)(scalar, 1)];
     return tables_[scalar].step + kernel_seconds(logs_[scalar], of_result, call) +
            displaced_seconds(rates_[scalar], call);
   }
@@ -103,23 +103,34 @@ class MeasuredModel final : public CostModel {
   /// What text() gave. @throws ArgumentError for anything else.
   [[nodiscard]] static MeasuredModel parse(const std::string& text) {
     if (text.rfind(header, 0) != 0) {
-      throw ArgumentError("MeasuredModel::parse: the text does not begin with \"" +
-                          std::string(header, sizeof header - 2) +
-                          "\"; it comes from another version or is no cost model, calibrate anew");
+      ACCRETE_THROW ArgumentError(
+          "MeasuredModel::parse: the text does not begin with \"" +
+          std::string(header, sizeof header - 2) +
+          "\"; it comes from another version or is no cost model, calibrate anew");
     }
     const char* at = text.data() + sizeof header - 1;
     const char* const last = text.data() + text.size();
+    const auto skip_space = [&at, last] {
+      at = std::find_if(at, last, [](char c) { return c != '\n' && c != '\r' && c != ' '; });
+    };
     Tables tables;
     for (Table& table : tables) {
-      for_each_entry(table, [&at, last](double& value) {
-        at = std::find_if(at, last, [](char c) { return c != '\n' && c != '\r' && c != ' '; });
+      for_each_entry(table, [&](double& value) {
+        skip_space();
         const auto [end, status] = std::from_chars(at, last, value);
         if (status != std::errc()) {
-          throw ArgumentError("MeasuredModel::parse: the text ends too early or holds no number "
-                              "where one is due; calibrate anew");
+          ACCRETE_THROW ArgumentError(
+              "MeasuredModel::parse: the text ends too early or holds no number "
+              "where one is due; calibrate anew");
         }
         at = end;
       });
+    }
+    skip_space();
+    if (at != last) {
+      ACCRETE_THROW ArgumentError(
+          "MeasuredModel::parse: the text goes on after the last number; it was "
+          "damaged, calibrate anew");
     }
     return {tables[0], tables[1], tables[2]};
   }
@@ -145,9 +156,9 @@ class MeasuredModel final : public CostModel {
     switch (call.kernel) {
     case Kernel::gemm:
       // Adding to a result reads and writes all of it, however few operations there are.
-      return call.accumulate
-                 ? std::max(product(logs, call), elementwise(logs_of_result.accumulate[0], entries))
-                 : product(logs, call);
+      return call.accumulate ? (std::max)(product(logs, call),
+                                          elementwise(logs_of_result.accumulate[0], entries))
+                             : product(logs, call);
     case Kernel::gemv:
       return matrix_times_vector(logs, call);
     case Kernel::combine:
@@ -174,7 +185,7 @@ class MeasuredModel final : public CostModel {
     const Place size = read_grid.place_within(bytes_log);
     const double longer =
         rate(seconds_a_byte, size, std::log2(all)) - rate(seconds_a_byte, size, bytes_log);
-    return bytes * std::max(longer, 0.0);
+    return bytes * (std::max)(longer, 0.0);
   }
   static double rate(const Reads& seconds_a_byte, const Place& size, double set_log) noexcept {
     const std::array<Place, 2> at{size, working_set_grid.place_within(set_log)};
@@ -245,8 +256,8 @@ class MeasuredModel final : public CostModel {
     for (const Table& table : tables_) {
       for_each_entry(table, [](double value) {
         if (!detail::is_finite(value) || value <= 0) {
-          throw ArgumentError("MeasuredModel: a time of " + detail::number_text(value) +
-                              " s is not positive; calibrate anew");
+          ACCRETE_THROW ArgumentError("MeasuredModel: a time of " + detail::number_text(value) +
+                                      " s is not positive; calibrate anew");
         }
       });
     }

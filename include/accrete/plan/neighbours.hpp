@@ -68,12 +68,12 @@ class Neighbours {
 template <class Scalar>
 unsigned unit_slots_of(const Operands<Scalar>& operands, const Neighbours& neighbours) noexcept {
   unsigned beside = 0;
-  for (int i = 0; i < std::min(operands.leaf_count, most_related_leaves); ++i) {
+  for (int i = 0; i < (std::min)(operands.leaf_count, most_related_leaves); ++i) {
     beside |=
         static_cast<unsigned>(neighbours[i].right_of) | static_cast<unsigned>(neighbours[i].below);
   }
   unsigned units = 0;
-  const int most = std::min(operands.coefficient_count, 32);
+  const int most = (std::min)(operands.coefficient_count, 32);
   for (int i = 0; beside != 0 && i < most; ++i) {
     units |= operands.coefficients[i] == 1 ? 1U << i : 0U;
   }

@@ -20,8 +20,8 @@ namespace detail {
 template <class Backend, class Weight, class X>
 Plan plan_for(Context<Backend>& context, const Product<Weight, X>& product, Executions executions) {
   if (executions.count < 1) {
-    throw ArgumentError("accrete: a plan for " + std::to_string(executions.count) +
-                        " executions: the number must be at least 1");
+    ACCRETE_THROW ArgumentError("a plan for " + std::to_string(executions.count) +
+                                " executions: the number must be at least 1");
   }
   using Stored = typename Product<Weight, X>::Stored;
   const auto gathered = gather_operands(product);
@@ -82,8 +82,8 @@ class PreparedProduct {
     const View<Scalar> result = view_of(target.derived());
     for (const auto& leaf : gathered.leaves) {
       if (overlaps(leaf, result)) {
-        throw ArgumentError("accrete: the destination of a prepared product overlaps an operand; "
-                            "evaluate into another matrix");
+        ACCRETE_THROW ArgumentError("the destination of a prepared product overlaps an operand; "
+                                    "evaluate into another matrix");
       }
     }
     auto& context = Context<Backend>::current();

@@ -196,9 +196,9 @@ class BidiagonalSvd {
     DelayedRotations<Scalar> of_right(device_, frame, right_);
     double largest = 0;
     for (Index i = 0; i < n; ++i) {
-      largest = std::max(largest, std::abs(diagonal_[i]));
+      largest = (std::max)(largest, std::abs(diagonal_[i]));
       if (i + 1 < n) {
-        largest = std::max(largest, std::abs(beside_[i]));
+        largest = (std::max)(largest, std::abs(beside_[i]));
       }
     }
     const double negligible =

@@ -36,8 +36,8 @@ class Device<Cpu> {
   /// Limits the kernels to `count` threads. @throws ArgumentError when count < 1.
   void set_threads(int count) {
     if (count < 1) {
-      throw ArgumentError("accrete: set_threads(" + std::to_string(count) +
-                          "): the number of threads must be at least 1");
+      ACCRETE_THROW ArgumentError("set_threads(" + std::to_string(count) +
+                                  "): the number of threads must be at least 1");
     }
     threads_ = count;
   }
@@ -79,8 +79,8 @@ class OpenmpThreads {
 /// range i begins at i times this.
 [[nodiscard]] inline Index range_length(int threads, Index count, Index grain) noexcept {
   const Index grains = (count + grain - 1) / grain;
-  const Index pieces = std::max<Index>(1, std::min<Index>(threads, grains));
-  return std::max<Index>(1, (grains + pieces - 1) / pieces) * grain;
+  const Index pieces = (std::max<Index>)(1, (std::min<Index>)(threads, grains));
+  return (std::max<Index>)(1, (grains + pieces - 1) / pieces) * grain;
 }
 
 /// Splits [0, count) into one contiguous, `grain`-aligned range a thread and runs
@@ -100,7 +100,7 @@ void parallel_ranges(int threads, Index count, Index grain, const Body& body) {
   for (Index piece = 0; piece < pieces; ++piece) {
     const Index first = piece * step;
     if (first < count) {
-      body(first, std::min(step, count - first));
+      body(first, (std::min)(step, count - first));
     }
   }
 #endif

@@ -132,7 +132,7 @@ struct CpuFactorizations {
     Scalar largest{0};
     for (Index j = 0; j < a.cols; ++j) {
       for (Index i = 0; i < a.rows; ++i) {
-        largest = std::max(largest, std::abs(a(i, j)));
+        largest = (std::max)(largest, std::abs(a(i, j)));
       }
     }
     return unit_scale(largest);
@@ -140,8 +140,8 @@ struct CpuFactorizations {
 
   [[noreturn]] static void throw_no_convergence(const std::string& operation, Index rows,
                                                 Index cols) {
-    throw NumericError(operation + ": no convergence on the " + shape_text(rows, cols) +
-                       " operand; try it in double precision");
+    ACCRETE_THROW NumericError(operation + ": no convergence on the " + shape_text(rows, cols) +
+                               " operand; try it in double precision");
   }
 };
 

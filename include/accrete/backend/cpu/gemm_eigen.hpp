@@ -80,8 +80,8 @@ void eigen_gemm(Device<Cpu>& device, Scalar alpha, View<const Scalar> a, View<co
   const Index step = range_length(threads, length, grain);
   const Index pieces = (length + step - 1) / step;
 
-  GemmBlocking<Scalar> blocking(by_columns ? c.rows : std::min(step, c.rows),
-                                by_columns ? std::min(step, c.cols) : c.cols, a.cols);
+  GemmBlocking<Scalar> blocking(by_columns ? c.rows : (std::min)(step, c.rows),
+                                by_columns ? (std::min)(step, c.cols) : c.cols, a.cols);
   Workspace::Frame frame(device.workspace());
   Scalar* memory = frame.allocate<Scalar>(blocking.space() * pieces);
   parallel_ranges(threads, length, grain, [&](Index first, Index count) {

@@ -20,7 +20,7 @@ class HouseholderQr {
         factors_(frame.allocate<Scalar>(a.cols)) {
     load(a, scale);
     for (Index first = 0; first < q_.cols; first += reflection_block) {
-      const Index last = std::min(first + reflection_block, q_.cols);
+      const Index last = (std::min)(first + reflection_block, q_.cols);
       factorize_block(first, last);
       if (last < q_.cols) {
         Workspace::Frame block(device.workspace());

@@ -76,7 +76,7 @@ Reflection<Scalar> reflect(Scalar* x, Index first, Index count) {
     squares += part * part;
   }
   const Scalar rest = sum_of<Scalar>(squares);
-  if (!(rest > Limits::min() / Limits::epsilon())) {
+  if (!(rest > (Limits::min)() / Limits::epsilon())) {
     std::fill(x + first, x + count, Scalar{0});
     x[first] = Scalar{1};
     return {Scalar{0}, alpha};
@@ -183,7 +183,7 @@ void form_reflections(Device<Cpu>& device, const PaddedMatrix<Scalar>& q, const 
   const Index blocks = (q.cols - shift + reflection_block - 1) / reflection_block;
   for (Index block = blocks; block-- > 0;) {
     const Index first = shift + block * reflection_block;
-    const Index last = std::min(first + reflection_block, q.cols);
+    const Index last = (std::min)(first + reflection_block, q.cols);
     if (last < q.cols) {
       Workspace::Frame frame(device.workspace());
       const View<Scalar> vectors = q.corner(first, first).left_columns(last - first);
@@ -201,7 +201,7 @@ void form_reflections(Device<Cpu>& device, const PaddedMatrix<Scalar>& q, const 
       v[k] += Scalar{1};
     }
   }
-  for (Index k = 0; k < std::min(shift, q.cols); ++k) {
+  for (Index k = 0; k < (std::min)(shift, q.cols); ++k) {
     q.column(k)[k] = Scalar{1};
   }
 }
