@@ -11,6 +11,8 @@
 #include <utility>
 
 #if __has_include(<unistd.h>)
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #endif
 
@@ -38,14 +40,73 @@ struct SvdFileHeader {
   std::int64_t run = 0;
 };
 
+/// A device, FIFO or socket: something that a file must not replace.
+inline bool is_special(const std::string& path) {
+#if __has_include(<unistd.h>)
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
+#else
+  static_cast<void>(path);
+  return false;
+#endif
+}
+
+/// Where the symbolic link `path` leads to, which may not exist yet; else `path`.
+inline std::string target_of(std::string path) {
+#if __has_include(<unistd.h>)
+  char target[4096];
+  constexpr int most_links = 40; // as the system's own limit
+  for (int links = 0; links < most_links; ++links) {
+    const ::ssize_t length = ::readlink(path.c_str(), target, sizeof target);
+    if (length <= 0) {
+      break;
+    }
+    const std::string name(target, static_cast<std::size_t>(length));
+    const std::size_t folder = path.rfind('/');
+    const bool alone = name.front() == '/' || folder == std::string::npos;
+    path = alone ? name : path.substr(0, folder + 1) + name;
+  }
+#endif
+  return path;
+}
+
 class SvdFile {
  public:
-  SvdFile(std::string path, const char* mode)
-      : path_(std::move(path)), file_(std::fopen(path_.c_str(), mode)) {
-    if (file_ == nullptr) {
-      fail("cannot be opened", errno);
+  /// @throws Error when the file cannot be read, and for a device or FIFO, which has no size.
+  static SvdFile reading(const std::string& path) {
+    if (is_special(path)) {
+      throw Error("IncrementalSVD file " + path + " is a device or FIFO; name a file");
     }
+    return SvdFile(path, std::fopen(path.c_str(), "rb"));
   }
+  /// A file that did not exist before, named after `path`.
+  static SvdFile beside(const std::string& path) {
+    std::string name = path + ".new";
+    std::FILE* file = std::fopen(name.c_str(), "wbx");
+    for (int again = 1; file == nullptr && errno == EEXIST; ++again) {
+      name = path + ".new" + std::to_string(again);
+      file = std::fopen(name.c_str(), "wbx");
+    }
+    return SvdFile(std::move(name), file);
+  }
+  /// A device or FIFO. @throws Error for a FIFO that nobody reads, which would wait for a reader.
+  static SvdFile into_special(const std::string& path) {
+    std::FILE* file = nullptr;
+#if __has_include(<unistd.h>)
+    const int fd = ::open(path.c_str(), O_WRONLY | O_NONBLOCK);
+    if (fd < 0 && errno == ENXIO) {
+      throw Error("IncrementalSVD file " + path +
+                  " is a FIFO that nobody reads; start its reader "
+                  "first");
+    }
+    if (fd >= 0) {
+      ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+      file = ::fdopen(fd, "wb");
+    }
+#endif
+    return SvdFile(path, file);
+  }
+
   SvdFile(const SvdFile&) = delete;
   SvdFile& operator=(const SvdFile&) = delete;
   ~SvdFile() {
@@ -68,6 +129,7 @@ class SvdFile {
       fail("ends too early; it was cut or is no IncrementalSVD", 0);
     }
   }
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
   [[nodiscard]] std::int64_t size() {
     std::fseek(file_, 0, SEEK_END);
     const std::int64_t bytes = std::ftell(file_);
@@ -97,6 +159,12 @@ class SvdFile {
   }
 
  private:
+  SvdFile(std::string path, std::FILE* file) : path_(std::move(path)), file_(file) {
+    if (file_ == nullptr) {
+      fail("cannot be opened", errno);
+    }
+  }
+
   std::string path_;
   std::FILE* file_;
 };
@@ -140,21 +208,28 @@ inline bool sizes_fit(const SvdFileHeader& header, std::int64_t file_bytes) {
 } // namespace detail
 
 /// Writes a state to a file, atomically: an interrupted or failed write leaves what was there.
-/// `svd.state()` gives the state. The file is for machines of the same byte order.
+/// `svd.state()` gives the state. The file is for machines of the same byte order. Through a
+/// symbolic link its target is replaced; a device or FIFO is written as it is.
 /// @throws Error with the system's reason, ShapeError, NumericError for a damaged state.
 template <class Scalar>
 void save(const IncrementalSvdState<Scalar>& state, const std::string& path) {
   state.validate();
-  const std::string temporary = path + ".new";
+  if (detail::is_special(path)) {
+    auto file = detail::SvdFile::into_special(path);
+    detail::write_svd(file, state);
+    return file.close();
+  }
+  const std::string target = detail::target_of(path);
+  auto file = detail::SvdFile::beside(target);
+  const std::string temporary = file.path();
   try {
-    detail::SvdFile file(temporary, "wb");
     detail::write_svd(file, state);
     file.close();
   } catch (...) {
     std::remove(temporary.c_str());
     throw;
   }
-  if (std::rename(temporary.c_str(), path.c_str()) != 0) {
+  if (std::rename(temporary.c_str(), target.c_str()) != 0) {
     const int reason = errno;
     std::remove(temporary.c_str());
     throw Error("IncrementalSVD file " + path + " cannot be replaced: " + std::strerror(reason));
@@ -165,7 +240,7 @@ void save(const IncrementalSvdState<Scalar>& state, const std::string& path) {
 /// @throws Error for a missing, cut or foreign file, or one of another scalar.
 template <class Scalar>
 [[nodiscard]] IncrementalSvdState<Scalar> load_incremental_svd(const std::string& path) {
-  detail::SvdFile file(path, "rb");
+  auto file = detail::SvdFile::reading(path);
   const std::int64_t bytes = file.size();
   detail::SvdFileHeader header;
   file.read(&header, 1);
