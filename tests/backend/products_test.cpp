@@ -7,6 +7,10 @@
 #include <limits>
 #include <type_traits>
 
+#if __has_include(<sys/mman.h>)
+#include <sys/mman.h>
+#endif
+
 using accrete::Index;
 using accrete::View;
 
@@ -36,6 +40,53 @@ struct Padded {
   }
 };
 
+/// A rows x cols operand whose columns (rows) lie `stride` entries apart in a range of addresses of
+/// which only the pages that are touched are memory. No data where the system has no such range.
+template <class Scalar>
+class Sparse {
+ public:
+  Sparse(Index rows, Index cols, Index stride, bool row_major, unsigned seed)
+      : bytes_(static_cast<std::size_t>(stride) *
+               static_cast<std::size_t>(row_major ? rows : cols) * sizeof(Scalar)) {
+#if __has_include(<sys/mman.h>)
+    memory_ = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory_ == MAP_FAILED) {
+      memory_ = nullptr;
+      return;
+    }
+    view = {static_cast<Scalar*>(memory_), rows, cols, stride,
+            row_major ? accrete::Order::row_major : accrete::Order::column_major};
+    const Dense<Scalar> values = random_matrix<Scalar>(rows, cols, seed);
+    for (Index j = 0; j < cols; ++j) {
+      for (Index i = 0; i < rows; ++i) {
+        view(i, j) = values(i, j);
+      }
+    }
+#endif
+  }
+  Sparse(const Sparse&) = delete;
+  Sparse& operator=(const Sparse&) = delete;
+  ~Sparse() {
+#if __has_include(<sys/mman.h>)
+    if (memory_ != nullptr) {
+      ::munmap(memory_, bytes_);
+    }
+#endif
+  }
+  [[nodiscard]] Exact value() const {
+    return Exact::NullaryExpr(view.rows, view.cols, [this](Index i, Index j) {
+      return static_cast<long double>(view(i, j));
+    });
+  }
+
+  View<Scalar> view;
+
+ private:
+  std::size_t bytes_;
+  void* memory_ = nullptr;
+};
+
 constexpr std::array<std::array<Index, 3>, 10> shapes = {{{70, 33, 90},
                                                           {5, 6, 7},
                                                           {1, 50, 60},
@@ -62,6 +113,33 @@ constexpr std::array<std::array<Index, 3>, 10> large_shapes = {{{130, 2100, 5},
                                                                 {2003, 9, 15},
                                                                 {139, 7, 41}}};
 
+/// c = 2 a b + 3 c with operands whose leading dimensions are large where `sparse` has a bit, and
+/// row-major where `orders` has one. False where the system has no memory of that kind.
+template <class Scalar>
+bool check_large_strides(const std::array<Index, 3>& shape, Index stride, int sparse, int orders) {
+  const auto [m, k, n] = shape;
+  const auto step = [&](int bit, Index length) {
+    return (sparse & bit) != 0 ? stride : length + 3;
+  };
+  const auto is_row_major = [&](int bit) { return (orders & bit) != 0; };
+  accrete::Device<TestBackend> device;
+  const Sparse<Scalar> a(m, k, step(1, std::max(m, k)), is_row_major(1), 1);
+  const Sparse<Scalar> b(k, n, step(2, std::max(k, n)), is_row_major(2), 2);
+  const Sparse<Scalar> c(m, n, step(4, std::max(m, n)), is_row_major(4), 3);
+  if (a.view.data == nullptr || b.view.data == nullptr || c.view.data == nullptr) {
+    return false;
+  }
+  const Exact expected = 2 * a.value() * b.value() + 3 * c.value();
+  const long double norms = 2 * a.value().norm() * b.value().norm() + 3 * c.value().norm();
+  Table::gemm(device, Scalar{2}, View<const Scalar>(a.view), View<const Scalar>(b.view), Scalar{3},
+              c.view);
+  CAPTURE(stride);
+  CAPTURE(sparse);
+  CAPTURE(orders);
+  CHECK_CLOSE(c.value(), expected, rounding_bound<Scalar>(k + 3, norms));
+  return true;
+}
+
 /// c = 2 a b + beta c against exact arithmetic; three bits say which of a, b, c are row-major.
 template <class Scalar>
 void check_gemm(Index m, Index k, Index n, int orders, Scalar beta) {
@@ -80,6 +158,24 @@ void check_gemm(Index m, Index k, Index n, int orders, Scalar beta) {
 }
 
 } // namespace
+
+TEST_CASE_TEMPLATE("sizes and leading dimensions may be beyond 32 bits", Scalar, float, double) {
+  // With the first, a BLAS of 32-bit integers sees a leading dimension of 64 entries, with the
+  // second a negative one. The shapes go to the library, to inner and outer products and to gemv.
+  constexpr Index strides[] = {(Index{1} << 32) + 64, (Index{1} << 31) + 64};
+  constexpr std::array<Index, 3> some[] = {{64, 40, 40}, {64, 2, 40}, {70, 300, 3},
+                                           {3, 530, 41}, {64, 40, 1}, {1, 40, 64}};
+  for (const auto& shape : some) {
+    for (int bit = 0; bit < 6; ++bit) {
+      const int sparse = 1 << (bit / 2);
+      if (!check_large_strides<Scalar>(shape, strides[bit % 2], sparse, 0) ||
+          !check_large_strides<Scalar>(shape, strides[bit % 2], sparse, sparse)) {
+        MESSAGE("skipped: the system reserves no such range of addresses");
+        return;
+      }
+    }
+  }
+}
 
 TEST_CASE_TEMPLATE("gemm agrees with exact arithmetic for every order, shape, alpha and beta",
                    Scalar, float, double) {

@@ -160,8 +160,8 @@ TEST_CASE("a shape that changed after the expression was built is an error, not 
   // Eigen resizes Y before it evaluates the right-hand side.
   CHECK_THROWS_WITH_AS(
       Y = ac::lazy<TestBackend>(A) * Y,
-      "accrete: an operand was 4 x 3 when the expression was built and is 6 x 3 now; when it is "
-      "also the destination, assign expression.eval()",
+      "accrete: an operand was 4 x 3 when the expression was built and is 6 x 3 now; build "
+      "the expression anew, or assign expression.eval() when the operand is the destination too",
       ac::ShapeError);
   Dense<double> Z = random_matrix<double>(4, 3, 2);
   const Exact expected = exact(A) * exact(Z);

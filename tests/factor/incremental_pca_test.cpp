@@ -12,6 +12,8 @@
 #include <limits>
 #include <numeric>
 #include <random>
+#include <utility>
+#include <vector>
 
 using accrete::Index;
 
@@ -129,4 +131,62 @@ TEST_CASE("refused samples change nothing") {
   CHECK(pca.samples() == 6);
   CHECK(Mat<double>(pca.mean()) == mean);
   CHECK(pca.singular_values() == values);
+}
+
+TEST_CASE("the mean of many samples, one by one, does not drift") {
+  // In float: the mean and the variance move by less than their own rounding with each sample.
+  constexpr int count = 60000;
+  Pca<float> pca(1);
+  Mat<float> sample(1, 1);
+  for (int i = 0; i < count; ++i) {
+    sample(0, 0) = i % 2 == 0 ? 1000.1F : 999.9F;
+    pca.append(sample);
+  }
+  const double rounding = 1000 * epsilon<float>();
+  const double low = static_cast<double>(999.9F);
+  const double high = static_cast<double>(1000.1F);
+  CHECK(std::abs(static_cast<double>(pca.mean()(0, 0)) - (low + high) / 2) <= rounding);
+  const double deviation = (high - low) / 2;
+  const double variance = deviation * deviation * count / (count - 1);
+  // Each deviation is that from a rounded mean.
+  CHECK(std::abs(pca.explained_variance().at(0) - variance) <= 4 * deviation * rounding);
+  for (int i = 0; i < count; ++i) {
+    sample(0, 0) = 1001.0F;
+    pca.append(sample);
+  }
+  CHECK(std::abs(static_cast<double>(pca.mean()(0, 0)) - ((low + high) / 2 + 1001) / 2) <=
+        rounding);
+}
+
+TEST_CASE_TEMPLATE("shares of the variance do not depend on the unit", S, TEST_SCALARS) {
+  const Mat<S> x = samples<S>(5, 30, 3);
+  Pca<S> plain(5);
+  append(plain, x, 7);
+  const std::vector<double> expected = plain.explained_variance_ratio();
+  const int far = sizeof(S) == 8 ? 530 : 110;
+  for (const int exponent : {-far, far}) {
+    const S unit = std::ldexp(S{1}, exponent);
+    Pca<S> scaled(5);
+    append(scaled, Mat<S>(x * unit), 7);
+    const std::vector<double> ratio = scaled.explained_variance_ratio();
+    REQUIRE(ratio.size() == expected.size());
+    for (std::size_t i = 0; i < ratio.size(); ++i) {
+      CHECK(std::abs(ratio[i] - expected[i]) <= 1000 * epsilon<S>());
+    }
+    CHECK((Mat<S>(scaled.mean() / unit) - Mat<S>(plain.mean())).norm() <= 100 * epsilon<S>());
+  }
+}
+
+TEST_CASE("a PCA that was moved from has no features") {
+  const Mat<double> x = samples<double>(5, 30, 3);
+  Pca<double> pca(5);
+  append(pca, x, 10);
+  Pca<double> taken = std::move(pca);
+  CHECK(taken.samples() == 30);
+  CHECK(pca.features() == 0);
+  CHECK(pca.samples() == 0);
+  CHECK(pca.mean().size() == 0);
+  CHECK_THROWS_AS(pca.append(x), accrete::ShapeError);
+  pca = taken;
+  CHECK(pca.mean() == taken.mean());
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -186,4 +187,66 @@ TEST_CASE("a link, a device and a FIFO stay what they are") {
         static_cast<::ssize_t>(fs::file_size(folder.file("target"))));
   ::close(reader);
   CHECK(fs::is_fifo(fifo));
+}
+
+TEST_CASE("numbers that do not belong together are refused, whatever the length of the file") {
+  const Folder folder;
+  const std::string path = folder.file("stream");
+  Stream svd(6);
+  svd.append_columns(Eigen::MatrixXd::Random(6, 5));
+  using Header = accrete::detail::SvdFileHeader;
+  const auto damaged = [&](const auto& damage) {
+    accrete::save(svd.state(), path);
+    std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+    Header header;
+    file.read(reinterpret_cast<char*>(&header), sizeof header);
+    damage(header, file);
+    file.seekp(0);
+    file.write(reinterpret_cast<const char*>(&header), sizeof header);
+    file.close();
+    return message(path);
+  };
+  CHECK(damaged([](Header&, std::fstream&) {}).empty());
+  // As many entries as before, in U and V of other shapes.
+  CHECK(damaged([](Header& header, std::fstream&) {
+          header.rows = 1;
+          header.cols = 10;
+        }) == "IncrementalSVD state: 5 singular values of an X of 1 x 10 with max_rank = "
+              "9223372036854775807; the state is damaged");
+  CHECK(damaged([](Header& header, std::fstream&) { header.max_rank = 4; }).find("max_rank = 4") !=
+        std::string::npos);
+  CHECK(damaged([](Header& header, std::fstream&) {
+          header.run = std::int64_t{1} << 32;
+        }).find("damaged") != std::string::npos);
+  CHECK(damaged([](Header& header, std::fstream&) { header.keep_v = 3; }).find("damaged") !=
+        std::string::npos);
+  CHECK(damaged([](Header&, std::fstream& file) {
+          const double wrong = 0.9;
+          file.seekp(static_cast<std::streamoff>(sizeof(Header) + 5 * sizeof(double)));
+          file.write(reinterpret_cast<const char*>(&wrong), sizeof wrong); // U(0, 0)
+        }).find("orthonormal") != std::string::npos);
+  CHECK(damaged([](Header&, std::fstream& file) {
+          file.seekp(-1, std::ios::end);
+          file.put('x');
+        }).find("end") != std::string::npos);
+}
+
+TEST_CASE("links and devices are written through") {
+  const Folder folder;
+  const std::string path = folder.file("stream");
+  const std::string link = folder.file("link");
+  Stream svd = stream(true);
+  accrete::save(stream(false).state(), path);
+  fs::create_symlink(path, link);
+  accrete::save(svd.state(), link);
+  CHECK(fs::is_symlink(link));
+  CHECK(fs::is_regular_file(fs::symlink_status(path)));
+  CHECK(accrete::load_incremental_svd<double>(path).options.keep_v);
+  if (fs::exists("/dev/null")) {
+    const std::string device = folder.file("device");
+    fs::create_symlink("/dev/null", device);
+    accrete::save(svd.state(), device);
+    CHECK(fs::is_symlink(device));
+    CHECK(fs::is_character_file("/dev/null"));
+  }
 }

@@ -11,6 +11,7 @@
 #include <cmath>
 #include <limits>
 #include <random>
+#include <utility>
 
 using accrete::IncrementalSvdOptions;
 using accrete::Index;
@@ -282,6 +283,12 @@ TEST_CASE("states that do not belong together are refused") {
   bad.U(2, 1) = std::numeric_limits<double>::quiet_NaN();
   CHECK_THROWS_AS(Stream<double>{bad}, accrete::NumericError);
   bad = good;
+  bad.U *= 1.01;
+  CHECK_THROWS_AS(Stream<double>{bad}, accrete::NumericError);
+  bad = good;
+  bad.options.max_rank = 3;
+  CHECK_THROWS_AS(Stream<double>{bad}, accrete::RankError);
+  bad = good;
   bad.run = 3;
   CHECK_THROWS_AS(Stream<double>{bad}, accrete::ArgumentError);
 }
@@ -322,4 +329,61 @@ TEST_CASE_TEMPLATE("narrow updates wait and come out the same", S, TEST_SCALARS)
     }
     check_state(svd, x);
   }
+}
+
+TEST_CASE_TEMPLATE("the unit of the entries does not matter", S, TEST_SCALARS) {
+  const Mat<S> x = random<S>(60, 12, 1);
+  const Mat<S> a = random<S>(60, 2, 2);
+  const Mat<S> b = random<S>(12, 2, 3);
+  const auto decompose = [&](S unit) {
+    Stream<S> svd(60);
+    svd.append_columns(x.leftCols(4) * unit);
+    svd.append_columns(x.rightCols(8) * unit);
+    svd.add(a * unit, b);
+    svd.downdate(3, 2); // by QR of U diag(values)
+    return svd;
+  };
+  Stream<S> plain = decompose(S{1});
+  const int far = sizeof(S) == 8 ? 530 : 73;
+  for (const int exponent : {-far, far}) {
+    CAPTURE(exponent);
+    const S unit = std::ldexp(S{1}, exponent);
+    Stream<S> scaled = decompose(unit);
+    REQUIRE(scaled.rank() == plain.rank());
+    CHECK(scaled.orthogonality() < (sizeof(S) == 8 ? 1e-13 : 1e-5));
+    for (std::size_t j = 0; j < plain.singular_values().size(); ++j) {
+      CHECK(scaled.singular_values()[j] / static_cast<double>(unit) ==
+            doctest::Approx(plain.singular_values()[j]).epsilon(sizeof(S) == 8 ? 1e-13 : 1e-5));
+    }
+  }
+}
+
+TEST_CASE("a decomposition that was moved from is 0 x 0") {
+  const Mat<double> x = random<double>(6, 5, 1);
+  Stream<double> svd(6);
+  svd.append_columns(x);
+  Stream<double> taken = std::move(svd);
+  check_state(taken, x);
+  CHECK(svd.rows() == 0);
+  CHECK(svd.cols() == 0);
+  CHECK(svd.rank() == 0);
+  CHECK(svd.error_bound() == 0);
+  CHECK_THROWS_WITH_AS(
+      svd.append_columns(x),
+      "IncrementalSVD append_columns: the block is 6 x 5 but X is 0 x 0; give it 0 rows",
+      accrete::ShapeError);
+  CHECK(svd.U().size() == 0);
+  svd = std::move(taken);
+  check_state(svd, x);
+  const auto U = Stream<double>(svd).U();
+  const auto V = Stream<double>(svd).V();
+  CHECK(U == svd.U());
+  CHECK(V == svd.V());
+}
+
+TEST_CASE("a refused factor is named with all its digits") {
+  Stream<double> svd(3);
+  CHECK_THROWS_WITH_AS(svd.forget(1.0000001),
+                       "IncrementalSVD forget: factor = 1.0000001; give a number in [0, 1]",
+                       accrete::ArgumentError);
 }

@@ -153,11 +153,12 @@ TEST_CASE_TEMPLATE("CholeskyQR2 is taken where it is safe and only there", S, TE
   const double digits = -std::log10(epsilon<S>);
   CHECK(taken(ill_conditioned<S>(300, 12, 0.3 * digits)));
   CHECK_FALSE(taken(ill_conditioned<S>(300, 12, 0.7 * digits)));
-  // The squares of the entries have to be representable.
+  // The squares of the entries need not be representable, the reciprocals of the lengths have to.
   const S far = std::is_same_v<S, double> ? S(1e-100) : S(1e-15);
   CHECK(taken(ill_conditioned<S>(300, 12, 1.0) * far));
   CHECK(taken(ill_conditioned<S>(300, 12, 1.0) / far));
-  CHECK_FALSE(taken(ill_conditioned<S>(300, 12, 1.0) * far * far));
+  CHECK(taken(ill_conditioned<S>(300, 12, 1.0) * far * far));
+  CHECK_FALSE(taken(ill_conditioned<S>(300, 12, 1.0) * std::numeric_limits<S>::min() / 64));
   CHECK_FALSE(taken(Dense<S>::Zero(10, 3)));
   // What is measured to be faster; `automatic` takes reflections for all else.
   const auto faster = [](Index rows, Index cols) {
@@ -180,4 +181,25 @@ TEST_CASE("thin_qr refuses wide matrices and NaN") {
     CHECK_THROWS_AS((void)thin_qr(lazy<TestBackend>(nan), method), NumericError);
     CHECK_THROWS_AS((void)thin_qr(lazy<TestBackend>(infinite), method), NumericError);
   }
+}
+
+TEST_CASE_TEMPLATE("Q is orthonormal where squares leave the range of the scalar", S,
+                   TEST_SCALARS) {
+  // Subnormal or no squares, infinite ones; then the columns far apart from each other.
+  const int far = sizeof(S) == 8 ? 530 : 73;
+  for (const QrMethod method : methods) {
+    for (const Index cols : {1, 4}) {
+      for (const int exponent : {-far, -far * 5 / 6, far}) {
+        CAPTURE(cols);
+        CAPTURE(exponent);
+        Dense<S> a = random_matrix<S>(300, cols, 1) * std::ldexp(S{1}, exponent);
+        check(thin_qr(lazy<TestBackend>(a), method), a);
+        a.col(0) = random_matrix<S>(300, 1, 2);
+        check(thin_qr(lazy<TestBackend>(a), method), a);
+      }
+    }
+  }
+  const Dense<S> constant = Dense<S>::Constant(300, 1, std::ldexp(S{1}, -far));
+  const auto result = thin_qr(lazy<TestBackend>(constant));
+  CHECK(std::abs(static_cast<double>(result.Q.norm()) - 1) <= 300 * epsilon<S>);
 }

@@ -86,3 +86,27 @@ TEST_CASE("svd refuses NaN") {
   CHECK_THROWS_AS((void)accrete::svd(matrix), NumericError);
   CHECK_THROWS_AS((void)accrete::singular_values(matrix), NumericError);
 }
+
+TEST_CASE_TEMPLATE("the unit of the entries does not matter", S, TEST_SCALARS) {
+  const Mat<S> u = Mat<S>::Random(300, 4);
+  const Mat<S> v = Mat<S>::Random(200, 4);
+  const auto plain = accrete::svd(accrete::outer<TestBackend>(u, v));
+  const int far = sizeof(S) == 8 ? 530 : 73;
+  const auto epsilon = static_cast<double>(std::numeric_limits<S>::epsilon());
+  for (const int exponent : {-far, far}) {
+    CAPTURE(exponent);
+    const S unit = std::ldexp(S{1}, exponent);
+    const Mat<S> scaled = u * unit;
+    const auto check_scaled = [&](const auto& svd) {
+      CHECK((svd.values.head(4) / unit - plain.values).norm() <=
+            100 * epsilon * static_cast<double>(plain.values.norm()));
+      CHECK(static_cast<double>(
+                (svd.U.leftCols(4).transpose() * svd.U.leftCols(4) - Mat<S>::Identity(4, 4))
+                    .norm()) <= 100 * epsilon);
+    };
+    check_scaled(accrete::svd(accrete::outer<TestBackend>(scaled, v)));
+    check_scaled(accrete::svd(accrete::outer<TestBackend>(v, scaled).transpose()));
+    const Mat<S> dense = scaled * v.transpose();
+    check_scaled(accrete::svd(accrete::lazy<TestBackend>(dense)));
+  }
+}

@@ -331,3 +331,30 @@ TEST_CASE("a spectrum that halves a hundred times is rounded to the tolerance") 
   CHECK(rounded({.absolute_tolerance = absolute, .min_rank = 35}) == 35);
   CHECK(rounded({.absolute_tolerance = absolute, .min_rank = 90}) == 90);
 }
+
+TEST_CASE_TEMPLATE("truncation does not depend on the unit of the entries", Scalar, TEST_SCALARS) {
+  const Dense<Scalar> u = random_matrix<Scalar>(300, 6, 1);
+  const Dense<Scalar> v = random_matrix<Scalar>(200, 6, 2);
+  using LowRank = accrete::LowRankMatrix<Scalar, TestBackend>;
+  LowRank plain(u, v);
+  const auto expected = plain.truncate({.max_rank = 3});
+  const int far = sizeof(Scalar) == 8 ? 530 : 73;
+  const auto epsilon = static_cast<double>(std::numeric_limits<Scalar>::epsilon());
+  for (const int exponent : {-far, far}) {
+    CAPTURE(exponent);
+    const Scalar unit = std::ldexp(Scalar{1}, exponent);
+    LowRank scaled(u * unit, v);
+    const auto report = scaled.truncate({.max_rank = 3});
+    CHECK(report.rank_after == 3);
+    CHECK(report.discarded_energy ==
+          doctest::Approx(expected.discarded_energy).epsilon(1000 * epsilon));
+    for (std::size_t j = 0; j < 6; ++j) {
+      CHECK(report.singular_values[j] / static_cast<double>(unit) ==
+            doctest::Approx(expected.singular_values[j]).epsilon(100 * epsilon));
+    }
+    const Exact value =
+        exact(scaled.U()) * exact(scaled.V()).transpose() / static_cast<long double>(unit);
+    CHECK((value - exact(plain.U()) * exact(plain.V()).transpose()).norm() <=
+          1000 * epsilon * expected.singular_values[0]);
+  }
+}

@@ -93,6 +93,127 @@ TEST_CASE("copies own their base and temporaries outlive their statement") {
   CHECK_CLOSE(expression.eval(), f.value * exact(f.X), f.bound);
 }
 
+TEST_CASE("what is left of a temporary in an expression is moved in") {
+  const Fixture<double> f;
+  const Exact V = exact(f.V);
+  const Dense<double> dY = random_matrix<double>(13, 5, 5);
+  const Dense<double> Z = f.V.transpose() * f.X;
+  auto transposed = f.make().transpose() * dY;
+  CHECK_CLOSE(transposed.eval(), f.value.transpose() * exact(dY), f.bound);
+  auto projected = f.make().project(f.X);
+  CHECK_CLOSE(projected.eval(), V.transpose() * exact(f.X), f.bound);
+  auto back = f.make().project_back(dY);
+  CHECK_CLOSE(back.eval(), exact(f.U).transpose() * exact(dY), f.bound);
+  auto applied = f.make().apply(f.X, Z);
+  CHECK_CLOSE(applied.eval(), f.value * exact(f.X), f.bound);
+  const auto low_rank = f.make().low_rank();
+  CHECK(low_rank.U() == f.U);
+  const auto base = f.make().base();
+  const auto U = f.make().U();
+  const auto V2 = f.make().V();
+  CHECK(base == f.W0);
+  CHECK(U == f.U);
+  CHECK(V2 == f.V);
+}
+
+TEST_CASE("an expression kept over growth, truncation or a merge is an error or the new value") {
+  const Fixture<double> f;
+  auto W = f.make();
+  const Dense<double> dY = random_matrix<double>(13, 5, 5);
+  Dense<double> Y = W * f.X;
+  const Dense<double> Z = W.project(f.X);
+  const auto product = W * f.X;
+  const auto transposed = W.transpose() * dY;
+  const auto projected = W.project(f.X);
+  const auto applied = W.apply(f.X, Z);
+  const auto gradients = ac::gradients(W * f.X, dY);
+  const auto all_refuse = [&] {
+    CHECK_THROWS_AS(Y = product, ac::ShapeError);
+    CHECK_THROWS_AS(Y = transposed, ac::ShapeError);
+    CHECK_THROWS_AS(Y = projected, ac::ShapeError);
+    CHECK_THROWS_AS(Y = applied, ac::ShapeError);
+    CHECK_THROWS_AS(Y = gradients.V, ac::ShapeError);
+  };
+  W.grow(2, ac::init::orthogonal()); // beyond the capacity
+  all_refuse();
+  W.grow(2, ac::init::orthogonal()); // within it
+  all_refuse();
+  W.truncate({.max_rank = 2});
+  all_refuse();
+  W.low_rank() = ac::LowRankMatrix<double, TestBackend>(f.U, f.V);
+  W.set_scale(2.0);
+  const Exact twice = exact(f.W0) + 2 * exact(f.U) * exact(f.V).transpose();
+  Y = product;
+  CHECK_CLOSE(Y, twice * exact(f.X), f.bound);
+  Y = applied;
+  CHECK_CLOSE(Y, twice * exact(f.X), f.bound);
+  Y = gradients.X;
+  CHECK_CLOSE(Y, twice.transpose() * exact(dY), f.bound);
+  Y = gradients.U;
+  CHECK_CLOSE(Y, 2 * exact(dY) * exact(f.X).transpose() * exact(f.V), f.bound * 20);
+  W.merge();
+  all_refuse();
+  const auto gone = std::move(W);
+  CHECK_THROWS_AS(Y = product, ac::ShapeError);
+}
+
+TEST_CASE("the update leaves without the base, which stays") {
+  const Fixture<double> f;
+  using LowRank = ac::LowRankMatrix<double, TestBackend>;
+  auto W = f.make();
+  const LowRank out = std::exchange(W.low_rank(), LowRank(13, 9));
+  CHECK(out.U() == f.U);
+  CHECK(out.V() == f.V);
+  CHECK(W.rank() == 0);
+  CHECK(W.base() == f.W0);
+  Dense<double> Y = W * f.X;
+  CHECK_CLOSE(Y, exact(f.W0) * exact(f.X), f.bound);
+
+  auto one = f.make();
+  Fixture<double>::Update two(f.W0 * 2, LowRank(f.U * 3, f.V));
+  std::swap(one.low_rank(), two.low_rank());
+  CHECK(one.U() == f.U * 3);
+  CHECK(two.U() == f.U);
+  CHECK(one.base() == f.W0);
+  CHECK(two.base() == f.W0 * 2);
+  LowRank plain(f.U * 5, f.V);
+  std::swap(one.low_rank(), plain);
+  CHECK(plain.U() == f.U * 3);
+  CHECK(one.U() == f.U * 5);
+  CHECK(one.base() == f.W0);
+  auto expression = std::move(two.low_rank()) * f.X;
+  Y = expression;
+  CHECK_CLOSE(Y, exact(f.U) * exact(f.V).transpose() * exact(f.X), f.bound);
+  CHECK(two.base() == f.W0 * 2);
+}
+
+TEST_CASE("a CumulativeUpdate that was moved from is 0 x 0, with a borrowed base too") {
+  Fixture<double> f;
+  auto W = Fixture<double>::Update::borrow(ac::view_of(f.W0));
+  const auto taken = std::move(W);
+  CHECK(taken.base().data() == f.W0.data());
+  CHECK(W.rows() == 0);
+  CHECK(W.base_view().empty());
+}
+
+TEST_CASE("a row-major base multiplies, and cannot be mapped as a column-major one") {
+  using RowMajor = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  RowMajor base = random_matrix<double>(2, 48, 7);
+  const Dense<double> X = random_matrix<double>(48, 3, 8);
+  auto W = ac::CumulativeUpdate<double, TestBackend>::borrow(ac::view_of(base));
+  const Dense<double> Y = W * X;
+  CHECK_CLOSE(Y, exact(base) * exact(X), rounding_bound<double>(48, 30));
+  CHECK_THROWS_WITH_AS(static_cast<void>(W.base()),
+                       "accrete: a column-major map of a row-major 2 x 48 view: it would read "
+                       "other entries; use the View itself, or a copy of it",
+                       ac::ArgumentError);
+  RowMajor row = random_matrix<double>(1, 48, 9);
+  const auto R = ac::CumulativeUpdate<double, TestBackend>::borrow(ac::view_of(row));
+  CHECK(R.base() == row);
+  const auto copy = std::move(W).base();
+  CHECK(copy == base);
+}
+
 TEST_CASE("bases of another shape are refused") {
   const Fixture<float> f;
   CHECK_THROWS_WITH_AS(

@@ -102,8 +102,59 @@ TEST_CASE_TEMPLATE("a matrix may stand on both sides of its own assignment", Sca
 TEST_CASE("an owned temporary outlives its statement inside an expression") {
   const Factors<double> f;
   const Dense<double> X = random_matrix<double>(9, 4, 7);
-  auto expression = LowRank<double>(f.U, f.V) * X;
-  CHECK_CLOSE(expression.eval(), f.value * exact(X), rounding_bound<double>(12, 200));
+  const Dense<double> Xt = random_matrix<double>(13, 4, 8);
+  const auto make = [&] { return LowRank<double>(f.U, f.V); };
+  const auto make_const = [&]() -> const LowRank<double> { return make(); };
+  const long double bound = rounding_bound<double>(12, 200);
+  auto product = make() * X;
+  CHECK_CLOSE(product.eval(), f.value * exact(X), bound);
+  auto of_const = make_const() * X;
+  CHECK_CLOSE(of_const.eval(), f.value * exact(X), bound);
+  auto transposed = make().transpose() * Xt;
+  CHECK_CLOSE(transposed.eval(), f.value.transpose() * exact(Xt), bound);
+  const auto U = make().U();
+  const auto V = make().V();
+  CHECK(U == f.U);
+  CHECK(V == f.V);
+}
+
+TEST_CASE("an expression of a matrix that changed its rank or shape is an error, not the old one") {
+  const Factors<double> f;
+  const Dense<double> X = random_matrix<double>(9, 4, 7);
+  LowRank<double> L(f.U, f.V);
+  L.reserve(8);
+  const auto expression = L * X;
+  Dense<double> Y = expression;
+  L.reserve(20); // the columns move, the matrix stays
+  Y = expression;
+  CHECK_CLOSE(Y, f.value * exact(X), rounding_bound<double>(12, 200));
+  L.append(f.U.leftCols(1), f.V.leftCols(1));
+  CHECK_THROWS_WITH_AS(Y = expression,
+                       "accrete: an operand was 13 x 3 when the expression was built and is 13 x 4 "
+                       "now; build the expression anew, or assign expression.eval() when the "
+                       "operand is the destination too",
+                       ac::ShapeError);
+  L.truncate({.max_rank = 2});
+  CHECK_THROWS_AS(Y = expression, ac::ShapeError);
+  L = LowRank<double>(f.V, f.U);
+  CHECK_THROWS_AS(Y = expression, ac::ShapeError);
+  L = LowRank<double>(f.U, f.V);
+  L.U() *= 2;
+  Y = expression;
+  CHECK_CLOSE(Y, 2 * f.value * exact(X), rounding_bound<double>(12, 200));
+  const LowRank<double> gone = std::move(L);
+  CHECK_THROWS_AS(Y = expression, ac::ShapeError);
+}
+
+TEST_CASE_TEMPLATE("columns taken into use by set_rank are zero", Scalar, TEST_SCALARS) {
+  const Factors<Scalar> f;
+  LowRank<Scalar> L(f.U, f.V);
+  L.reserve(6);
+  L.set_rank(1);
+  L.set_rank(6);
+  CHECK(L.U().leftCols(1) == f.U.leftCols(1));
+  CHECK(L.U().rightCols(5).cwiseAbs().maxCoeff() == 0);
+  CHECK(L.V().rightCols(5).cwiseAbs().maxCoeff() == 0);
 }
 
 TEST_CASE("wrong shapes and ranks are typed errors") {

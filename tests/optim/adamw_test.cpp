@@ -480,3 +480,27 @@ TEST_CASE("options, rates and shapes outside their domain are refused") {
   CHECK_THROWS_AS(state.append_columns(-1), accrete::ArgumentError);
   CHECK(state.steps()[0] == 0);
 }
+
+TEST_CASE_TEMPLATE("an epsilon that is zero in the scalar is refused", S, TEST_SCALARS) {
+  // With one, an entry without a gradient becomes 0 / 0.
+  CHECK_THROWS_WITH_AS((accrete::AdamW<S, TestBackend>(3, 3, {.epsilon = 0})),
+                       "AdamW: epsilon = 0 is outside (0, infinity)", accrete::ArgumentError);
+  CHECK_THROWS_AS((accrete::AdamW<S, TestBackend>(3, 3, {.epsilon = 1e-310})),
+                  accrete::ArgumentError);
+  if (sizeof(S) == 4) {
+    CHECK_THROWS_WITH_AS((accrete::AdamW<S, TestBackend>(3, 3, {.epsilon = 1e-50})),
+                         doctest::Contains("AdamW: epsilon = 1e-50 is zero or subnormal"),
+                         accrete::ArgumentError);
+  }
+  Mat<S> parameter = Mat<S>::Ones(3, 3);
+  const Mat<S> none = Mat<S>::Zero(3, 3);
+  accrete::AdamW<S, TestBackend> state(3, 3, {.epsilon = 1e-30, .weight_decay = 0});
+  state.step(accrete::view_of(parameter), accrete::view_of(none), 0.1);
+  CHECK(parameter == Mat<S>::Ones(3, 3));
+}
+
+TEST_CASE("more columns than an index counts are refused") {
+  accrete::AdamW<float, TestBackend> state(3, 2);
+  CHECK_THROWS_AS(state.append_columns(std::numeric_limits<Index>::max()), accrete::RankError);
+  CHECK(state.cols() == 2);
+}

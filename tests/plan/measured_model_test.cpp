@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "comma_locale.hpp"
+
 #include <accrete/plan/measured_model.hpp>
 
 #include <doctest/doctest.h>
@@ -159,6 +161,7 @@ TEST_CASE("texts and times that are no cost model are refused") {
   CHECK(refusal("accrete cost model 1\n1\n").find("another version") != std::string::npos);
   CHECK(refusal(text.substr(0, text.size() / 2)).find("ends too early") != std::string::npos);
   CHECK(refusal(text.substr(0, 40) + "x" + text.substr(40)).find("number") != std::string::npos);
+  CHECK(refusal(text + "1e-6\n").find("goes on") != std::string::npos);
   const MeasuredModel::Table good = power_law(1e-12);
   for (const double time : {0.0, -1e-6, std::nan("")}) {
     MeasuredModel::Table bad = good;
@@ -167,4 +170,21 @@ TEST_CASE("texts and times that are no cost model are refused") {
     CHECK_THROWS_AS(MeasuredModel(good, bad, good), accrete::ArgumentError);
     CHECK_THROWS_AS(MeasuredModel(good, good, bad), accrete::ArgumentError);
   }
+}
+
+TEST_CASE("the text of a model does not depend on the locale") {
+  const MeasuredModel model = three_power_laws();
+  const std::string text = model.text();
+  const CommaLocale locale;
+#if defined(__GLIBC__)
+  REQUIRE(CommaLocale::active());
+#endif
+  CHECK(model.text() == text);
+  CHECK(MeasuredModel::parse(text).text() == text);
+  const MeasuredModel::Table good = power_law(1e-12);
+  MeasuredModel::Table bad = good;
+  bad.step = -1.0000001;
+  CHECK_THROWS_WITH_AS(MeasuredModel(good, bad, good),
+                       "MeasuredModel: a time of -1.0000001 s is not positive; calibrate anew",
+                       accrete::ArgumentError);
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "comma_locale.hpp"
 #include "function_model.hpp"
 #include "numerics.hpp"
 
@@ -267,4 +268,45 @@ TEST_CASE("a plan as JSON") {
   const Dense<float> C(2, 5);
   const ac::Plan chain = ac::plan(context, ac::lazy<TestBackend>(A) * B * C);
   CHECK(chain.json().find(R"("temporaries": [{"name": "t1", "rows": )") != std::string::npos);
+}
+
+TEST_CASE("plans as text and JSON do not depend on the locale") {
+  const Dense<float> A(3, 4);
+  const Dense<float> B(4, 2);
+  const Dense<float> C(2, 5);
+  auto context = context_with([](const KernelCall&) { return 0.25; });
+  const ac::Plan plan = ac::plan(context, ac::lazy<TestBackend>(A) * B * C);
+  const std::string json = plan.json();
+  const std::string text = plan.text();
+  const CommaLocale locale;
+#if defined(__GLIBC__)
+  REQUIRE(CommaLocale::active());
+#endif
+  CHECK(plan.json() == json);
+  CHECK(plan.text() == text);
+  CHECK(text.find("250000.0") != std::string::npos);
+}
+
+TEST_CASE("a plan stays where it is until 4096 others were made") {
+  auto context = context_with([](const KernelCall&) { return 0.25; });
+  const Dense<float> rows = Dense<float>::Zero(2, 6000);
+  const Dense<float> B(3, 2);
+  const auto plan_for = [&](Index cols) -> const ac::Plan& {
+    return ac::plan(context, ac::lazy<TestBackend>(B) * rows.leftCols(cols));
+  };
+  Index made = 0;
+  while (made < 1000) {
+    static_cast<void>(plan_for(++made));
+  }
+  const ac::Plan& plan = plan_for(++made);
+  const std::string text = plan.text();
+  for (int others = 0; others < 4095; ++others) {
+    static_cast<void>(plan_for(++made));
+  }
+  CHECK(&plan_for(1001) == &plan);
+  CHECK(plan.text() == text);
+  CHECK(context.plans().size() == 4096);
+  static_cast<void>(plan_for(1)); // long gone: made anew, the oldest goes
+  CHECK(context.plans().size() == 4096);
+  CHECK(plan_for(1002).cols == 1002);
 }

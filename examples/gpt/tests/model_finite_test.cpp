@@ -4,13 +4,15 @@
 
 #include <doctest/doctest.h>
 
+#include <bit>
+#include <cstdint>
 #include <limits>
 #include <vector>
 
 namespace {
 
 template <class Scalar>
-Scalar of_bits(gpt::detail::BitsOf<Scalar> bits) {
+Scalar of_bits(typename accrete::detail::FloatBits<Scalar>::Bits bits) {
   return std::bit_cast<Scalar>(bits);
 }
 

@@ -3,12 +3,18 @@
 
 #include <accrete/backend/view.hpp>
 #include <accrete/config.hpp>
+#include <accrete/error.hpp>
 
 #include <Eigen/Core>
 
 ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
+
+[[noreturn]] inline void throw_row_major(Index rows, Index cols) {
+  throw ArgumentError("accrete: a column-major map of a row-major " + shape_text(rows, cols) +
+                      " view: it would read other entries; use the View itself, or a copy of it");
+}
 
 /// Storage of the backends that work in host memory: Eigen's own types.
 struct HostStorage {
@@ -20,9 +26,14 @@ struct HostStorage {
                                     const Matrix<std::remove_const_t<Scalar>>, Matrix<Scalar>>,
                  Eigen::Unaligned, Eigen::OuterStride<>>;
 
+  /// @throws ArgumentError for a row-major view, whose entries a column-major map cannot reach.
   template <class Scalar>
   static MatrixView<Scalar> matrix_view(View<Scalar> v) {
-    return MatrixView<Scalar>(v.data, v.rows, v.cols, Eigen::OuterStride<>(v.stride));
+    const bool lies_in_columns = v.row_step() == 1 || v.rows <= 1;
+    if (!lies_in_columns && !v.empty()) {
+      throw_row_major(v.rows, v.cols);
+    }
+    return MatrixView<Scalar>(v.data, v.rows, v.cols, Eigen::OuterStride<>(v.col_step()));
   }
 };
 

@@ -3,6 +3,7 @@
 
 #include <accrete/backend/view.hpp>
 #include <accrete/error.hpp>
+#include <accrete/finite.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -61,12 +62,12 @@ void check_symmetric_eigen(const View<const Scalar>& a, const View<Scalar>& valu
   check_output("symmetric_eigen", "vectors", vectors.rows, vectors.cols, a.rows, a.rows);
 }
 
-/// The power of two that brings `largest` to about 1 (1 for zero). Scaling by it is exact, and it
+/// The power of two that brings `largest` to about 1 (1 for zero, NaN and infinity). Scaling by it is exact, and it
 /// keeps the squares of very large and very small entries representable. `largest` subnormal or
 /// near the largest number is brought only as close as the factor itself stays normal.
 template <class Scalar>
 [[nodiscard]] Scalar unit_scale(Scalar largest) {
-  if (!(largest > Scalar{0})) {
+  if (!is_finite(largest) || largest <= Scalar{0}) {
     return Scalar{1};
   }
   constexpr int limit = std::numeric_limits<Scalar>::max_exponent - 2;

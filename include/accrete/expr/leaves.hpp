@@ -15,7 +15,8 @@ namespace detail {
   char text[256];
   std::snprintf(text, sizeof text,
                 "accrete: an operand was %td x %td when the expression was built and is %td x %td "
-                "now; when it is also the destination, assign expression.eval()",
+                "now; build the expression anew, or assign expression.eval() when the operand is "
+                "the destination too",
                 old_rows, old_cols, rows, cols);
   throw ShapeError(text);
 }
@@ -63,7 +64,7 @@ class OwnedObject {
   std::shared_ptr<const Object> object_;
 };
 
-/// Memory described by a view: block, Map, Ref, the factors of a LowRankMatrix.
+/// Memory described by a view: block, Map, Ref.
 template <class ViewScalar, int Rows, int Cols>
 class ViewedMemory {
  public:
@@ -78,6 +79,42 @@ class ViewedMemory {
 
  private:
   View<const Scalar> view_;
+};
+
+/// Some columns of the storage of a named matrix, of which the matrix itself keeps the number: read
+/// again at evaluation, so a growth in between is noticed. Or memory that is no such storage.
+template <class Storage>
+class ReferencedColumns {
+ public:
+  using Scalar = typename Storage::Scalar;
+  static constexpr int rows_at_compile_time = Eigen::Dynamic;
+  static constexpr int cols_at_compile_time = Eigen::Dynamic;
+
+  /// The `count` columns from `first` on, of `rows` entries; the storage and the numbers of columns
+  /// are read where they lie.
+  ReferencedColumns(const Storage& storage, Index rows, const Index& first, const Index& count)
+      : storage_(&storage), first_(&first), count_(&count) {
+    view_.rows = rows;
+    view_.cols = count;
+  }
+  explicit ReferencedColumns(View<const Scalar> view) : view_(view) {}
+  [[nodiscard]] Index rows() const noexcept { return view_.rows; }
+  [[nodiscard]] Index cols() const noexcept { return view_.cols; }
+  [[nodiscard]] View<const Scalar> view() const {
+    if (storage_ == nullptr) {
+      return view_;
+    }
+    if (storage_->rows() != view_.rows || *count_ != view_.cols) {
+      throw_resized(view_.rows, view_.cols, storage_->rows(), *count_);
+    }
+    return view_of(*storage_).columns(*first_, view_.cols);
+  }
+
+ private:
+  const Storage* storage_ = nullptr;
+  const Index* first_ = nullptr;
+  const Index* count_ = nullptr;
+  View<const Scalar> view_; ///< as it was when the expression was built
 };
 
 /// Some columns of a storage that a moved-in matrix owned; leaves may share it.

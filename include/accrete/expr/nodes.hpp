@@ -127,6 +127,24 @@ class Outer : public Expression<Outer<LeftFactor, RightFactor>> {
   RightFactor v_;
 };
 
+namespace detail {
+
+/// A number in an expression: a value, or that of a named object such as the scale of a
+/// CumulativeUpdate, which like the object's entries is read at evaluation.
+template <class Scalar>
+class Coefficient {
+ public:
+  Coefficient(Scalar value) : value_(value) {} // NOLINT(google-explicit-constructor)
+  explicit Coefficient(const Scalar* source) : source_(source) {}
+  [[nodiscard]] Scalar value() const noexcept { return source_ == nullptr ? value_ : *source_; }
+
+ private:
+  const Scalar* source_ = nullptr;
+  Scalar value_{};
+};
+
+} // namespace detail
+
 /// coefficient * operand. The coefficient is no part of the plan: it may change from call to call.
 template <class Operand>
 class Scaled : public Expression<Scaled<Operand>> {
@@ -138,17 +156,28 @@ class Scaled : public Expression<Scaled<Operand>> {
   static constexpr int coefficient_count = Operand::coefficient_count + 1;
   static constexpr bool low_rank = is_low_rank<Operand>;
 
-  Scaled(Scalar coefficient, Operand operand)
+  Scaled(detail::Coefficient<Scalar> coefficient, Operand operand)
       : coefficient_(coefficient), operand_(std::move(operand)) {}
   [[nodiscard]] Index rows() const noexcept { return operand_.rows(); }
   [[nodiscard]] Index cols() const noexcept { return operand_.cols(); }
-  [[nodiscard]] Scalar coefficient() const noexcept { return coefficient_; }
+  [[nodiscard]] Scalar coefficient() const noexcept { return coefficient_.value(); }
+  /// The same to be put into another expression.
+  [[nodiscard]] const detail::Coefficient<Scalar>& factor() const noexcept { return coefficient_; }
   [[nodiscard]] const Operand& operand() const noexcept { return operand_; }
 
  private:
-  Scalar coefficient_;
+  detail::Coefficient<Scalar> coefficient_;
   Operand operand_;
 };
+
+namespace detail {
+
+template <class Operand>
+Scaled<Operand> scaled(const Coefficient<typename Operand::Scalar>& factor, Operand operand) {
+  return Scaled<Operand>(factor, std::move(operand));
+}
+
+} // namespace detail
 
 /// operandᵀ; costs nothing, kernels read the same memory in the other order.
 template <class Operand>

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <accrete/backend/factorization_checks.hpp>
-#include <accrete/factor/temporaries.hpp>
+#include <accrete/factor/scaled_norm.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -74,9 +74,42 @@ bool invert_cholesky(Index k, Scalar* gram, Scalar* inverse) {
   return true;
 }
 
+/// The squared lengths on the diagonal of a Gram matrix of columns of `rows` entries are so far
+/// from the ends of the range that products of entries that matter are rounded, and neither
+/// infinite nor subnormal.
+template <class Scalar>
+bool squares_are_exact(Index rows, Index k, const Scalar* gram) {
+  using Limits = std::numeric_limits<Scalar>;
+  const Scalar least = static_cast<Scalar>(rows) * (Limits::min() / Limits::epsilon());
+  for (Index j = 0; j < k; ++j) {
+    if (!is_finite(gram[j * k + j]) || gram[j * k + j] < least) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/// The columns of a times `scales`, powers of two that bring their lengths to about 1, which is
+/// exact. In the caller's frame; false for a column of zeros.
+template <class Backend, class Scalar, class Frame>
+bool scale_to_unit(Device<Backend>& device, Frame& frame, View<const Scalar>& a, Scalar* scales) {
+  const auto scaled = temporary<Scalar>(frame, a.rows, a.cols);
+  for (Index j = 0; j < a.cols; ++j) {
+    const auto length = static_cast<Scalar>(norm_of<Backend>(device, a.columns(j, 1)));
+    if (length == Scalar{0}) {
+      return false;
+    }
+    scales[j] = unit_scale(length);
+    Kernels<Backend>::combine(device, scales[j], a.columns(j, 1), Scalar{0}, scaled.columns(j, 1));
+  }
+  a = scaled;
+  return true;
+}
+
 /// The triangle of a's QR factorisation from the Cholesky factor of aᵀ a: one product at full speed
 /// and k³ work, where reflections take 2 m k² at the speed of memory. The Gram matrix squares the
-/// condition; `growth` tells by how much that hurts.
+/// condition; `growth` tells by how much that hurts. Columns whose squares leave the range of the
+/// scalar are scaled first.
 template <class Backend, class Scalar, class Frame>
 GramFactor<Scalar> gram_factor(Device<Backend>& device, Frame& frame, View<const Scalar> a) {
   const Index k = a.cols;
@@ -89,10 +122,20 @@ GramFactor<Scalar> gram_factor(Device<Backend>& device, Frame& frame, View<const
   Scalar* gram = host.allocate<Scalar>(k * k);
   Scalar* inverse = host.allocate<Scalar>(k * k);
   Scalar* lengths = host.allocate<Scalar>(k);
+  Scalar* scales = host.allocate<Scalar>(k);
+  std::fill_n(scales, k, Scalar{1});
   Kernels<Backend>::download(device, View<const Scalar>(factor.triangle), gram);
+  if (!squares_are_exact(a.rows, k, gram)) {
+    if (!scale_to_unit<Backend>(device, frame, a, scales)) {
+      return factor;
+    }
+    multiply<Backend, Scalar>(device, a.transposed(), a, factor.triangle);
+    Kernels<Backend>::download(device, View<const Scalar>(factor.triangle), gram);
+  }
   for (Index j = 0; j < k; ++j) {
     lengths[j] = std::sqrt(gram[j * k + j]);
-    if (!std::isfinite(lengths[j]) || !std::isfinite(1 / lengths[j])) {
+    if (!is_finite(lengths[j]) || !is_finite(lengths[j] / scales[j]) ||
+        !is_finite(scales[j] / lengths[j])) {
       return factor;
     }
   }
@@ -108,14 +151,14 @@ GramFactor<Scalar> gram_factor(Device<Backend>& device, Frame& frame, View<const
   for (Index j = 0; j < k; ++j) {
     for (Index i = j; i < k; ++i) {
       growth += static_cast<double>(inverse[j * k + i] * inverse[j * k + i]);
-      inverse[j * k + i] /= lengths[j];
-      gram[j * k + i] *= lengths[i];
+      inverse[j * k + i] *= scales[j] / lengths[j];
+      gram[j * k + i] *= lengths[i] / scales[i];
     }
   }
   // Lᵀ diag(lengths) and diag(lengths)⁻¹ L⁻ᵀ
   Kernels<Backend>::upload(device, gram, factor.triangle.transposed());
   Kernels<Backend>::upload(device, inverse, factor.inverse.transposed());
-  if (std::isfinite(growth)) {
+  if (is_finite(growth)) {
     factor.growth = growth;
   }
   return factor;

@@ -2,10 +2,14 @@
 #pragma once
 
 #include <accrete/factor/incremental_svd.hpp>
+#include <accrete/factor/scaled_norm.hpp>
+
+#include <Eigen/Core>
 
 #include <cmath>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 ACCRETE_BEGIN_NAMESPACE
@@ -37,29 +41,44 @@ class IncrementalPCA {
       : svd_(features,
              {.max_rank = options.max_rank, .tolerance = options.tolerance, .keep_v = false}) {
     mean_ = Storage(features, 1);
+    exact_mean_.setZero(features);
     Kernels<Backend>::fill(device(), Scalar{0}, view_of(mean_));
   }
+
+  IncrementalPCA(const IncrementalPCA&) = default;
+  /// Leaves a PCA of no features behind.
+  IncrementalPCA(IncrementalPCA&& other) noexcept : svd_(std::move(other.svd_)) {
+    swap_means(other);
+  }
+  IncrementalPCA& operator=(IncrementalPCA other) noexcept {
+    std::swap(svd_, other.svd_);
+    swap_means(other);
+    return *this;
+  }
+  ~IncrementalPCA() = default;
 
   [[nodiscard]] Index features() const noexcept { return svd_.rows(); }
   [[nodiscard]] Index samples() const noexcept { return samples_; }
   [[nodiscard]] Index rank() const noexcept { return svd_.rank(); }
 
   /// Mean of all samples, features x 1. Valid until the next append.
-  [[nodiscard]] auto mean() const { return Backend::matrix_view(view_of(mean_)); }
+  [[nodiscard]] auto mean() const& { return Backend::matrix_view(view_of(mean_)); }
+  [[nodiscard]] Storage mean() && { return std::move(mean_); }
   /// Orthonormal columns, features x rank, by descending variance. Valid until the next append.
-  [[nodiscard]] auto components() { return svd_.U(); }
+  [[nodiscard]] auto components() & { return svd_.U(); }
+  [[nodiscard]] Storage components() && { return std::move(svd_).U(); }
   /// Of the centred matrix.
   [[nodiscard]] const std::vector<double>& singular_values() const noexcept {
     return svd_.singular_values();
   }
   /// Variance along each component, with divisor samples - 1; 0 for a single sample.
   [[nodiscard]] std::vector<double> explained_variance() const {
-    return squared_values(samples_ > 1 ? 1 / static_cast<double>(samples_ - 1) : 0.0);
+    return squared_values(samples_ > 1 ? 1 / std::sqrt(static_cast<double>(samples_ - 1)) : 0.0);
   }
   /// The same as a share of the variance of all samples in all features, which is summed exactly
   /// beside the decomposition: the shares add up to at most one, but for rounding.
   [[nodiscard]] std::vector<double> explained_variance_ratio() const {
-    return squared_values(squared_norm_ > 0 ? 1 / squared_norm_ : 0.0);
+    return squared_values(norm_ > 0 ? 1 / norm_ : 0.0);
   }
   /// Bound of what the singular values are off by, as IncrementalSVD::error_bound().
   [[nodiscard]] double error_bound() const noexcept { return svd_.error_bound(); }
@@ -76,27 +95,28 @@ class IncrementalPCA {
     }
     detail::Frame<Backend> frame(device().workspace());
     const auto rotated = detail::temporary<Scalar>(frame, b.rows, b.cols);
-    rotate_mean_to_front(frame, b, rotated);
+    detail::copy_into<Backend, Scalar>(device(), b, rotated);
+    if (samples_ > 0) { // less the mean of before, so that the rounding is that of the deviations
+      const auto ones = detail::temporary<Scalar>(frame, b.cols, 1);
+      Kernels<Backend>::fill(device(), Scalar{1}, ones);
+      subtract_from_columns(mean_view(), ones, rotated);
+    }
+    rotate_mean_to_front(frame, rotated);
     const auto count = static_cast<double>(b.cols);
     const auto before = static_cast<double>(samples_);
     const View<Scalar> front = rotated.columns(0, 1);
-    const auto block_mean = detail::temporary<Scalar>(frame, b.rows, 1);
-    Kernels<Backend>::combine(device(), static_cast<Scalar>(-1 / std::sqrt(count)),
-                              View<const Scalar>(front), Scalar{0}, block_mean);
-    const double weight = std::sqrt(before * count / (before + count));
-    Kernels<Backend>::combine(device(), static_cast<Scalar>(weight), mean_view(), Scalar{0}, front);
-    Kernels<Backend>::combine(device(), static_cast<Scalar>(-weight),
-                              View<const Scalar>(block_mean), Scalar{1}, front);
+    const Eigen::VectorXd new_mean = moved_mean(front, count, before);
+    // The front is -sqrt(b) (mean of b - mean of n).
+    Kernels<Backend>::combine(device(), static_cast<Scalar>(std::sqrt(before / (before + count))),
+                              View<const Scalar>(front), Scalar{0}, front);
 
     const Index first = samples_ > 0 ? 0 : 1;
     const View<const Scalar> centred = rotated.columns(first, b.cols - first);
-    const double added = Kernels<Backend>::squared_norm(device(), centred);
+    const double added = detail::norm_of<Backend>(device(), centred);
     svd_.append_columns(Backend::matrix_view(centred));
-    Kernels<Backend>::combine(device(), static_cast<Scalar>(count / (before + count)),
-                              View<const Scalar>(block_mean),
-                              static_cast<Scalar>(before / (before + count)), view_of(mean_));
+    set_mean(new_mean);
     samples_ += b.cols;
-    squared_norm_ += added;
+    norm_ = std::hypot(norm_, added);
   }
 
   /// Coordinates of samples, features x b, along the components: rank x b.
@@ -138,20 +158,52 @@ class IncrementalPCA {
   static Device<Backend>& device() { return Context<Backend>::current().device(); }
   [[nodiscard]] View<const Scalar> mean_view() const { return view_of(mean_); }
 
-  /// rotated = b H with the reflection H that turns (1, ..., 1) / sqrt(b) to the first axis: the
-  /// first column becomes -sqrt(b) times the mean, the others have the Gram matrix of the centred
-  /// block, which itself would have one column too many.
+  void swap_means(IncrementalPCA& other) noexcept {
+    mean_.swap(other.mean_);
+    exact_mean_.swap(other.exact_mean_);
+    std::swap(samples_, other.samples_);
+    std::swap(norm_, other.norm_);
+  }
+
+  /// The mean with a block of `count` samples added, of which `front` is what
+  /// rotate_mean_to_front() made of the deviations from mean_.
+  [[nodiscard]] Eigen::VectorXd moved_mean(View<const Scalar> front, double count,
+                                           double before) const {
+    Eigen::Matrix<Scalar, Eigen::Dynamic, 1> host(front.rows);
+    Eigen::Matrix<Scalar, Eigen::Dynamic, 1> old_mean(front.rows);
+    Kernels<Backend>::download(device(), front, host.data());
+    Kernels<Backend>::download(device(), mean_view(), old_mean.data());
+    const double share = count / (before + count);
+    Eigen::VectorXd result = exact_mean_;
+    for (Index i = 0; i < front.rows; ++i) {
+      const double of_block =
+          static_cast<double>(old_mean[i]) - static_cast<double>(host[i]) / std::sqrt(count);
+      result[i] += share * (of_block - result[i]);
+    }
+    return result;
+  }
+  void set_mean(const Eigen::VectorXd& mean) {
+    Eigen::Matrix<Scalar, Eigen::Dynamic, 1> rounded(mean.size());
+    for (Index i = 0; i < mean.size(); ++i) {
+      rounded[i] = static_cast<Scalar>(mean[i]);
+    }
+    Kernels<Backend>::upload(device(), rounded.data(), view_of(mean_));
+    exact_mean_ = mean;
+  }
+
+  /// b <- b H with the reflection H that turns (1, ..., 1) / sqrt(b) to the first axis: the first
+  /// column becomes -sqrt(b) times the mean, the others have the Gram matrix of the centred block,
+  /// which itself would have one column too many.
   template <class Frame>
-  static void rotate_mean_to_front(Frame& frame, View<const Scalar> b, View<Scalar> rotated) {
+  static void rotate_mean_to_front(Frame& frame, View<Scalar> b) {
     const double entry = 1 / std::sqrt(static_cast<double>(b.cols));
     const auto direction = detail::temporary<Scalar>(frame, b.cols, 1);
     Kernels<Backend>::fill(device(), static_cast<Scalar>(entry), direction);
     Kernels<Backend>::fill(device(), static_cast<Scalar>(1 + entry), direction.block(0, 0, 1, 1));
     const auto image = detail::temporary<Scalar>(frame, b.rows, 1);
-    Kernels<Backend>::gemm(device(), static_cast<Scalar>(1 / (1 + entry)), b,
+    Kernels<Backend>::gemm(device(), static_cast<Scalar>(1 / (1 + entry)), View<const Scalar>(b),
                            View<const Scalar>(direction), Scalar{0}, image);
-    detail::copy_into<Backend, Scalar>(device(), b, rotated);
-    subtract_from_columns(image, direction, rotated);
+    subtract_from_columns(image, direction, b);
   }
 
   static void subtract_from_columns(View<const Scalar> vector, View<const Scalar> ones,
@@ -167,18 +219,22 @@ class IncrementalPCA {
     }
   }
 
+  /// The squares of the singular values times the factor, which have no unit where it is 1 / norm:
+  /// they neither over- nor underflow then.
   [[nodiscard]] std::vector<double> squared_values(double factor) const {
     std::vector<double> result = singular_values();
     for (double& value : result) {
-      value *= value * factor;
+      value *= factor;
+      value *= value;
     }
     return result;
   }
 
   IncrementalSVD<Scalar, Backend> svd_;
   Storage mean_;
+  Eigen::VectorXd exact_mean_; // in double: of many samples each moves it by less than a rounding
   Index samples_ = 0;
-  double squared_norm_ = 0;
+  double norm_ = 0; // of all centred samples
 };
 
 ACCRETE_END_NAMESPACE

@@ -19,7 +19,9 @@ ACCRETE_BEGIN_NAMESPACE
 /// decomposition", by blocks: O((m + n) (r + b)² + (r + b)³) for b columns at rank r; an appended
 /// block leaves most rows of V alone. Memory 2 (m + n) (r + b). What the truncations lose adds up;
 /// error_bound() tells. Signs, and bases of equal singular values, are not determined.
-/// Every operation checks shapes and NaN before it changes anything.
+/// Every operation checks shapes and NaN before it changes anything. Where memory runs out in the
+/// middle of an update, the decomposition is that of before, of a part of the update, or lost: rank
+/// 0 and an infinite bound.
 template <class Scalar, class Backend = Cpu>
 class IncrementalSVD {
  public:
@@ -40,7 +42,7 @@ class IncrementalSVD {
   }
 
   /// Goes on from a state, bit for bit. @throws ShapeError, ArgumentError, NumericError
-  explicit IncrementalSVD(const State& state) : options_(state.options), cols_(state.cols) {
+  explicit IncrementalSVD(const State& state) : options_(state.options) {
     state.validate();
     configure();
     const Storage u = uploaded(state.U);
@@ -48,13 +50,28 @@ class IncrementalSVD {
     svd_.left.assign(device(), view_of(u));
     svd_.right.assign(device(), view_of(v));
     svd_.values = state.values;
+    svd_.cols = state.cols;
     svd_.updates = state.updates;
     svd_.loss = {state.settled_error, state.run_error, static_cast<Run>(state.run)};
   }
 
+  IncrementalSVD(const IncrementalSVD&) = default;
+  /// Leaves a 0 x 0 matrix behind.
+  IncrementalSVD(IncrementalSVD&& other) noexcept : IncrementalSVD(0, other.options_) {
+    swap(other);
+  }
+  IncrementalSVD& operator=(IncrementalSVD other) noexcept {
+    swap(other);
+    return *this;
+  }
+  ~IncrementalSVD() = default;
+
   /// All that the next update depends on, in host memory; to save, or to send elsewhere.
   [[nodiscard]] State state() {
-    State state{.options = options_, .cols = cols_, .values = svd_.values};
+    if (orthogonality() > State::most_departure()) { // updates far between checks
+      svd_.restore();
+    }
+    State state{.options = options_, .cols = cols(), .values = svd_.values};
     state.U = downloaded(svd_.left);
     state.V = downloaded(svd_.right);
     state.updates = svd_.updates;
@@ -66,17 +83,19 @@ class IncrementalSVD {
 
   [[nodiscard]] const Options& options() const noexcept { return options_; }
   [[nodiscard]] Index rows() const noexcept { return svd_.left.rows(); }
-  [[nodiscard]] Index cols() const noexcept { return cols_; }
+  [[nodiscard]] Index cols() const noexcept { return svd_.cols; }
   [[nodiscard]] Index rank() const noexcept { return svd_.rank(); }
   /// Descending.
   [[nodiscard]] const std::vector<double>& singular_values() const noexcept { return svd_.values; }
-  /// m x r. Valid until the next update.
-  [[nodiscard]] auto U() { return Backend::matrix_view(svd_.left.settled(device())); }
+  /// m x r. Valid until the next update; of a temporary a copy.
+  [[nodiscard]] auto U() & { return Backend::matrix_view(svd_.left.settled(device())); }
+  [[nodiscard]] Storage U() && { return Storage(U()); }
   /// n x r; applies what was put off. Valid until the next update. @throws ArgumentError
-  [[nodiscard]] auto V() {
+  [[nodiscard]] auto V() & {
     require_v("V");
     return Backend::matrix_view(svd_.right.settled(device()));
   }
+  [[nodiscard]] Storage V() && { return Storage(V()); }
 
   /// Bound of the Frobenius norm of X - U diag(values) Vᵀ: truncations and rounding. Truncations
   /// of a run of appended columns (or rows) are orthogonal to each other, so their squares add;
@@ -93,14 +112,13 @@ class IncrementalSVD {
     check_rows("append_columns", "the block", b, rows());
     check_finite("IncrementalSVD append_columns", b);
     if (rows() == 0) {
-      cols_ += b.cols;
-      svd_.right = Basis(options_.keep_v ? cols_ : 0);
+      svd_.cols += b.cols;
+      svd_.right = Basis(options_.keep_v ? cols() : 0);
       return;
     }
     for (Index first = 0; first < b.cols; first += rows()) { // a wider piece has no thin QR
       const Index count = std::min(rows(), b.cols - first);
       svd_.append(b.columns(first, count), Run::columns);
-      cols_ += count;
     }
   }
 
@@ -179,13 +197,12 @@ class IncrementalSVD {
     detail::copy_into<Backend, Scalar>(device(), v.block(first + count, 0, after, rank()),
                                        rest.block(first, 0, after, rank()));
     svd_.assign(frame, svd_.scaled_left(frame), rest);
-    cols_ -= count;
   }
 
   /// X <- factor X, 0 <= factor <= 1: older columns weigh less. @throws ArgumentError
   void forget(double factor) {
-    if (!(factor >= 0 && factor <= 1)) {
-      throw ArgumentError("IncrementalSVD forget: factor = " + std::to_string(factor) +
+    if (!detail::is_within(factor, 0, 1)) {
+      throw ArgumentError("IncrementalSVD forget: factor = " + detail::number_text(factor) +
                           "; give a number in [0, 1]");
     }
     for (double& value : svd_.values) {
@@ -223,7 +240,6 @@ class IncrementalSVD {
     place(other, u.columns(r, other.rank()), v.block(cols(), r, other_cols, other.rank()));
     svd_.assign(frame, u, v);
     svd_.loss.settled += joined - before;
-    cols_ += other_cols;
   }
 
  private:
@@ -232,6 +248,10 @@ class IncrementalSVD {
 
   static Device<Backend>& device() { return Context<Backend>::current().device(); }
 
+  void swap(IncrementalSVD& other) noexcept {
+    std::swap(options_, other.options_);
+    std::swap(svd_, other.svd_);
+  }
   void configure() {
     svd_.truncation = {.max_rank = options_.max_rank, .tolerance = options_.tolerance};
     svd_.keep_v = options_.keep_v;
@@ -297,7 +317,6 @@ class IncrementalSVD {
 
   Options options_;
   detail::UpdatableSvd<Scalar, Backend> svd_;
-  Index cols_ = 0;
 };
 
 ACCRETE_END_NAMESPACE

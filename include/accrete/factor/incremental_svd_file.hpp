@@ -191,6 +191,11 @@ void write_svd(SvdFile& file, const IncrementalSvdState<Scalar>& state) {
   file.write(&header.magic, 1);
 }
 
+/// Every number of the header is one that write_svd() writes.
+inline bool is_sound(const SvdFileHeader& header) {
+  return (header.keep_v == 0 || header.keep_v == 1) && header.run >= 0 && header.run <= 2;
+}
+
 /// The sizes in the header account for every byte of the file.
 inline bool sizes_fit(const SvdFileHeader& header, std::int64_t file_bytes) {
   constexpr std::int64_t most = std::int64_t{1} << 40; // no product below overflows a double
@@ -210,7 +215,7 @@ inline bool sizes_fit(const SvdFileHeader& header, std::int64_t file_bytes) {
 /// Writes a state to a file, atomically: an interrupted or failed write leaves what was there.
 /// `svd.state()` gives the state. The file is for machines of the same byte order. Through a
 /// symbolic link its target is replaced; a device or FIFO is written as it is.
-/// @throws Error with the system's reason, ShapeError, NumericError for a damaged state.
+/// @throws Error with the system's reason, ShapeError, RankError, NumericError for a damaged state.
 template <class Scalar>
 void save(const IncrementalSvdState<Scalar>& state, const std::string& path) {
   state.validate();
@@ -237,7 +242,8 @@ void save(const IncrementalSvdState<Scalar>& state, const std::string& path) {
 }
 
 /// Reads what save() wrote: `IncrementalSVD<double> svd(load_incremental_svd<double>(path))`.
-/// @throws Error for a missing, cut or foreign file, or one of another scalar.
+/// Sizes, finiteness, the order of the values and the orthonormality of U and V are checked.
+/// @throws Error for a missing, cut, damaged or foreign file, or one of another scalar.
 template <class Scalar>
 [[nodiscard]] IncrementalSvdState<Scalar> load_incremental_svd(const std::string& path) {
   auto file = detail::SvdFile::reading(path);
@@ -249,6 +255,9 @@ template <class Scalar>
   }
   if (header.scalar_bytes != static_cast<std::int64_t>(sizeof(Scalar))) {
     file.fail("holds another scalar; load it as float or double, as it was saved", 0);
+  }
+  if (!detail::is_sound(header)) {
+    file.fail("holds numbers that no IncrementalSVD has; it is damaged", 0);
   }
   if (!detail::sizes_fit(header, bytes)) {
     file.fail("has another length than its header says; it was cut or damaged", 0);
@@ -271,6 +280,9 @@ template <class Scalar>
   file.read(state.U.data(), state.U.size());
   file.read(state.V.data(), state.V.size());
   file.read(&end, 1);
+  if (end != detail::SvdFileHeader::magic_number) {
+    file.fail("does not end as an IncrementalSVD does; it is damaged", 0);
+  }
   state.validate();
   return state;
 }

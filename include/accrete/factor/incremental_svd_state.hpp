@@ -3,9 +3,12 @@
 
 #include <accrete/config.hpp>
 #include <accrete/error.hpp>
+#include <accrete/finite.hpp>
+#include <accrete/number_text.hpp>
 
 #include <Eigen/Core>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -29,8 +32,8 @@ struct IncrementalSvdOptions {
       throw ArgumentError("IncrementalSVD: max_rank = " + std::to_string(max_rank) +
                           "; give at least 0");
     }
-    if (!(tolerance >= 0 && tolerance <= 1)) {
-      throw ArgumentError("IncrementalSVD: tolerance = " + std::to_string(tolerance) +
+    if (!detail::is_within(tolerance, 0, 1)) {
+      throw ArgumentError("IncrementalSVD: tolerance = " + detail::number_text(tolerance) +
                           " is a fraction of the Frobenius norm; give a number in [0, 1]");
     }
     if (check_every < 1) {
@@ -57,10 +60,24 @@ struct IncrementalSvdState {
   double run_error = 0;
   int run = 0;
 
-  /// @throws ShapeError, ArgumentError, NumericError when the parts do not belong together.
+  /// Largest Frobenius norm of UᵀU - I and VᵀV - I of a state that is not damaged: half of the
+  /// digits.
+  [[nodiscard]] static double most_departure() noexcept {
+    return std::sqrt(static_cast<double>(std::numeric_limits<Scalar>::epsilon()));
+  }
+
+  /// O((m + n) r²). @throws ShapeError, RankError, ArgumentError, NumericError when the parts do
+  /// not belong together.
   void validate() const {
     options.validate();
     const auto rank = static_cast<Index>(values.size());
+    const Index most = std::min({U.rows(), cols, options.max_rank});
+    if (rank > most) {
+      throw RankError("IncrementalSVD state: " + std::to_string(rank) +
+                      " singular values of an X of " + detail::shape_text(U.rows(), cols) +
+                      " with max_rank = " + std::to_string(options.max_rank) +
+                      "; the state is damaged");
+    }
     const Index v_rows = options.keep_v ? cols : 0;
     const Index v_cols = options.keep_v ? rank : 0;
     if (U.cols() != rank || cols < 0 || V.rows() != v_rows || V.cols() != v_cols) {
@@ -69,9 +86,10 @@ struct IncrementalSvdState {
                        std::to_string(rank) + " singular values and " + std::to_string(cols) +
                        " columns of X; they belong to different decompositions");
     }
-    const auto valid = [](double value) { return std::isfinite(value) && value >= 0; };
-    bool sound = U.allFinite() && V.allFinite() && valid(settled_error) && valid(run_error);
-    double before = std::numeric_limits<double>::infinity();
+    const auto valid = [](double value) { return detail::is_finite(value) && value >= 0; };
+    bool sound = detail::all_finite(U.data(), U.size()) && detail::all_finite(V.data(), V.size()) &&
+                 valid(settled_error) && valid(run_error);
+    double before = std::numeric_limits<double>::max();
     for (const double value : values) {
       sound = sound && valid(value) && value <= before;
       before = value;
@@ -80,10 +98,33 @@ struct IncrementalSvdState {
       throw NumericError("IncrementalSVD state: the singular values must descend and be neither "
                          "negative nor infinite, and all entries finite; the state is damaged");
     }
+    if (departure(U) > most_departure() || departure(V) > most_departure()) {
+      throw NumericError("IncrementalSVD state: the columns of U or V are not orthonormal; the "
+                         "state is damaged");
+    }
     if (updates < 0 || run < 0 || run > 2) {
       throw ArgumentError("IncrementalSVD state: updates = " + std::to_string(updates) +
                           ", run = " + std::to_string(run) + "; the state is damaged");
     }
+  }
+
+ private:
+  /// Frobenius norm of qᵀq - I.
+  static double departure(const HostMatrix& q) noexcept {
+    double squared = 0;
+    for (Index j = 0; j < q.cols(); ++j) {
+      for (Index i = 0; i <= j; ++i) {
+        const Scalar* a = q.data() + i * q.rows();
+        const Scalar* b = q.data() + j * q.rows();
+        double sum = i == j ? -1 : 0;
+#pragma omp simd reduction(+ : sum)
+        for (Index k = 0; k < q.rows(); ++k) {
+          sum += static_cast<double>(a[k]) * static_cast<double>(b[k]);
+        }
+        squared += (i == j ? 1 : 2) * sum * sum;
+      }
+    }
+    return std::sqrt(squared);
   }
 };
 

@@ -34,6 +34,14 @@ class LazyBasis {
   using Storage = Matrix<Scalar, Backend>;
 
   explicit LazyBasis(Index rows = 0) : storage_(rows, 0), rows_(rows) {}
+  LazyBasis(const LazyBasis&) = default;
+  /// Leaves a 0 x 0 basis behind.
+  LazyBasis(LazyBasis&& other) noexcept : LazyBasis() { swap(other); }
+  LazyBasis& operator=(LazyBasis other) noexcept {
+    swap(other);
+    return *this;
+  }
+  ~LazyBasis() = default;
 
   [[nodiscard]] Index rows() const noexcept { return rows_; }
   [[nodiscard]] Index cols() const noexcept { return cols_; }
@@ -132,6 +140,15 @@ class LazyBasis {
   /// Directions that may wait: each makes projections dearer, each wait saves a product.
   static constexpr Index most_pending(Index cols) noexcept { return std::min<Index>(cols / 4, 32); }
 
+  void swap(LazyBasis& other) noexcept {
+    storage_.swap(other.storage_);
+    spare_.swap(other.spare_);
+    rotation_.swap(other.rotation_);
+    std::swap(rows_, other.rows_);
+    std::swap(cols_, other.cols_);
+    std::swap(pending_, other.pending_);
+    std::swap(width_, other.width_);
+  }
   [[nodiscard]] View<Scalar> all() { return view_of(storage_); }
   [[nodiscard]] Index stored_width() const noexcept { return pending_ > 0 ? width_ : cols_; }
   View<Scalar> spare() {

@@ -112,8 +112,8 @@ template <detail::Operand Operand>
   auto& context = Context<Backend>::current();
   auto& device = context.device();
   detail::check_square("inverse_sqrt", node);
-  if (!(damping >= 0 && std::isfinite(damping))) {
-    throw ArgumentError("inverse_sqrt: damping = " + std::to_string(damping) +
+  if (!detail::is_finite(damping) || damping < 0) {
+    throw ArgumentError("inverse_sqrt: damping = " + detail::number_text(damping) +
                         "; give a finite number that is not negative");
   }
   const Index k = node.rows();
@@ -128,11 +128,11 @@ template <detail::Operand Operand>
   const auto largest =
       static_cast<double>(std::max(std::abs(values.front()), std::abs(values.back())));
   const double smallest = static_cast<double>(values.back()) + damping;
-  if (!(smallest > detail::rank_rounding<Scalar>(k) * (largest + damping))) {
+  if (smallest <= detail::rank_rounding<Scalar>(k) * (largest + damping)) {
     throw NumericError("inverse_sqrt: the smallest eigenvalue of the " + detail::shape_text(k, k) +
-                       " operand with damping is " + std::to_string(smallest) +
+                       " operand with damping is " + detail::number_text(smallest) +
                        ", zero or negative within rounding of the largest, " +
-                       std::to_string(largest) + "; raise the damping");
+                       detail::number_text(largest) + "; raise the damping");
   }
   // The result is a product b bᵀ, positive definite by construction.
   std::vector<double> factors(values.size());

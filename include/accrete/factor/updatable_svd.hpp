@@ -10,6 +10,7 @@
 #include <cmath>
 #include <limits>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 ACCRETE_BEGIN_NAMESPACE
@@ -44,6 +45,9 @@ struct TruncationLoss {
 };
 
 /// U diag(values) Vᵀ and its updates, without checks of arguments. V may be left out.
+///
+/// An update first computes all that can fail by its numbers, then changes both bases. Where memory
+/// runs out in between, they no longer belong together: X becomes zero, its error bound infinite.
 template <class Scalar, class Backend>
 struct UpdatableSvd {
   using Basis = LazyBasis<Scalar, Backend>;
@@ -55,6 +59,7 @@ struct UpdatableSvd {
   Index check_every = 1;
   Basis left;
   Basis right;
+  Index cols = 0; ///< of X, also where V is left out
   std::vector<double> values;
   Index updates = 0;
   TruncationLoss loss;
@@ -83,17 +88,23 @@ struct UpdatableSvd {
     const auto parts =
         orthogonal_split<Backend, Scalar>(device(), frame, near.current(device()), block);
     const Index r = rank();
-    const auto core = temporary<Scalar>(frame, r + parts.rest.rows, r + block.cols);
+    const auto core = temporary<double>(frame, r + parts.rest.rows, r + block.cols);
     fill_diagonal(core);
-    copy_into<Backend, Scalar>(device(), parts.coefficients, core.block(0, r, r, block.cols));
-    copy_into<Backend, Scalar>(device(), parts.rest, core.block(r, r, parts.rest.rows, block.cols));
+    convert<Scalar>(parts.coefficients, core.block(0, r, r, block.cols));
+    convert<Scalar>(parts.rest, core.block(r, r, parts.rest.rows, block.cols));
     const Core svd = decompose_core(frame, core, parts.dropped, run);
-    near.reserve(device(), near.rows(), rank());
-    near.turn(device(), parts.directions, svd.a);
+    near.reserve(device(), near.rows(), svd.a.cols);
     if (far != nullptr) {
-      far->reserve(device(), far->rows() + block.cols, rank());
-      far->append_rows(device(), svd.b);
+      far->reserve(device(), far->rows() + block.cols, svd.a.cols);
     }
+    change_bases([&] {
+      near.turn(device(), parts.directions, svd.a);
+      if (far != nullptr) {
+        far->append_rows(device(), svd.b);
+      }
+    });
+    cols += run == Run::columns ? block.cols : 0;
+    take(svd.cut);
     count_update();
   }
 
@@ -111,19 +122,24 @@ struct UpdatableSvd {
     };
     const View<const Scalar> ka = stacked(pa);
     const View<const Scalar> kb = stacked(pb);
-    const auto core = temporary<Scalar>(frame, ka.rows, kb.rows);
-    if (core.empty()) {
+    const auto added = temporary<Scalar>(frame, ka.rows, kb.rows);
+    if (added.empty()) {
       return; // nothing held, nothing added
     }
+    multiply<Backend, Scalar>(device(), ka, kb.transposed(), added);
+    const auto core = temporary<double>(frame, added.rows, added.cols);
     fill_diagonal(core);
-    Kernels<Backend>::gemm(device(), Scalar{1}, ka, kb.transposed(), Scalar{1}, core);
+    Kernels<Backend>::combine(device(), 1.0, widened(frame, added), 1.0, core);
     const double dropped =
         pa.dropped * pb.norm + pa.norm * pb.dropped + rounding(r + a.cols, pa.norm * pb.norm);
     const Core svd = decompose_core(frame, core, dropped, Run::none);
-    left.reserve(device(), left.rows(), rank());
-    right.reserve(device(), right.rows(), rank());
-    left.turn(device(), pa.directions, svd.a);
-    right.turn(device(), pb.directions, svd.b);
+    left.reserve(device(), left.rows(), svd.a.cols);
+    right.reserve(device(), right.rows(), svd.a.cols);
+    change_bases([&] {
+      left.turn(device(), pa.directions, svd.a);
+      right.turn(device(), pb.directions, svd.b);
+    });
+    take(svd.cut);
     count_update();
   }
 
@@ -131,24 +147,32 @@ struct UpdatableSvd {
   template <class Frame>
   void assign(Frame& frame, View<const Scalar> u, View<const Scalar> v, Run run = Run::none) {
     if (u.empty() || v.empty()) {
-      values.clear();
-      left.assign(device(), u.left_columns(0));
-      right.assign(device(), v.left_columns(0));
+      change_bases([&] {
+        values.clear();
+        left.assign(device(), u.left_columns(0));
+        right.assign(device(), v.left_columns(0));
+      });
+      cols = keep_v ? v.rows : cols;
       return;
     }
     const auto svd = factor_svd<Backend, Scalar>(device(), frame, u, v, true);
     spectrum_ = svd.values;
-    cut(u.cols, 0, run);
-    const auto new_left = temporary<Scalar>(frame, u.rows, rank());
-    const auto new_right = temporary<Scalar>(frame, v.rows, rank());
-    const auto a = polished(frame, widened(frame, svd.a.left_columns(rank())));
-    const auto b = polished(frame, widened(frame, svd.b.left_columns(rank())));
+    const Cut next = cut(u.cols, 0, run);
+    const Index kept = next.rank;
+    const auto new_left = temporary<Scalar>(frame, u.rows, kept);
+    const auto new_right = temporary<Scalar>(frame, v.rows, kept);
+    const auto a = polished(frame, widened(frame, svd.a.left_columns(kept)));
+    const auto b = polished(frame, widened(frame, svd.b.left_columns(kept)));
     expand<Backend, Scalar>(device(), svd.left, a, new_left);
     expand<Backend, Scalar>(device(), svd.right, b, new_right);
-    left.assign(device(), new_left);
-    if (keep_v) {
-      right.assign(device(), new_right);
-    }
+    change_bases([&] {
+      left.assign(device(), new_left);
+      if (keep_v) {
+        right.assign(device(), new_right);
+      }
+    });
+    cols = keep_v ? v.rows : cols;
+    take(next);
   }
 
   /// Frobenius norm of UᵀU - I or VᵀV - I, the larger.
@@ -157,11 +181,52 @@ struct UpdatableSvd {
     return keep_v ? std::max(of_left, departure(right.settled(device()))) : of_left;
   }
 
+  /// U and V orthonormal again without a change of X: QR of both, the triangles into the core.
+  void restore() {
+    Frame<Backend> frame(device().workspace());
+    if (keep_v) {
+      assign(frame, scaled_left(frame), right.settled(device()), loss.run);
+      return;
+    }
+    const auto identity = temporary<Scalar>(frame, rank(), rank());
+    Kernels<Backend>::fill(device(), Scalar{0}, identity);
+    for (Index j = 0; j < rank(); ++j) {
+      Kernels<Backend>::fill(device(), Scalar{1}, identity.block(j, j, 1, 1));
+    }
+    assign(frame, scaled_left(frame), identity, loss.run);
+  }
+
  private:
+  /// How much of spectrum_ an update keeps, and what becomes of the error bound.
+  struct Cut {
+    Index rank = 0;
+    TruncationLoss loss;
+  };
   struct Core {
     View<const Scalar> a;
     View<const Scalar> b;
+    Cut cut;
   };
+
+  template <class Change>
+  void change_bases(const Change& change) {
+    const Index left_rows = left.rows();
+    const Index right_rows = right.rows();
+    try {
+      change();
+    } catch (...) {
+      values.clear();
+      left = Basis(left_rows);
+      right = Basis(right_rows);
+      loss.settled = std::numeric_limits<double>::infinity();
+      throw;
+    }
+  }
+  /// The last part of an update; cut() has made room for it.
+  void take(const Cut& next) noexcept {
+    values.assign(spectrum_.begin(), spectrum_.begin() + next.rank);
+    loss = next.loss;
+  }
 
   static double epsilon() { return static_cast<double>(std::numeric_limits<Scalar>::epsilon()); }
   /// Rounding of one update of a core of this size and norm.
@@ -170,37 +235,38 @@ struct UpdatableSvd {
   }
 
   /// The core's leading square becomes diag(values), the rest zero.
-  void fill_diagonal(View<Scalar> core) {
+  void fill_diagonal(View<double> core) {
     if (core.empty()) {
       return;
     }
-    Kernels<Backend>::fill(device(), Scalar{0}, core);
+    Kernels<Backend>::fill(device(), 0.0, core);
     const Index r = rank();
     Workspace::Frame host_frame(host_workspace());
-    Scalar* host = host_frame.template allocate<Scalar>(r * r);
-    std::fill_n(host, r * r, Scalar{0});
+    double* host = host_frame.template allocate<double>(r * r);
+    std::fill_n(host, r * r, 0.0);
     for (Index j = 0; j < r; ++j) {
-      host[j * r + j] = static_cast<Scalar>(values[static_cast<std::size_t>(j)]);
+      host[j * r + j] = values[static_cast<std::size_t>(j)];
     }
     Kernels<Backend>::upload(device(), host, core.block(0, 0, r, r));
   }
 
-  /// Decomposes the core and takes the truncated values over; a and b have rank() columns.
+  /// Decomposes the core and truncates it; a and b have as many columns as values remain.
   ///
-  /// In double and made orthonormal once more: every update multiplies the bases by these vectors,
-  /// and a small SVD's own are off by some hundred epsilons.
+  /// In double, or many small updates would be rounded away, and made orthonormal once more: every
+  /// update multiplies the bases by these vectors, and a small SVD's own are off by some hundred
+  /// epsilons.
   template <class Frame>
-  Core decompose_core(Frame& frame, View<const Scalar> core, double dropped, Run run) {
+  Core decompose_core(Frame& frame, View<const double> core, double dropped, Run run) {
     const Index count = std::min(core.rows, core.cols);
-    const auto wide = widened(frame, core);
     const auto a = temporary<double>(frame, core.rows, count);
     const auto b = temporary<double>(frame, core.cols, count);
     const auto sigma = temporary<double>(frame, count, 1);
-    Kernels<Backend>::svd(device(), wide, a, sigma, b);
+    Kernels<Backend>::svd(device(), core, a, sigma, b);
     spectrum_.resize(static_cast<std::size_t>(count));
     Kernels<Backend>::download(device(), View<const double>(sigma), spectrum_.data());
-    cut(std::max(core.rows, core.cols), dropped, run);
-    return {polished(frame, a.left_columns(rank())), polished(frame, b.left_columns(rank()))};
+    const Cut next = cut(std::max(core.rows, core.cols), dropped, run);
+    return {polished(frame, a.left_columns(next.rank)), polished(frame, b.left_columns(next.rank)),
+            next};
   }
 
   template <class Frame>
@@ -240,15 +306,16 @@ struct UpdatableSvd {
     }
   }
 
-  /// values <- the part of spectrum_ that the options keep.
-  void cut(Index core_size, double dropped, Run run) {
+  /// The part of spectrum_ that the options keep.
+  Cut cut(Index core_size, double dropped, Run run) {
     const auto count = static_cast<Index>(spectrum_.size());
     const Index kept = choose_rank(spectrum_, truncation, rank_rounding<Scalar>(core_size)).rank;
     const double norm = safe_norm(spectrum_.data(), count);
     const double lost = safe_norm(spectrum_.data() + kept, count - kept);
-    values = spectrum_;
-    values.resize(static_cast<std::size_t>(kept));
-    loss.add(lost, dropped + rounding(core_size, norm), run);
+    values.reserve(static_cast<std::size_t>(kept));
+    Cut result{kept, loss};
+    result.loss.add(lost, dropped + rounding(core_size, norm), run);
+    return result;
   }
 
   void count_update() {
@@ -261,21 +328,6 @@ struct UpdatableSvd {
     if (orthogonality() > limit) {
       restore();
     }
-  }
-
-  /// U and V orthonormal again without a change of X: QR of both, the triangles into the core.
-  void restore() {
-    Frame<Backend> frame(device().workspace());
-    if (keep_v) {
-      assign(frame, scaled_left(frame), right.settled(device()), loss.run);
-      return;
-    }
-    const auto identity = temporary<Scalar>(frame, rank(), rank());
-    Kernels<Backend>::fill(device(), Scalar{0}, identity);
-    for (Index j = 0; j < rank(); ++j) {
-      Kernels<Backend>::fill(device(), Scalar{1}, identity.block(j, j, 1, 1));
-    }
-    assign(frame, scaled_left(frame), identity, loss.run);
   }
 
   static double departure(View<const Scalar> q) {

@@ -48,7 +48,7 @@ struct WeightParts {
   BaseNode base;
   U u;
   V v;
-  typename U::Scalar scale;
+  Coefficient<typename U::Scalar> scale;
 };
 
 template <class U, class V>
@@ -57,7 +57,7 @@ auto weight_parts(const Outer<U, V>& node) {
 }
 template <class U, class V>
 auto weight_parts(const Scaled<Outer<U, V>>& node) {
-  return WeightParts<NoBase, U, V>{{}, node.operand().u(), node.operand().v(), node.coefficient()};
+  return WeightParts<NoBase, U, V>{{}, node.operand().u(), node.operand().v(), node.factor()};
 }
 template <class Left, class Right>
 auto weight_parts(const Sum<Left, Right>& node) {
@@ -81,6 +81,20 @@ template <class T>
 concept FactoredWeight = requires(const T& node) {
   weight_parts(node);
 };
+
+template <class Node>
+inline constexpr bool holds_factors = FactoredWeight<Node>;
+template <class Node>
+inline constexpr bool holds_factors<Transposed<Node>> = FactoredWeight<Node>;
+
+/// The left operand of the product is the weight.
+template <class Weight, class X>
+constexpr void check_sides() {
+  static_assert(FactoredWeight<Weight> || !holds_factors<X>,
+                "accrete: gradients() of a product whose right operand is the weight; take those "
+                "of its transpose: instead of gradients(X.transpose() * W.transpose(), dYt) write "
+                "gradients(W * X, dYt.transpose())");
+}
 
 } // namespace detail
 
@@ -120,9 +134,8 @@ inline constexpr bool has_base =
 template <class Parts, class X, class Y, class Z, class D, class InputGradient>
 auto factored_gradients(const Parts& parts, const X& x, const Y& y, const Z& z, const D& d,
                         InputGradient dx) {
-  const auto s = parts.scale;
-  auto du = s * (y * transposed(z));
-  auto dv = s * (x * transposed(d));
+  auto du = scaled(parts.scale, product(y, transposed(z)));
+  auto dv = scaled(parts.scale, product(x, transposed(d)));
   auto scale = InnerProduct<D, Z>(d, z);
   if constexpr (!has_base<Parts>) {
     return LowRankGradients<decltype(du), decltype(dv), InputGradient, decltype(scale)>{du, dv, dx,
@@ -138,7 +151,7 @@ auto factored_gradients(const Parts& parts, const X& x, const Y& y, const Z& z, 
 template <class Weight, class Parts, class Y, class D>
 auto input_gradient(const Weight& weight, const Parts& parts, const Y& y, const D& d,
                     KeptChoice choice) {
-  auto update = parts.scale * (parts.v * d);
+  auto update = scaled(parts.scale, product(parts.v, d));
   if constexpr (!has_base<Parts>) {
     return update;
   } else {
@@ -171,6 +184,7 @@ inline void check_kept(const char* name, Index rows, Index cols, Index rank, Ind
 template <class Weight, class X, class Whole, class Upstream, class Input, class Output>
 auto gradients_with_kept(const Product<Weight, X>& forward, const Whole& weight, KeptChoice choice,
                          Upstream&& upstream, Input&& input, Output&& output) {
+  check_sides<Weight, X>();
   const auto y = lift_upstream(forward, std::forward<Upstream>(upstream));
   const auto parts = weight_parts(forward.left());
   const auto z = lift(std::forward<Input>(input));
@@ -185,10 +199,12 @@ auto gradients_with_kept(const Product<Weight, X>& forward, const Whole& weight,
 
 /// Gradients of `weight * X` for the upstream gradient dY (m x p), where weight is one of
 /// `W0 + s * outer(U, V)`, a CumulativeUpdate, `s * outer(U, V)`, a LowRankMatrix, or
-/// `lazy(W)`. All are lazy; see CumulativeGradients.
+/// `lazy(W)`. All are lazy; see CumulativeGradients. The left operand is the weight, also where
+/// both are dense: for samples in rows, Yᵀ = Xᵀ Wᵀ, write gradients(W * X, dY) with transposes.
 /// @throws ShapeError when dY has not the shape of the expression.
 template <class Weight, class X, detail::Operand Upstream>
 [[nodiscard]] auto gradients(const Product<Weight, X>& forward, Upstream&& upstream) {
+  detail::check_sides<Weight, X>();
   const auto y = detail::lift_upstream(forward, std::forward<Upstream>(upstream));
   if constexpr (detail::FactoredWeight<Weight>) {
     const auto parts = detail::weight_parts(forward.left());
@@ -199,6 +215,7 @@ template <class Weight, class X, detail::Operand Upstream>
     static_assert(Weight::leaf_count == 1,
                   "accrete: gradients() takes weight * X with a weight of the form W0 + s * "
                   "outer(U, V), s * outer(U, V) or lazy(W); differentiate X * W as its transpose");
+    // Of two dense operands the left one is the weight.
     auto dx = detail::transposed(forward.left()) * y;
     auto base = y * detail::transposed(forward.right());
     return DenseGradients<decltype(dx), decltype(base)>{dx, base};
@@ -209,6 +226,7 @@ template <class Weight, class X, detail::Operand Upstream>
 template <class Weight, class X, detail::Operand Upstream, detail::Operand Input>
 [[nodiscard]] auto gradients(const Product<Weight, X>& forward, Upstream&& upstream,
                              Input&& input) {
+  detail::check_sides<Weight, X>();
   const auto y = detail::lift_upstream(forward, std::forward<Upstream>(upstream));
   const auto parts = detail::weight_parts(forward.left());
   const auto z = detail::lift(std::forward<Input>(input));

@@ -24,7 +24,7 @@ void grow(LowRankMatrix<Scalar, Backend>& matrix, Index count, const Initializer
   }
   const Index before = matrix.rank();
   const Index most = std::min(matrix.rows(), matrix.cols());
-  if (before + count > most) {
+  if (count > most - before) {
     throw RankError("grow: rank " + std::to_string(before) + " + " + std::to_string(count) +
                     " exceeds min(m, n) of the " +
                     detail::shape_text(matrix.rows(), matrix.cols()) + " matrix; grow by at most " +

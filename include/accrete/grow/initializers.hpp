@@ -3,6 +3,8 @@
 
 #include <accrete/backend/backend.hpp>
 #include <accrete/error.hpp>
+#include <accrete/finite.hpp>
+#include <accrete/number_text.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -23,8 +25,8 @@ namespace init {
 namespace detail {
 
 inline void require_usable(const char* name, double value) {
-  if (!std::isfinite(value) || value == 0) {
-    throw ArgumentError(std::string("init::") + name + ": " + std::to_string(value) +
+  if (!accrete::detail::is_finite(value) || value == 0) {
+    throw ArgumentError(std::string("init::") + name + ": " + accrete::detail::number_text(value) +
                         " must be finite and not zero, or the new columns could never move");
   }
 }

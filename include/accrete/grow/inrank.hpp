@@ -2,6 +2,8 @@
 #pragma once
 
 #include <accrete/error.hpp>
+#include <accrete/finite.hpp>
+#include <accrete/number_text.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -67,8 +69,8 @@ struct InRankOptions {
           " (no buffer is needed where initial_rank is that); InRankOptions::scaled_to(rows, cols) "
           "fits them");
     }
-    if (!(threshold > 0 && threshold < 1)) {
-      throw ArgumentError("InRank: threshold = " + std::to_string(threshold) +
+    if (!detail::is_within(threshold, 0, 1) || threshold == 0 || threshold == 1) {
+      throw ArgumentError("InRank: threshold = " + detail::number_text(threshold) +
                           " must lie between 0 and 1");
     }
     if (warmup < 0 || interval < 1) {
@@ -103,7 +105,7 @@ struct InRankOptions {
                         " singular values; give min(rows, cols) of the matrix");
   }
   const double largest = count > 0 ? values.front() : 0.0;
-  if (!(largest > 0)) {
+  if (largest <= 0) {
     return 1.0;
   }
   double tail_sum = 0;
@@ -168,7 +170,7 @@ class InRankPolicy {
   /// @throws NumericError for NaN or infinity; the rank is unchanged.
   Index update(std::span<const double> singular_values) {
     for (const double value : singular_values) {
-      if (!std::isfinite(value)) {
+      if (!detail::is_finite(value)) {
         throw NumericError("InRankPolicy::update: a singular value is NaN or infinite; the "
                            "training has diverged");
       }

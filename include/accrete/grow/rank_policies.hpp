@@ -24,13 +24,13 @@ namespace detail {
 inline void check_spectrum(const char* operation, std::span<const double> values) {
   for (std::size_t i = 0; i < values.size(); ++i) {
     const double value = values[i];
-    if (!std::isfinite(value)) {
+    if (!is_finite(value)) {
       throw NumericError(std::string(operation) + ": singular value " + std::to_string(i) +
                          " is NaN or infinite; the training has diverged");
     }
     if (value < 0 || (i > 0 && value > values[i - 1])) {
       throw ArgumentError(std::string(operation) + ": singular value " + std::to_string(i) + " = " +
-                          std::to_string(value) +
+                          number_text(value) +
                           "; they must descend and not be negative, as singular_values() returns "
                           "them");
     }
@@ -38,9 +38,9 @@ inline void check_spectrum(const char* operation, std::span<const double> values
 }
 
 inline double require_fraction(const char* policy, const char* name, double value) {
-  if (!(value >= 0 && value <= 1)) {
+  if (!is_within(value, 0, 1)) {
     throw ArgumentError(std::string("rank_by::") + policy + ": " + name + " = " +
-                        std::to_string(value) + " must lie in [0, 1]");
+                        number_text(value) + " must lie in [0, 1]");
   }
   return value;
 }

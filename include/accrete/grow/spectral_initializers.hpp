@@ -43,7 +43,7 @@ void check_leading(const char* name, const Svd<Scalar, Backend>& svd, Index rank
     throw RankError(std::string("init::") + name + ": rank " + std::to_string(rank) + " of " +
                     std::to_string(svd.values.size()) + " singular values");
   }
-  if (!svd.values.allFinite()) {
+  if (!accrete::detail::all_finite(svd.values.data(), svd.values.size())) {
     throw NumericError(std::string("init::") + name + ": a singular value is NaN or infinite");
   }
 }
@@ -163,8 +163,8 @@ void pissa(CumulativeUpdate<Scalar, Backend>& matrix, const Svd<Scalar, Backend>
                                        "the decomposition must be that of W0");
   }
   const auto scale = static_cast<double>(matrix.scale());
-  if (scale == 0 || !std::isfinite(scale)) {
-    throw ArgumentError("init::pissa: the scale " + std::to_string(scale) +
+  if (scale == 0 || !accrete::detail::is_finite(scale)) {
+    throw ArgumentError("init::pissa: the scale " + accrete::detail::number_text(scale) +
                         " must be finite and not zero");
   }
   auto factors = detail::balanced_factors(

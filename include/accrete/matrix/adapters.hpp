@@ -5,10 +5,10 @@
 #include <accrete/matrix/low_rank_matrix.hpp>
 
 #include <algorithm>
+#include <deque>
 #include <span>
 #include <string>
 #include <utility>
-#include <vector>
 
 ACCRETE_BEGIN_NAMESPACE
 
@@ -256,7 +256,7 @@ class AdapterSet {
 
   Index rows_;
   Index cols_;
-  std::vector<Adapter> adapters_;
+  std::deque<Adapter> adapters_; // expressions refer to them: they must not move
 };
 
 ACCRETE_END_NAMESPACE

@@ -46,15 +46,14 @@ class CumulativeUpdate {
 
   CumulativeUpdate(const CumulativeUpdate& other)
       : borrowed_(other.borrowed_),
-        update_(other.update_.empty_one(other.rows(), other.cols(), other.capacity())),
+        update_(other.update_, other.rows(), other.cols(), other.capacity()),
         scale_(other.scale_) {
-    update_.copy_columns(other.update_, other.capacity());
+    update_.copy_columns(other.update_);
   }
-  CumulativeUpdate(CumulativeUpdate&&) noexcept = default;
+  /// Leaves a 0 x 0 matrix behind.
+  CumulativeUpdate(CumulativeUpdate&& other) noexcept { swap(other); }
   CumulativeUpdate& operator=(CumulativeUpdate other) noexcept {
-    borrowed_ = other.borrowed_;
-    update_.swap(other.update_);
-    scale_ = other.scale_;
+    swap(other);
     return *this;
   }
   ~CumulativeUpdate() = default;
@@ -77,23 +76,28 @@ class CumulativeUpdate {
   [[nodiscard]] Coefficient scale() const noexcept { return scale_; }
   void set_scale(Coefficient scale) noexcept { scale_ = scale; }
 
-  [[nodiscard]] View<Scalar> base_view() noexcept {
+  [[nodiscard]] View<Scalar> base_view() & noexcept {
     return borrowed_ ? *borrowed_ : update_.base_view();
   }
-  [[nodiscard]] View<const Scalar> base_view() const noexcept {
+  View<Scalar> base_view() && = delete;
+  [[nodiscard]] View<const Scalar> base_view() const& noexcept {
     return borrowed_ ? View<const Scalar>(*borrowed_) : update_.base_view();
   }
-  /// W0, m x n; column-major. An owned one is valid until the capacity changes.
-  [[nodiscard]] auto base() noexcept { return Backend::matrix_view(base_view()); }
-  [[nodiscard]] auto base() const noexcept { return Backend::matrix_view(base_view()); }
-  [[nodiscard]] auto U() noexcept { return update_.U(); }
-  [[nodiscard]] auto V() noexcept { return update_.V(); }
-  [[nodiscard]] auto U() const noexcept { return update_.U(); }
-  [[nodiscard]] auto V() const noexcept { return update_.V(); }
+  /// W0, m x n. An owned one is valid until the capacity changes. Of a temporary it is a copy, as
+  /// are U and V. @throws ArgumentError for a borrowed base that is row-major; see base_view().
+  [[nodiscard]] auto base() & { return Backend::matrix_view(base_view()); }
+  [[nodiscard]] auto base() const& { return Backend::matrix_view(base_view()); }
+  [[nodiscard]] Storage base() && { return LowRank::copy_of(std::as_const(*this).base_view()); }
+  [[nodiscard]] auto U() & { return update_.U(); }
+  [[nodiscard]] auto V() & { return update_.V(); }
+  [[nodiscard]] auto U() const& { return update_.U(); }
+  [[nodiscard]] auto V() const& { return update_.V(); }
+  [[nodiscard]] Storage U() && { return std::move(update_).U(); }
+  [[nodiscard]] Storage V() && { return std::move(update_).V(); }
   /// [W0 U], m x (n + r), of an owned base: [G; D] = [W0 U]ᵀ dY is one product for both parts of
   /// the backward pass. Valid until the capacity changes. @throws ArgumentError for a borrowed
   /// base.
-  [[nodiscard]] auto base_and_u() const {
+  [[nodiscard]] auto base_and_u() const& {
     if (borrowed_) {
       throw ArgumentError(
           "accrete: base_and_u of a CumulativeUpdate with a borrowed base: W0 and U "
@@ -101,9 +105,11 @@ class CumulativeUpdate {
     }
     return Backend::matrix_view(view_of(update_.u_).left_columns(cols() + rank()));
   }
+  auto base_and_u() && = delete; // it would be a view of a temporary
   /// U Vᵀ, without the scale.
-  [[nodiscard]] LowRank& low_rank() noexcept { return update_; }
-  [[nodiscard]] const LowRank& low_rank() const noexcept { return update_; }
+  [[nodiscard]] LowRank& low_rank() & noexcept { return update_; }
+  [[nodiscard]] const LowRank& low_rank() const& noexcept { return update_; }
+  [[nodiscard]] LowRank low_rank() && { return std::move(update_); }
 
   void reserve(Index columns) { update_.reserve(columns); }
 
@@ -131,70 +137,120 @@ class CumulativeUpdate {
 
   /// Vᵀ X: the small product of the forward pass, worth keeping for the gradients.
   template <detail::Operand X>
-  [[nodiscard]] auto project(X&& x) const {
-    return v_leaf().transpose() * std::forward<X>(x);
+  [[nodiscard]] auto project(X&& x) const& {
+    return update_.v_leaf().transpose() * std::forward<X>(x);
+  }
+  template <detail::Operand X>
+  [[nodiscard]] auto project(X&& x) && {
+    return moved_in().v.transpose() * std::forward<X>(x);
   }
   /// Uᵀ dY: the small product of the backward pass.
   template <detail::Operand Y>
-  [[nodiscard]] auto project_back(Y&& y) const {
-    return u_leaf().transpose() * std::forward<Y>(y);
+  [[nodiscard]] auto project_back(Y&& y) const& {
+    return update_.u_leaf().transpose() * std::forward<Y>(y);
+  }
+  template <detail::Operand Y>
+  [[nodiscard]] auto project_back(Y&& y) && {
+    return moved_in().u.transpose() * std::forward<Y>(y);
   }
   /// (W0 + s U Vᵀ) X with Z = Vᵀ X kept from project(): W0 X + s U Z, or for many columns the
   /// product with the sum formed first, whichever is predicted to be faster.
   template <detail::Operand X, detail::Operand Z>
-  [[nodiscard]] auto apply(X&& x, Z&& z) const {
+  [[nodiscard]] auto apply(X&& x, Z&& z) const& {
     const auto input = detail::lift(std::forward<X>(x));
-    return kept_product(expression() * input, input, std::forward<Z>(z), KeptChoice::predicted);
+    const auto parts = leaves();
+    return kept_product(parts, sum_of(parts) * input, input, std::forward<Z>(z),
+                        KeptChoice::predicted);
+  }
+  template <detail::Operand X, detail::Operand Z>
+  [[nodiscard]] auto apply(X&& x, Z&& z) && {
+    const auto input = detail::lift(std::forward<X>(x));
+    const auto parts = moved_in();
+    return kept_product(parts, sum_of(parts) * input, input, std::forward<Z>(z),
+                        KeptChoice::predicted);
   }
   /// The same with `merged` formed from this matrix as it is now: its product with X where it was
   /// formed, W0 X + s U Z otherwise. @throws ShapeError when its shape is another.
   template <detail::Operand X, detail::Operand Z>
-  [[nodiscard]] auto apply(X&& x, Z&& z, const MergedWeight<Scalar, Backend>& merged) const {
+  [[nodiscard]] auto apply(X&& x, Z&& z, const MergedWeight<Scalar, Backend>& merged) const& {
     merged.check_shape("apply", rows(), cols());
     const auto input = detail::lift(std::forward<X>(x));
-    return kept_product(merged.expression() * input, input, std::forward<Z>(z), merged.choice());
+    return kept_product(leaves(), merged.expression() * input, input, std::forward<Z>(z),
+                        merged.choice());
   }
+  template <detail::Operand X, detail::Operand Z>
+  auto apply(X&& x, Z&& z, const MergedWeight<Scalar, Backend>&& merged) const& = delete;
+  template <detail::Operand X, detail::Operand Z>
+  auto apply(X&& x, Z&& z, const MergedWeight<Scalar, Backend>& merged) && = delete;
 
-  /// The sum that stands for this matrix in expressions.
-  [[nodiscard]] auto expression() const& { return base_leaf() + scale_ * update_.expression(); }
-  [[nodiscard]] auto expression() && {
-    using Holder = detail::OwnedColumns<Storage>;
-    using Leaf = Dense<Holder, Backend>;
-    if (borrowed_) {
-      update_.set_base(*borrowed_);
-    }
-    const Index r = rank();
-    auto base_and_u = std::make_shared<const Storage>(std::move(update_.u_));
-    auto v = std::make_shared<const Storage>(std::move(update_.v_));
-    return Leaf(Holder(base_and_u, 0, update_.base_columns_)) +
-           scale_ * Outer<Leaf, Leaf>(Leaf(Holder(base_and_u, update_.base_columns_, r)),
-                                      Leaf(Holder(std::move(v), 0, r)));
-  }
+  /// The sum that stands for this matrix in expressions. It refers to this matrix: entries and the
+  /// scale are read at evaluation, and another rank or shape by then is a ShapeError. A temporary
+  /// is moved in.
+  [[nodiscard]] auto expression() const& { return sum_of(leaves()); }
+  [[nodiscard]] auto expression() && { return sum_of(moved_in()); }
+  [[nodiscard]] auto expression() const&& { return CumulativeUpdate(*this).expression(); }
 
   /// The lazy transpose W0ᵀ + s V Uᵀ.
   [[nodiscard]] auto transpose() const& { return expression().transpose(); }
+  [[nodiscard]] auto transpose() && { return std::move(*this).expression().transpose(); }
 
  private:
+  /// W0, U, V and s as leaves of expressions.
+  template <class Leaf>
+  struct Leaves {
+    Leaf base;
+    Leaf u;
+    Leaf v;
+    detail::Coefficient<Coefficient> scale;
+  };
+
+  CumulativeUpdate() = default;
   CumulativeUpdate(View<Scalar> base, LowRank update, int)
       : borrowed_(base), update_(std::move(update)) {}
 
+  void swap(CumulativeUpdate& other) noexcept {
+    std::swap(borrowed_, other.borrowed_);
+    update_.swap(other.update_);
+    std::swap(scale_, other.scale_);
+  }
   void check_shapes(View<const Scalar> base) const {
     if (base.rows != update_.rows() || base.cols != update_.cols()) {
       detail::throw_shape_error("CumulativeUpdate", base.rows, base.cols, update_.rows(),
                                 update_.cols(), "W0 and U Vᵀ must have the same shape");
     }
   }
-  template <class Whole, class X, class Z>
-  [[nodiscard]] auto kept_product(Whole whole, const X& x, Z&& z, KeptChoice choice) const {
-    auto with_kept = base_leaf() * x + scale_ * (u_leaf() * std::forward<Z>(z));
+  template <class Leaf, class Whole, class X, class Z>
+  [[nodiscard]] static auto kept_product(const Leaves<Leaf>& parts, Whole whole, const X& x, Z&& z,
+                                         KeptChoice choice) {
+    auto update = parts.u * std::forward<Z>(z);
+    auto with_kept = parts.base * x + detail::scaled(parts.scale, std::move(update));
     return Kept<Whole, decltype(with_kept)>(std::move(whole), std::move(with_kept), choice);
   }
-  [[nodiscard]] auto base_leaf() const { return detail::factor_leaf<Scalar, Backend>(base_view()); }
-  [[nodiscard]] auto u_leaf() const {
-    return detail::factor_leaf<Scalar, Backend>(update_.u_view());
+  template <class Leaf>
+  [[nodiscard]] static auto sum_of(const Leaves<Leaf>& parts) {
+    return parts.base + detail::scaled(parts.scale, Outer<Leaf, Leaf>(parts.u, parts.v));
   }
-  [[nodiscard]] auto v_leaf() const {
-    return detail::factor_leaf<Scalar, Backend>(update_.v_view());
+  [[nodiscard]] Leaves<detail::FactorLeaf<Scalar, Backend>> leaves() const {
+    using Leaf = detail::FactorLeaf<Scalar, Backend>;
+    using Memory = detail::ReferencedColumns<Storage>;
+    return {borrowed_
+                ? Leaf(Memory(View<const Scalar>(*borrowed_)))
+                : Leaf(Memory(update_.u_, rows(), detail::first_column, update_.base_columns_)),
+            update_.u_leaf(), update_.v_leaf(), detail::Coefficient<Coefficient>(&scale_)};
+  }
+  /// Moves everything into the leaves, a borrowed base by a copy.
+  [[nodiscard]] Leaves<detail::OwnedLeaf<Storage, Backend>> moved_in() {
+    using Holder = detail::OwnedColumns<Storage>;
+    using Leaf = detail::OwnedLeaf<Storage, Backend>;
+    if (borrowed_) {
+      update_.set_base(*borrowed_);
+    }
+    const Index r = rank();
+    auto base_and_u = std::make_shared<const Storage>(std::move(update_.u_));
+    auto v = std::make_shared<const Storage>(std::move(update_.v_));
+    return {Leaf(Holder(base_and_u, 0, update_.base_columns_)),
+            Leaf(Holder(base_and_u, update_.base_columns_, r)), Leaf(Holder(std::move(v), 0, r)),
+            scale_};
   }
 
   std::optional<View<Scalar>> borrowed_; ///< the base otherwise lies in the update's storage

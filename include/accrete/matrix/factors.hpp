@@ -45,9 +45,8 @@ void for_each_term(const Transposed<Operand>& node, const Visit& visit) {
 
 template <class Operand, class Visit>
 void for_each_term(const Scaled<Operand>& node, const Visit& visit) {
-  for_each_term(node.operand(), [&](const auto& u, const auto& v) {
-    visit(Scaled<std::remove_cvref_t<decltype(u)>>(node.coefficient(), u), v);
-  });
+  for_each_term(node.operand(),
+                [&](const auto& u, const auto& v) { visit(scaled(node.factor(), u), v); });
 }
 
 template <class Left, class Right, class Visit>

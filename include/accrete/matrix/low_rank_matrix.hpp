@@ -5,6 +5,7 @@
 #include <accrete/matrix/truncation_report.hpp>
 
 #include <algorithm>
+#include <limits>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -19,12 +20,20 @@ TruncationReport<Scalar> truncate_factors(Context<Backend>& context, View<Scalar
                                           const TruncationOptions& options);
 
 template <class Scalar, class Backend>
-using FactorLeaf = Dense<ViewedMemory<Scalar, Eigen::Dynamic, Eigen::Dynamic>, Backend>;
+using FactorLeaf = Dense<ReferencedColumns<Matrix<Scalar, Backend>>, Backend>;
 
+/// A leaf of memory that stays where it is while the expression lives.
 template <class Scalar, class Backend>
 FactorLeaf<Scalar, Backend> factor_leaf(View<const Scalar> view) {
-  return FactorLeaf<Scalar, Backend>(ViewedMemory<Scalar, Eigen::Dynamic, Eigen::Dynamic>(view));
+  return FactorLeaf<Scalar, Backend>(ReferencedColumns<Matrix<Scalar, Backend>>(view));
 }
+
+/// For factors that begin with the first column of their storage.
+inline constexpr Index first_column = 0;
+
+/// What the factors of a temporary become in an expression: they share the storage moved into them.
+template <class Storage, class Backend>
+using OwnedLeaf = Dense<OwnedColumns<Storage>, Backend>;
 
 } // namespace detail
 
@@ -68,17 +77,25 @@ class LowRankMatrix {
 
   LowRankMatrix(const LowRankMatrix& other)
       : LowRankMatrix(other.rows(), other.cols(), other.capacity()) {
-    copy_columns(other, capacity());
+    copy_columns(other);
   }
-  LowRankMatrix(LowRankMatrix&& other) noexcept : LowRankMatrix() { swap(other); }
+  /// Leaves a 0 x 0 matrix behind; of the update of a CumulativeUpdate, which stays with its base,
+  /// a copy is made.
+  LowRankMatrix(LowRankMatrix&& other) : LowRankMatrix() {
+    if (other.base_columns_ > 0) {
+      *this = std::as_const(other);
+    } else {
+      swap(other);
+    }
+  }
   /// @throws ShapeError when this is the update of a CumulativeUpdate and the shapes differ.
   LowRankMatrix& operator=(const LowRankMatrix& other) {
     if (base_columns_ > 0 && other.rows() == rows() && other.cols() == cols() &&
         other.rank() <= capacity()) {
-      copy_columns(other, other.rank()); // the base need not move
+      copy_columns(other); // the base need not move
     } else if (this != &other) {
-      LowRankMatrix copy = empty_one(other.rows(), other.cols(), other.capacity());
-      copy.copy_columns(other, other.capacity());
+      LowRankMatrix copy(*this, other.rows(), other.cols(), other.capacity());
+      copy.copy_columns(other);
       swap(copy);
     }
     return *this;
@@ -138,25 +155,35 @@ class LowRankMatrix {
   [[nodiscard]] Index rank() const noexcept { return rank_; }
   [[nodiscard]] Index capacity() const noexcept { return v_.cols(); }
 
-  /// The factors in use, m x r and n x r. Valid until the capacity changes.
-  [[nodiscard]] auto U() noexcept { return Backend::matrix_view(u_view()); }
-  [[nodiscard]] auto V() noexcept { return Backend::matrix_view(v_view()); }
-  [[nodiscard]] auto U() const noexcept { return Backend::matrix_view(u_view()); }
-  [[nodiscard]] auto V() const noexcept { return Backend::matrix_view(v_view()); }
+  /// The factors in use, m x r and n x r: views, valid until the capacity changes. Of a temporary
+  /// they are copies.
+  [[nodiscard]] auto U() & { return Backend::matrix_view(u_view()); }
+  [[nodiscard]] auto V() & { return Backend::matrix_view(v_view()); }
+  [[nodiscard]] auto U() const& { return Backend::matrix_view(u_view()); }
+  [[nodiscard]] auto V() const& { return Backend::matrix_view(v_view()); }
+  [[nodiscard]] Storage U() && { return copy_of(std::as_const(*this).u_view()); }
+  [[nodiscard]] Storage V() && { return copy_of(std::as_const(*this).v_view()); }
 
   /// The same as strided views, for kernels.
-  [[nodiscard]] View<Scalar> u_view() noexcept { return all_u().left_columns(rank_); }
-  [[nodiscard]] View<Scalar> v_view() noexcept { return all_v().left_columns(rank_); }
-  [[nodiscard]] View<const Scalar> u_view() const noexcept { return all_u().left_columns(rank_); }
-  [[nodiscard]] View<const Scalar> v_view() const noexcept { return all_v().left_columns(rank_); }
+  [[nodiscard]] View<Scalar> u_view() & noexcept { return all_u().left_columns(rank_); }
+  [[nodiscard]] View<Scalar> v_view() & noexcept { return all_v().left_columns(rank_); }
+  [[nodiscard]] View<const Scalar> u_view() const& noexcept { return all_u().left_columns(rank_); }
+  [[nodiscard]] View<const Scalar> v_view() const& noexcept { return all_v().left_columns(rank_); }
+  View<Scalar> u_view() && = delete;
+  View<Scalar> v_view() && = delete;
 
-  /// Makes room for `columns` columns in each factor; never shrinks.
+  /// Makes room for `columns` columns in each factor; never shrinks. @throws RankError for a number
+  /// beyond all memory.
   void reserve(Index columns) {
     if (columns <= capacity()) {
       return;
     }
-    LowRankMatrix larger = empty_one(rows(), cols(), columns);
-    larger.copy_columns(*this, rank_);
+    if (columns > std::numeric_limits<Index>::max() - base_columns_) {
+      throw RankError("accrete: room for " + std::to_string(columns) +
+                      " columns beside the base: more than an index can count");
+    }
+    LowRankMatrix larger(*this, rows(), cols(), columns);
+    larger.copy_columns(*this);
     swap(larger);
   }
 
@@ -167,8 +194,7 @@ class LowRankMatrix {
     const auto added = outer<Backend>(u, v);
     if (rank_ + added.rank() > capacity()) {
       // The old storage stays alive meanwhile: u and v may be columns of this matrix.
-      LowRankMatrix larger =
-          empty_one(rows(), cols(), std::max(2 * capacity(), rank_ + added.rank()));
+      LowRankMatrix larger(*this, rows(), cols(), std::max(2 * capacity(), rank_ + added.rank()));
       larger += expression();
       larger += added;
       swap(larger);
@@ -177,12 +203,16 @@ class LowRankMatrix {
     }
   }
 
-  /// Uses the first `rank` columns of the storage: drops columns, or takes spare ones into use
-  /// with the values that they hold. @throws RankError beyond the capacity.
+  /// Uses the first `rank` columns of the storage: drops columns, or takes spare ones into use,
+  /// which become zero. @throws RankError beyond the capacity.
   void set_rank(Index rank) {
     if (rank < 0 || rank > capacity()) {
       throw RankError("accrete: rank " + std::to_string(rank) + " is outside the capacity of " +
                       std::to_string(capacity()) + " columns; reserve() more first");
+    }
+    if (rank > rank_) {
+      Kernels<Backend>::fill(context().device(), Scalar{0}, all_u().columns(rank_, rank - rank_));
+      Kernels<Backend>::fill(context().device(), Scalar{0}, all_v().columns(rank_, rank - rank_));
     }
     rank_ = rank;
   }
@@ -198,24 +228,42 @@ class LowRankMatrix {
 
   /// The lazy transpose V Uᵀ.
   [[nodiscard]] auto transpose() const& { return expression().transpose(); }
+  [[nodiscard]] auto transpose() && { return std::move(*this).expression().transpose(); }
 
-  /// The low-rank leaf that stands for this matrix in expressions.
+  /// The low-rank leaf that stands for this matrix in expressions. It refers to this matrix, whose
+  /// factors are read at evaluation: another rank or shape by then is a ShapeError. A temporary is
+  /// moved in.
   [[nodiscard]] auto expression() const& {
     using Leaf = detail::FactorLeaf<Scalar, Backend>;
-    return Outer<Leaf, Leaf>(detail::factor_leaf<Scalar, Backend>(u_view()),
-                             detail::factor_leaf<Scalar, Backend>(v_view()));
+    return Outer<Leaf, Leaf>(u_leaf(), v_leaf());
   }
   [[nodiscard]] auto expression() && {
+    if (base_columns_ > 0) { // W0 stays where it is
+      return LowRankMatrix(std::as_const(*this)).moved_in();
+    }
+    return moved_in();
+  }
+  [[nodiscard]] auto expression() const&& { return LowRankMatrix(*this).moved_in(); }
+
+ private:
+  friend class CumulativeUpdate<Scalar, Backend>;
+
+  [[nodiscard]] auto u_leaf() const {
+    return detail::FactorLeaf<Scalar, Backend>(
+        detail::ReferencedColumns<Storage>(u_, rows(), base_columns_, rank_));
+  }
+  [[nodiscard]] auto v_leaf() const {
+    return detail::FactorLeaf<Scalar, Backend>(
+        detail::ReferencedColumns<Storage>(v_, cols(), detail::first_column, rank_));
+  }
+  [[nodiscard]] auto moved_in() {
+    using Leaf = detail::OwnedLeaf<Storage, Backend>;
     using Holder = detail::OwnedColumns<Storage>;
-    using Leaf = Dense<Holder, Backend>;
     auto u = std::make_shared<const Storage>(std::move(u_));
     auto v = std::make_shared<const Storage>(std::move(v_));
     return Outer<Leaf, Leaf>(Leaf(Holder(std::move(u), base_columns_, rank_)),
                              Leaf(Holder(std::move(v), 0, rank_)));
   }
-
- private:
-  friend class CumulativeUpdate<Scalar, Backend>;
 
   template <class Node>
   static constexpr void check_low_rank() {
@@ -246,27 +294,31 @@ class LowRankMatrix {
   void set_base(View<const Scalar> base) {
     Storage u(rows(), base.cols + capacity());
     copy(base, view_of(u).left_columns(base.cols));
-    copy(std::as_const(*this).all_u(), view_of(u).columns(base.cols, capacity()));
+    copy(std::as_const(*this).u_view(), view_of(u).columns(base.cols, rank_));
     u_ = std::move(u);
     base_columns_ = base.cols;
   }
-  /// A matrix of rank 0 with this one's base.
-  [[nodiscard]] LowRankMatrix empty_one(Index m, Index n, Index columns) const {
-    if (base_columns_ > 0 && (m != rows() || n != cols())) {
-      detail::throw_shape_error("assignment to an update", rows(), cols(), m, n,
+  /// A matrix of rank 0 with the base of another one.
+  LowRankMatrix(const LowRankMatrix& like, Index m, Index n, Index columns)
+      : LowRankMatrix(0, n, columns) {
+    if (like.base_columns_ > 0 && (m != like.rows() || n != like.cols())) {
+      detail::throw_shape_error("assignment to an update", like.rows(), like.cols(), m, n,
                                 "the update of a CumulativeUpdate has the shape of its base");
     }
-    LowRankMatrix result(0, n, columns);
-    result.u_ = Storage(m, base_columns_ + columns);
-    result.base_columns_ = base_columns_;
-    copy(base_view(), result.base_view());
-    return result;
+    u_ = Storage(m, like.base_columns_ + columns);
+    base_columns_ = like.base_columns_;
+    copy(like.base_view(), base_view());
   }
-  /// Takes the first `count` columns and the rank of the other matrix.
-  void copy_columns(const LowRankMatrix& other, Index count) {
-    copy(other.all_u().left_columns(count), all_u().left_columns(count));
-    copy(other.all_v().left_columns(count), all_v().left_columns(count));
+  /// Takes the columns in use of the other matrix.
+  void copy_columns(const LowRankMatrix& other) {
+    copy(other.u_view(), all_u().left_columns(other.rank_));
+    copy(other.v_view(), all_v().left_columns(other.rank_));
     rank_ = other.rank_;
+  }
+  [[nodiscard]] static Storage copy_of(View<const Scalar> factor) {
+    Storage result(factor.rows, factor.cols);
+    copy(factor, view_of(result));
+    return result;
   }
   static void copy(View<const Scalar> from, View<Scalar> to) {
     Kernels<Backend>::combine(context().device(), Scalar{1}, from, Scalar{0}, to);

@@ -26,6 +26,7 @@ class MergedWeight {
  public:
   using Scalar = MatrixScalar;
   using Backend = MatrixBackend;
+  using Storage = Matrix<Scalar, Backend>;
   static_assert(!std::is_same_v<Scalar, bfloat16>,
                 "accrete: a merged weight of bfloat16 would round W0 + s U Vᵀ to eight bits");
 
@@ -41,7 +42,7 @@ class MergedWeight {
       return;
     }
     if (sum_.rows() != rows_ || sum_.cols() != cols_) {
-      sum_ = Matrix<Scalar, Backend>(rows_, cols_);
+      sum_ = Storage(rows_, cols_);
     }
     detail::evaluate_into(context, sum, Scalar{1}, Scalar{0}, view_of(sum_), false);
     is_formed_ = true;
@@ -51,11 +52,12 @@ class MergedWeight {
   [[nodiscard]] KeptChoice choice() const noexcept {
     return is_formed_ ? KeptChoice::whole : KeptChoice::with_kept;
   }
-  /// The sum as a leaf; not to be read unless it is formed.
-  [[nodiscard]] auto expression() const {
-    const Scalar* data = is_formed_ ? sum_.data() : nullptr;
-    return detail::factor_leaf<Scalar, Backend>(dense_view(data, rows_, cols_));
+  /// The sum as a leaf; not to be read unless it is formed. It refers to this object.
+  [[nodiscard]] auto expression() const& {
+    return detail::FactorLeaf<Scalar, Backend>(
+        detail::ReferencedColumns<Storage>(sum_, rows_, detail::first_column, cols_));
   }
+  auto expression() && = delete;
   /// @throws ShapeError, which names `operation`, unless the weight last taken up is rows x cols.
   void check_shape(const char* operation, Index rows, Index cols) const {
     if (rows_ != rows || cols_ != cols) {
@@ -82,7 +84,7 @@ class MergedWeight {
     return plan(context, sum).predicted_seconds() < seconds(m) + seconds(n);
   }
 
-  Matrix<Scalar, Backend> sum_;
+  Storage sum_;
   Index rows_ = 0;
   Index cols_ = 0;
   bool is_formed_ = false;

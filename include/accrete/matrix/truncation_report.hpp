@@ -2,7 +2,9 @@
 #pragma once
 
 #include <accrete/error.hpp>
+#include <accrete/finite.hpp>
 #include <accrete/matrix/basis_change.hpp>
+#include <accrete/number_text.hpp>
 
 #include <algorithm>
 #include <limits>
@@ -31,13 +33,14 @@ struct TruncationOptions {
           "truncate: needs 0 <= min_rank <= max_rank, got min_rank = " + std::to_string(min_rank) +
           ", max_rank = " + std::to_string(max_rank) + "; raise max_rank or lower min_rank");
     }
-    if (!(tolerance >= 0 && tolerance <= 1)) {
-      throw ArgumentError("truncate: tolerance = " + std::to_string(tolerance) +
+    if (!detail::is_within(tolerance, 0, 1)) {
+      throw ArgumentError("truncate: tolerance = " + detail::number_text(tolerance) +
                           " is a fraction of the Frobenius norm; give a number in [0, 1]");
     }
-    if (!(absolute_tolerance >= 0)) {
-      throw ArgumentError("truncate: absolute_tolerance = " + std::to_string(absolute_tolerance) +
-                          " is a Frobenius norm; give a number that is not negative");
+    if (detail::is_nan(absolute_tolerance) || absolute_tolerance < 0) {
+      throw ArgumentError(
+          "truncate: absolute_tolerance = " + detail::number_text(absolute_tolerance) +
+          " is a Frobenius norm; give a number that is not negative");
     }
   }
 };
@@ -70,7 +73,7 @@ inline RankChoice choose_rank(const std::vector<double>& values, const Truncatio
                               double rounding) {
   const auto count = static_cast<Index>(values.size());
   const double largest = count > 0 ? values.front() : 0.0;
-  if (!(largest > 0)) {
+  if (largest <= 0) {
     return {std::min({options.min_rank, options.max_rank, count}), 0, 0.0};
   }
   const auto energy = [&](Index i) {

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <utility>
 #include <vector>
@@ -16,7 +17,8 @@ ACCRETE_BEGIN_NAMESPACE
 struct AdamWOptions {
   double beta1 = 0.9;
   double beta2 = 0.999;
-  /// Added to the bias-corrected root of the second moment.
+  /// Added to the bias-corrected root of the second moment; above 0, or an entry whose gradient was
+  /// always zero would be divided by zero.
   double epsilon = 1e-8;
   /// Decoupled: a step first multiplies the parameter by 1 - learning_rate * weight_decay.
   double weight_decay = 0.01;
@@ -26,10 +28,10 @@ struct AdamWOptions {
     const auto require = [](bool holds, const char* name, double value, const char* domain) {
       detail::require_option(holds, "AdamW", name, value, domain);
     };
-    require(beta1 >= 0 && beta1 < 1, "beta1", beta1, "[0, 1)");
-    require(beta2 >= 0 && beta2 < 1, "beta2", beta2, "[0, 1)");
-    require(epsilon >= 0 && std::isfinite(epsilon), "epsilon", epsilon, "[0, infinity)");
-    require(weight_decay >= 0 && std::isfinite(weight_decay), "weight_decay", weight_decay,
+    require(detail::is_finite(beta1) && beta1 >= 0 && beta1 < 1, "beta1", beta1, "[0, 1)");
+    require(detail::is_finite(beta2) && beta2 >= 0 && beta2 < 1, "beta2", beta2, "[0, 1)");
+    require(detail::is_finite(epsilon) && epsilon > 0, "epsilon", epsilon, "(0, infinity)");
+    require(detail::is_finite(weight_decay) && weight_decay >= 0, "weight_decay", weight_decay,
             "[0, infinity)");
   }
 
@@ -175,6 +177,11 @@ class AdamW {
 
   static const AdamWOptions& validated(const AdamWOptions& options) {
     options.validate();
+    if (static_cast<Scalar>(options.epsilon) < std::numeric_limits<Scalar>::min()) {
+      throw ArgumentError("AdamW: epsilon = " + detail::number_text(options.epsilon) +
+                          " is zero or subnormal in the parameter's scalar; give at least " +
+                          detail::number_text(std::numeric_limits<Scalar>::min()));
+    }
     return options;
   }
 

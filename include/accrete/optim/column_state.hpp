@@ -3,7 +3,9 @@
 
 #include <accrete/backend/host_random.hpp>
 #include <accrete/factor/factor_space.hpp>
+#include <accrete/finite.hpp>
 #include <accrete/matrix/basis_change.hpp>
+#include <accrete/number_text.hpp>
 #include <accrete/optim/pruning.hpp>
 #include <accrete/plan/context.hpp>
 
@@ -11,6 +13,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <numeric>
 #include <span>
 #include <string>
@@ -81,6 +84,10 @@ class ColumnState {
                           " columns; use keep_columns to drop some");
     }
     const Index before = cols();
+    if (count > std::numeric_limits<Index>::max() - before) {
+      throw RankError(std::string(owner_) + ": " + std::to_string(before) + " + " +
+                      std::to_string(count) + " columns are more than an index can count");
+    }
     if (before + count > capacity()) {
       reserve(std::max(2 * capacity(), before + count));
     }
@@ -273,10 +280,10 @@ class ColumnState {
 
 /// @throws ArgumentError unless both are finite.
 inline void check_rate(const char* operation, double learning_rate, double gradient_scale) {
-  if (!std::isfinite(learning_rate) || !std::isfinite(gradient_scale)) {
-    throw ArgumentError(
-        std::string(operation) + ": learning_rate = " + std::to_string(learning_rate) +
-        ", gradient_scale = " + std::to_string(gradient_scale) + "; both must be finite");
+  if (!is_finite(learning_rate) || !is_finite(gradient_scale)) {
+    throw ArgumentError(std::string(operation) + ": learning_rate = " + number_text(learning_rate) +
+                        ", gradient_scale = " + number_text(gradient_scale) +
+                        "; both must be finite");
   }
 }
 
@@ -284,7 +291,7 @@ inline void check_rate(const char* operation, double learning_rate, double gradi
 inline void require_option(bool holds, const char* owner, const char* name, double value,
                            const char* domain) {
   if (!holds) {
-    throw ArgumentError(std::string(owner) + ": " + name + " = " + std::to_string(value) +
+    throw ArgumentError(std::string(owner) + ": " + name + " = " + number_text(value) +
                         " is outside " + domain);
   }
 }

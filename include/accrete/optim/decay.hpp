@@ -3,7 +3,9 @@
 
 #include <accrete/factor/factor_space.hpp>
 #include <accrete/factor/norms.hpp>
+#include <accrete/finite.hpp>
 #include <accrete/matrix/low_rank_matrix.hpp>
+#include <accrete/number_text.hpp>
 
 #include <cmath>
 #include <string>
@@ -28,8 +30,8 @@ struct FactorDecay {
 
   /// Throws ArgumentError when a field is outside its domain.
   void validate() const {
-    if (!(strength >= 0 && std::isfinite(strength))) {
-      throw ArgumentError("FactorDecay: strength = " + std::to_string(strength) +
+    if (!detail::is_finite(strength) || strength < 0) {
+      throw ArgumentError("FactorDecay: strength = " + detail::number_text(strength) +
                           " is outside [0, infinity)");
     }
   }
@@ -113,8 +115,8 @@ template <class Scalar, class Backend>
 void apply_decay(const FactorDecay& decay, LowRankMatrix<Scalar, Backend>& matrix,
                  double learning_rate) {
   decay.validate();
-  if (!std::isfinite(learning_rate)) {
-    throw ArgumentError("apply_decay: learning_rate = " + std::to_string(learning_rate) +
+  if (!detail::is_finite(learning_rate)) {
+    throw ArgumentError("apply_decay: learning_rate = " + detail::number_text(learning_rate) +
                         " must be finite");
   }
   auto& device = Context<Backend>::current().device();

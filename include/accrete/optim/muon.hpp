@@ -24,8 +24,9 @@ struct MuonOptions {
     const auto require = [](bool holds, const char* name, double value, const char* domain) {
       detail::require_option(holds, "Muon", name, value, domain);
     };
-    require(momentum >= 0 && momentum < 1, "momentum", momentum, "[0, 1)");
-    require(weight_decay >= 0 && std::isfinite(weight_decay), "weight_decay", weight_decay,
+    require(detail::is_finite(momentum) && momentum >= 0 && momentum < 1, "momentum", momentum,
+            "[0, 1)");
+    require(detail::is_finite(weight_decay) && weight_decay >= 0, "weight_decay", weight_decay,
             "[0, infinity)");
   }
 

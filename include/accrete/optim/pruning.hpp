@@ -2,6 +2,8 @@
 #pragma once
 
 #include <accrete/error.hpp>
+#include <accrete/finite.hpp>
+#include <accrete/number_text.hpp>
 
 #include <cstdint>
 #include <string>
@@ -25,8 +27,8 @@ struct Pruning {
 
   /// Throws ArgumentError when a field is outside its domain.
   void validate() const {
-    if (!(fraction >= 0 && fraction <= 1)) {
-      throw ArgumentError("Pruning: fraction = " + std::to_string(fraction) +
+    if (!detail::is_within(fraction, 0, 1)) {
+      throw ArgumentError("Pruning: fraction = " + detail::number_text(fraction) +
                           " must lie in [0, 1]");
     }
   }

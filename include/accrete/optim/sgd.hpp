@@ -24,9 +24,9 @@ struct SgdOptions {
     const auto require = [](bool holds, const char* name, double value, const char* domain) {
       detail::require_option(holds, "Sgd", name, value, domain);
     };
-    require(momentum >= 0 && std::isfinite(momentum), "momentum", momentum, "[0, infinity)");
-    require(std::isfinite(dampening), "dampening", dampening, "(-infinity, infinity)");
-    require(weight_decay >= 0 && std::isfinite(weight_decay), "weight_decay", weight_decay,
+    require(detail::is_finite(momentum) && momentum >= 0, "momentum", momentum, "[0, infinity)");
+    require(detail::is_finite(dampening), "dampening", dampening, "(-infinity, infinity)");
+    require(detail::is_finite(weight_decay) && weight_decay >= 0, "weight_decay", weight_decay,
             "[0, infinity)");
     if (nesterov && (momentum == 0 || dampening != 0)) {
       throw ArgumentError("Sgd: nesterov needs a momentum above 0 and no dampening");

@@ -23,7 +23,7 @@ struct Choice {
   };
   Kind kind = Kind::copy;
   int position = 0;
-  double seconds = std::numeric_limits<double>::infinity();
+  double seconds = std::numeric_limits<double>::max();
   double adding_seconds = 0.0; ///< more that it takes to add to the target
   int first_part = -1;
   int last_part = -1;
@@ -53,7 +53,7 @@ class ChainSearch {
   };
 
   static constexpr int none = -1;
-  static constexpr double no_limit = std::numeric_limits<double>::infinity();
+  static constexpr double no_limit = std::numeric_limits<double>::max();
   static constexpr double most_seconds = 1e100; ///< of a kernel call
 
   /// Finite whatever the model says, so that there is always a choice below no limit.

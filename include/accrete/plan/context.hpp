@@ -46,12 +46,15 @@ class PlanCache {
   template <class Scalar, std::size_t leaf_count>
   const Plan& insert(const PlanKey<Scalar, leaf_count>& key, Plan plan) {
     if (size_ >= capacity) {
-      clear();
+      drop_oldest();
     }
-    Entry*& first = buckets_[bucket(key)];
-    first = new Entry{first, key.type, static_cast<Plan&&>(plan)};
+    const std::size_t place = bucket(key);
+    auto* entry = new Entry{buckets_[place], nullptr, place, key.type, static_cast<Plan&&>(plan)};
+    buckets_[place] = entry;
+    (size_ == 0 ? oldest_ : newest_->newer) = entry;
+    newest_ = entry;
     ++size_;
-    return first->plan;
+    return entry->plan;
   }
 
   void clear() noexcept {
@@ -67,16 +70,31 @@ class PlanCache {
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
  private:
-  // Bounds the memory of programs whose shapes never repeat.
+  // Bounds the memory of programs whose shapes never repeat. The oldest plan goes first, so that
+  // each lives until as many others were made.
   static constexpr std::size_t capacity = 4096;
   static constexpr int bucket_bits = 9;
   static constexpr std::size_t bucket_count = std::size_t{1} << bucket_bits;
 
   struct Entry {
-    Entry* next;
+    Entry* next;  ///< of the same bucket
+    Entry* newer; ///< made after this one
+    std::size_t bucket;
     const void* type;
     Plan plan;
   };
+
+  void drop_oldest() noexcept {
+    Entry* const oldest = oldest_;
+    Entry** link = &buckets_[oldest->bucket];
+    while (*link != oldest) {
+      link = &(*link)->next;
+    }
+    *link = oldest->next;
+    oldest_ = oldest->newer;
+    delete oldest;
+    --size_;
+  }
 
   template <class Scalar, std::size_t leaf_count>
   [[nodiscard]] static bool fits(const Plan& plan,
@@ -107,6 +125,8 @@ class PlanCache {
   }
 
   Entry* buckets_[bucket_count] = {};
+  Entry* oldest_ = nullptr;
+  Entry* newest_ = nullptr;
   std::size_t size_ = 0;
 };
 

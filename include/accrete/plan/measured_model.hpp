@@ -2,16 +2,18 @@
 #pragma once
 
 #include <accrete/error.hpp>
+#include <accrete/finite.hpp>
+#include <accrete/number_text.hpp>
 #include <accrete/plan/cost_model.hpp>
 #include <accrete/plan/grid.hpp>
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <cstddef>
-#include <cstdio>
-#include <cstdlib>
 #include <string>
+#include <system_error>
 
 ACCRETE_BEGIN_NAMESPACE
 
@@ -89,11 +91,10 @@ class MeasuredModel final : public CostModel {
   /// The tables as text, to be kept in a file of the caller's.
   [[nodiscard]] std::string text() const {
     std::string result = header;
-    char number[32];
     for (const Table& table : tables_) {
       for_each_entry(table, [&](double value) {
-        std::snprintf(number, sizeof number, "%.4e\n", value);
-        result += number;
+        result += detail::number_text(value, std::chars_format::scientific, 4);
+        result += '\n';
       });
     }
     return result;
@@ -106,18 +107,27 @@ class MeasuredModel final : public CostModel {
                           std::string(header, sizeof header - 2) +
                           "\"; it comes from another version or is no cost model, calibrate anew");
     }
-    const char* at = text.c_str() + sizeof header - 1;
+    const char* at = text.data() + sizeof header - 1;
+    const char* const last = text.data() + text.size();
+    const auto skip_space = [&at, last] {
+      at = std::find_if(at, last, [](char c) { return c != '\n' && c != '\r' && c != ' '; });
+    };
     Tables tables;
     for (Table& table : tables) {
-      for_each_entry(table, [&at](double& value) {
-        char* end = nullptr;
-        value = std::strtod(at, &end);
-        if (end == at) {
+      for_each_entry(table, [&](double& value) {
+        skip_space();
+        const auto [end, status] = std::from_chars(at, last, value);
+        if (status != std::errc()) {
           throw ArgumentError("MeasuredModel::parse: the text ends too early or holds no number "
                               "where one is due; calibrate anew");
         }
         at = end;
       });
+    }
+    skip_space();
+    if (at != last) {
+      throw ArgumentError("MeasuredModel::parse: the text goes on after the last number; it was "
+                          "damaged, calibrate anew");
     }
     return {tables[0], tables[1], tables[2]};
   }
@@ -242,8 +252,8 @@ class MeasuredModel final : public CostModel {
   void check() const {
     for (const Table& table : tables_) {
       for_each_entry(table, [](double value) {
-        if (!(value > 0) || !std::isfinite(value)) {
-          throw ArgumentError("MeasuredModel: a time of " + std::to_string(value) +
+        if (!detail::is_finite(value) || value <= 0) {
+          throw ArgumentError("MeasuredModel: a time of " + detail::number_text(value) +
                               " s is not positive; calibrate anew");
         }
       });

@@ -11,9 +11,13 @@ inline std::string shape_json(Index rows, Index cols) {
   return print_text("\"rows\": %td, \"cols\": %td", rows, cols);
 }
 
+inline std::string seconds_json(double seconds) {
+  return number_text(seconds, std::chars_format::general, 9);
+}
+
 inline std::string costs_json(double flops, double bytes, double seconds) {
-  return print_text("\"flops\": %.0f, \"bytes\": %.0f, \"predicted_seconds\": %.9g", flops, bytes,
-                    seconds);
+  return "\"flops\": " + fixed_text(flops, 0) + ", \"bytes\": " + fixed_text(bytes, 0) +
+         ", \"predicted_seconds\": " + seconds_json(seconds);
 }
 
 inline std::string step_json(const Plan& plan, const PlanStep& step) {
@@ -63,7 +67,7 @@ inline std::string Plan::json() const {
                             workspace_scalars * scalar_bytes) +
          list(steps.size(), [this](Index i) { return detail::step_json(*this, steps[i]); }) + ", " +
          detail::costs_json(flops(), bytes(), predicted_seconds()) +
-         detail::print_text(", \"preparation_seconds\": %.9g}", preparation_seconds());
+         ", \"preparation_seconds\": " + detail::seconds_json(preparation_seconds()) + "}";
 }
 
 ACCRETE_END_NAMESPACE

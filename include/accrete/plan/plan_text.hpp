@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/number_text.hpp>
 #include <accrete/plan/plan.hpp>
 
 #include <cstdio>
@@ -10,12 +11,17 @@ ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
-/// What printf would print. Streams with manipulators would cost every includer compile time.
+/// What printf would print, of numbers integers alone: it writes others as the locale says. Streams
+/// with manipulators would cost every includer compile time.
 template <class... Values>
 std::string print_text(const char* format, Values... values) {
   std::string text(static_cast<std::size_t>(std::snprintf(nullptr, 0, format, values...)), ' ');
   std::snprintf(text.data(), text.size() + 1, format, values...);
   return text;
+}
+
+inline std::string fixed_text(double value, int digits) {
+  return number_text(value, std::chars_format::fixed, digits);
 }
 
 inline std::string leaf_name(int index) {
@@ -67,7 +73,8 @@ inline std::string step_formula(const Plan& plan, const PlanStep& step) {
 inline std::string shape_of(Index rows, Index cols) { return print_text("%td x %td", rows, cols); }
 
 inline std::string costs_text(double flops, double bytes, double seconds) {
-  return print_text("%10.3f%10.1f%10.1f\n", flops * 1e-6, bytes / 1024.0, seconds * 1e6);
+  return print_text("%10s%10s%10s\n", fixed_text(flops * 1e-6, 3).c_str(),
+                    fixed_text(bytes / 1024.0, 1).c_str(), fixed_text(seconds * 1e6, 1).c_str());
 }
 
 } // namespace detail
@@ -97,13 +104,15 @@ inline std::string Plan::text() const {
     count += t.whole < 0 ? 1 : 0;
     scalars += t.whole < 0 ? t.rows * t.cols : 0;
   }
-  const std::string summary = detail::print_text(
-      "%td temporaries, %.1f KiB", count, static_cast<double>(scalars) * scalar_bytes / 1024.0);
+  const std::string summary =
+      detail::print_text("%td temporaries, ", count) +
+      detail::fixed_text(static_cast<double>(scalars) * scalar_bytes / 1024.0, 1) + " KiB";
   text += detail::print_text("  %-28s%-29s", "total", summary.c_str()) +
           detail::costs_text(flops(), bytes(), predicted_seconds());
-  return preparation_seconds() > 0.0 ? text + detail::print_text("  * prepared once: %.1f us\n",
-                                                                 preparation_seconds() * 1e6)
-                                     : text;
+  return preparation_seconds() > 0.0
+             ? text + "  * prepared once: " + detail::fixed_text(preparation_seconds() * 1e6, 1) +
+                   " us\n"
+             : text;
 }
 
 ACCRETE_END_NAMESPACE

@@ -64,7 +64,8 @@ class PreparedProduct {
   PreparedProduct(Expression expression, Executions executions)
       : expression_(std::move(expression)), plan_(accrete::plan(expression_, executions)) {}
 
-  [[nodiscard]] const Plan& plan() const noexcept { return plan_; }
+  [[nodiscard]] const Plan& plan() const& noexcept { return plan_; }
+  [[nodiscard]] Plan plan() && { return std::move(plan_); }
 
   /// target = weight * X. The first call makes what is prepared. The target must not overlap an
   /// operand. Allocates nothing after the first call.

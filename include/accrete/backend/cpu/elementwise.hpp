@@ -2,6 +2,7 @@
 #pragma once
 
 #include <accrete/backend/cpu/device.hpp>
+#include <accrete/finite.hpp>
 
 #include <algorithm>
 #include <array>
@@ -153,9 +154,7 @@ struct CpuElementwise {
       a = a.transposed();
     }
     for (Index j = 0; j < a.cols; ++j) {
-      // x * 0 is zero for finite x and NaN otherwise, so one sum decides.
-      const Scalar* x = a.data + j * a.stride;
-      if (!std::isfinite(sum_of<Scalar>(a.rows, [=](Index i) { return x[i] * Scalar{0}; }))) {
+      if (!detail::all_finite(a.data + j * a.stride, a.rows)) {
         return false;
       }
     }

@@ -154,7 +154,7 @@ struct CpuFactorizations {
   template <class Scalar>
   static Scalar load_scaled(const char* operation, View<const Scalar> a, Dense<Scalar>& scaled) {
     scaled = map(a);
-    if (!scaled.allFinite()) {
+    if (!all_finite(scaled.data(), scaled.size())) {
       throw_not_finite(operation, a.rows, a.cols);
     }
     const Scalar scale = unit_scale(scaled.cwiseAbs().maxCoeff());
@@ -189,14 +189,15 @@ struct CpuFactorizations {
 
   template <bool with_vectors, class Solver, class Scalar>
   static bool unpack(const Solver& solver, Svd<Scalar>& result) {
-    if (solver.info() != Eigen::Success || !solver.singularValues().allFinite()) {
+    if (solver.info() != Eigen::Success || !is_finite(solver.singularValues().sum())) {
       return false;
     }
     result.values = solver.singularValues();
     if constexpr (with_vectors) {
       result.u = solver.matrixU();
       result.v = solver.matrixV();
-      return result.u.allFinite() && result.v.allFinite();
+      return all_finite(result.u.data(), result.u.size()) &&
+             all_finite(result.v.data(), result.v.size());
     }
     return true;
   }

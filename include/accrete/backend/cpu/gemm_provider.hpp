@@ -2,11 +2,15 @@
 #pragma once
 
 #include <accrete/backend/cpu/device.hpp>
+#include <accrete/backend/cpu/elementwise.hpp>
 #include <accrete/backend/cpu/gemm_eigen.hpp>
 #include <accrete/backend/cpu/onednn_gemm.hpp>
 
 #if !defined(ACCRETE_USE_ONEDNN) && defined(ACCRETE_USE_BLAS)
 #include <cblas.h>
+
+#include <algorithm>
+#include <limits>
 #endif
 
 ACCRETE_BEGIN_NAMESPACE
@@ -28,7 +32,8 @@ struct GemmProvider {
 #endif
 };
 
-/// c = alpha a b + beta c with c column-major, through an external library.
+/// c = alpha a b + beta c with c column-major, through an external library; by Eigen where a size
+/// or a leading dimension is beyond the integers of a BLAS.
 template <class Scalar>
 void provider_gemm([[maybe_unused]] Device<Cpu>& device, [[maybe_unused]] Scalar alpha,
                    [[maybe_unused]] View<const Scalar> a, [[maybe_unused]] View<const Scalar> b,
@@ -38,6 +43,15 @@ void provider_gemm([[maybe_unused]] Device<Cpu>& device, [[maybe_unused]] Scalar
     onednn_gemm(device, alpha, a, b, beta, c);
   }
 #elif defined(ACCRETE_USE_BLAS)
+  constexpr Index most = std::numeric_limits<int>::max();
+  if (std::max({c.rows, c.cols, a.cols, a.stride, b.stride, c.stride}) > most) {
+    if (beta == Scalar{0}) {
+      CpuElementwise::fill(device, Scalar{0}, c);
+    } else {
+      CpuElementwise::combine(device, beta, View<const Scalar>(c), Scalar{0}, c);
+    }
+    return eigen_gemm(device, alpha, a, b, c);
+  }
   const OpenmpThreads threads(device.threads());
   const auto flag = [](const View<const Scalar>& v) {
     return v.is_column_major() ? CblasNoTrans : CblasTrans;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <accrete/backend/backend.hpp>
+#include <accrete/finite.hpp>
 
 #include <cmath>
 
@@ -90,7 +91,7 @@ struct ReferenceArithmetic {
   static bool all_finite(Device<Reference>&, View<const Scalar> a) {
     for (Index j = 0; j < a.cols; ++j) {
       for (Index i = 0; i < a.rows; ++i) {
-        if (!std::isfinite(a(i, j))) {
+        if (!is_finite(a(i, j))) {
           return false;
         }
       }
