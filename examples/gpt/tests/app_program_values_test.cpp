@@ -129,8 +129,10 @@ TEST_CASE("program: every field of state.json is checked") {
   add_leaves(good, Json::json_pointer(), leaves);
   CHECK(leaves.size() > 50);
 
+  // These are other values of the kind, no damage; the empty array is an empty text.
   const auto is_free = [](const std::string& name, const Json& value) {
-    return (name == "/seconds" && value == 1.5) || name == "/best_val_loss";
+    return (name == "/seconds" && (value == 0 || value == 1.5)) || name == "/best_val_loss" ||
+           (name == "/options/metrics" && value == Json::array());
   };
   const std::vector<Json> values{nullptr, 0, -1, 1.5, 1e300, 1u << 30U, "x", Json::array()};
   for (const auto& leaf : leaves) {
