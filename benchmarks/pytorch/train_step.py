@@ -10,6 +10,9 @@ without positions, over the step's time; the peak is that of a large matrix prod
 run. "cores" is processor time over wall time: where it is well below the number of threads,
 something else was using the machine and the times are void; the processor time with one thread
 ("cpu ms" under --threads 1) still means something then.
+
+Variants in bfloat16 are left out, and said to be, where the processor has no instructions for it:
+PyTorch then computes them so slowly that nothing is compared. --bfloat16 takes them all the same.
 """
 
 import argparse
@@ -37,6 +40,25 @@ VARIANTS = {
     "bfloat16 compiled": (False, True, True, True),
     "bfloat16 sdpa compiled": (True, True, True, True),
 }
+
+
+def has_bfloat16():
+    """The processor multiplies bfloat16 matrices itself (AVX-512 BF16, AMX; BF16 of ARM).
+
+    What cannot be found out counts as no.
+    """
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+            lines = [line.partition(":") for line in file]
+    except OSError:
+        return False
+    flags = {flag for name, _, words in lines if name.strip() in ("flags", "Features")
+             for flag in words.split()}
+    return not flags.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def is_bfloat16(variant):
+    return VARIANTS[variant][2]
 
 
 def keep_freed_memory():
@@ -122,7 +144,10 @@ def parse_arguments():
                         help="default: every core")
     parser.add_argument("--variants", default=",".join(VARIANTS), help="comma-separated names")
     parser.add_argument("--compile-mode", default="default", help="mode of torch.compile")
-    parser.add_argument("--product-size", type=int, default=4096, help="side of the peak product")
+    parser.add_argument("--product-size", type=int, default=4096,
+                        help="side of the peak product; 0: none")
+    parser.add_argument("--bfloat16", action="store_true",
+                        help="bfloat16 also on processors without instructions for it")
     parser.add_argument("--default-malloc", action="store_true",
                         help="leave glibc's malloc as it is")
     parser.add_argument("--json", metavar="FILE", help="also write the results to FILE")
@@ -131,6 +156,10 @@ def parse_arguments():
     unknown = set(arguments.variants) - set(VARIANTS)
     if unknown:
         parser.error(f"no variant {sorted(unknown)}; there are: {', '.join(VARIANTS)}")
+    arguments.bfloat16 = arguments.bfloat16 or has_bfloat16()
+    arguments.left_out = [name for name in arguments.variants
+                          if is_bfloat16(name) and not arguments.bfloat16]
+    arguments.variants = [name for name in arguments.variants if name not in arguments.left_out]
     return arguments
 
 
@@ -153,11 +182,16 @@ def main():
           f"{config.context}, batch {config.batch}, vocabulary {config.vocabulary}: "
           f"{model.parameter_count()} parameters, {gflop:.3f} GFLOP a step", flush=True)
 
+    if arguments.left_out:
+        print(f"left out, as this processor has no bfloat16 instructions: "
+              f"{', '.join(arguments.left_out)}", flush=True)
     cases = {name: make_step(config, name, arguments.compile_mode) for name in arguments.variants}
     size = arguments.product_size
     product_gflop = 2e-9 * size**3
-    products = {f"product {size} {name}": make_product(size, dtype) for name, dtype in
-                (("float32", torch.float32), ("bfloat16", torch.bfloat16))}
+    dtypes = {"float32": torch.float32} | ({"bfloat16": torch.bfloat16} if arguments.bfloat16
+                                           else {})
+    products = {f"product {size} {name}": make_product(size, dtype)
+                for name, dtype in dtypes.items() if size > 0}
     times = measure(cases | products, arguments.steps, arguments.warm_up)
     results = [summary(name, t, product_gflop if name in products else gflop)
                for name, t in times.items()]
@@ -172,7 +206,8 @@ def main():
                     "cpu": torch.backends.cpu.get_cpu_capability(),
                     "compile_mode": arguments.compile_mode, "freed_memory_kept": tuned_malloc,
                     "model": vars(config),
-                    "parameters": model.parameter_count(), "gflop": gflop, "results": results}
+                    "parameters": model.parameter_count(), "gflop": gflop,
+                    "left_out": arguments.left_out, "results": results}
         with open(arguments.json, "w", encoding="utf-8") as file:
             json.dump(document, file, indent=1)
             file.write("\n")

@@ -7,8 +7,13 @@
 #include <accrete/factor/incremental_svd_file.hpp>
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
@@ -41,6 +46,27 @@ class Folder {
 
  private:
   fs::path path_;
+};
+
+/// Limits the size of any written file, as a full disk would, while it lives.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) {
+    handler_ = std::signal(SIGXFSZ, SIG_IGN);
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit{bytes, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  FileSizeLimit(const FileSizeLimit&) = delete;
+  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
+  ~FileSizeLimit() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  rlimit before_{};
+  void (*handler_)(int) = SIG_DFL;
 };
 
 Stream stream(bool keep_v) {
@@ -112,15 +138,55 @@ TEST_CASE("a failed write leaves the old file") {
   Stream svd = stream(true);
   accrete::save(svd.state(), path);
   CHECK_THROWS_AS(accrete::save(svd.state(), folder.file("nowhere/stream")), accrete::Error);
-  fs::create_directories(path + ".new"); // the temporary cannot be opened
-  CHECK_THROWS_AS(accrete::save(svd.state(), path), accrete::Error);
-  fs::remove_all(path + ".new");
-  CHECK(message(path).empty());
-  if (fs::exists("/dev/full")) {
-    fs::create_symlink("/dev/full", path + ".new");
+  std::ofstream(path + ".new") << "someone else's";
+  accrete::save(svd.state(), path);
+  CHECK(fs::file_size(path + ".new") == 14);
+  {
+    const FileSizeLimit limit(100);
     CHECK_THROWS_AS(accrete::save(svd.state(), path), accrete::Error);
-    CHECK(message(path).empty());
   }
+  CHECK(message(path).empty());
+  CHECK_FALSE(fs::exists(path + ".new1"));
+}
+
+TEST_CASE("a link, a device and a FIFO stay what they are") {
+  const Folder folder;
+  Stream svd = stream(true);
+  const std::string link = folder.file("link");
+  fs::create_symlink("between", link);
+  fs::create_symlink(folder.file("target"), folder.file("between"));
+  for (int i = 0; i < 2; ++i) { // the target does not exist, then does
+    accrete::save(svd.state(), link);
+    CHECK(fs::is_symlink(link));
+    CHECK(fs::is_symlink(folder.file("between")));
+    CHECK(message(folder.file("target")).empty());
+    CHECK(message(link).empty());
+  }
+
+  const std::string device = folder.file("device");
+  if (::mknod(device.c_str(), S_IFCHR | 0600, ::makedev(1, 3)) == 0) {
+    accrete::save(svd.state(), device);
+    CHECK(fs::is_character_file(device));
+    CHECK(message(device).find("is a device or FIFO") != std::string::npos);
+  }
+  if (fs::exists("/dev/full")) {
+    fs::create_symlink("/dev/full", folder.file("full"));
+    CHECK_THROWS_AS(accrete::save(svd.state(), folder.file("full")), accrete::Error);
+    CHECK(fs::is_symlink(folder.file("full")));
+  }
+
+  const std::string fifo = folder.file("fifo");
+  REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+  CHECK_THROWS_WITH_AS(accrete::save(svd.state(), fifo), doctest::Contains("nobody reads"),
+                       accrete::Error);
+  CHECK(message(fifo).find("is a device or FIFO") != std::string::npos);
+  const int reader = ::open(fifo.c_str(), O_RDONLY | O_NONBLOCK);
+  accrete::save(svd.state(), fifo);
+  std::string text(1 << 16, ' ');
+  CHECK(::read(reader, text.data(), text.size()) ==
+        static_cast<::ssize_t>(fs::file_size(folder.file("target"))));
+  ::close(reader);
+  CHECK(fs::is_fifo(fifo));
 }
 
 TEST_CASE("numbers that do not belong together are refused, whatever the length of the file") {

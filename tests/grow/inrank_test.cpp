@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
 
 using accrete::ArgumentError;
@@ -161,10 +162,39 @@ TEST_CASE("options outside their domain are refused") {
   CHECK_THROWS_AS(InRankPolicy(InRankOptions{.reading = ExplainedRatio::variance}), ArgumentError);
 }
 
-TEST_CASE("options near the largest index are refused without overflow") {
+TEST_CASE("the scaled options fit every layer, down to one row") {
+  for (Index width = 1; width <= 40; ++width) {
+    CAPTURE(width);
+    for (const auto& options :
+         {InRankOptions::scaled_to(width, 1000), InRankOptions::scaled_to(1000, width)}) {
+      CHECK_NOTHROW(options.validate());
+      CHECK(options.max_rank <= width);
+      CHECK((options.buffer > 0) == (width > 1));
+    }
+  }
+  auto options = InRankOptions::scaled_to(1, 7);
+  options.reading = ExplainedRatio::variance;
+  InRankPolicy policy(options, 1);
+  CHECK(policy.active_columns() == 1);
+  CHECK(policy.update(std::vector<double>{0.3}) == 1);
+  CHECK_NOTHROW(policy.set_rank(1));
+}
+
+TEST_CASE("options without a buffer, and counts that add up to too much, are refused") {
   constexpr Index largest = std::numeric_limits<Index>::max();
-  CHECK_THROWS_AS(InRankOptions({.initial_rank = largest, .buffer = largest}).validate(),
-                  RankError);
-  InRankPolicy policy({.initial_rank = 1, .buffer = 2, .max_rank = 8});
-  CHECK_THROWS_AS(policy.set_rank(largest), RankError);
+  InRankOptions options;
+  for (const auto& [rank, buffer] : {std::pair<Index, Index>{2, 0},
+                                     {2, -1},
+                                     {0, 1},
+                                     {2, largest},
+                                     {largest, largest},
+                                     {385, 0}}) {
+    options.initial_rank = rank;
+    options.buffer = buffer;
+    CHECK_THROWS_AS(options.validate(), RankError);
+  }
+  options.initial_rank = options.max_rank;
+  options.buffer = 0;
+  CHECK_NOTHROW(options.validate());
+  CHECK_THROWS_AS(InRankPolicy(options).set_rank(largest), RankError);
 }

@@ -9,12 +9,9 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
-#include <limits>
-#include <map>
 #include <new>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace gpt {
@@ -38,59 +35,55 @@ const char* title_of(OptionGroup group) {
   return "Output";
 }
 
-std::string number_text(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.6g", value);
-  return text;
+CLI::Option& add_text(CLI::App& app, const std::string& name, std::string& value,
+                      const std::string& help) {
+  return *app.add_option(name, value, help)->capture_default_str();
 }
 
-/// Smallest and largest value of a number; those not listed must not be negative.
-std::pair<double, double> range_of(const std::string& name) {
-  static const std::map<std::string, std::pair<double, double>> ranges{
-      {"--n-layer", {1, 1000}},      {"--n-head", {1, 1000}},     {"--width", {1, 1 << 20}},
-      {"--context", {1, 1 << 20}},   {"--batch", {1, 1 << 20}},   {"--steps", {1, 1e12}},
-      {"--log-interval", {1, 1e12}}, {"--explained", {0, 1}},     {"--threads", {0, 4096}},
-      {"--beta1", {0, 0.9999999}},   {"--beta2", {0, 0.9999999}}, {"--top-k", {0, 256}},
+/// CLI11 itself would read 010 as eight and cut what is too large to the largest number.
+template <class Number>
+CLI::Option& add_number(CLI::App& app, const std::string& name, Number& value,
+                        const std::string& help, const Range<Number>& range) {
+  const auto set = [&value](const std::string& text) { value = *number_of<Number>(text); };
+  const auto check = [range](const std::string& text) {
+    const auto number = number_of<Number>(text);
+    return number && range.contains(*number) ? "" : "'" + text + "' is not " + range.text();
   };
-  const auto found = ranges.find(name);
-  return found != ranges.end() ? found->second : std::pair{0.0, std::numeric_limits<double>::max()};
+  return *app.add_option_function<std::string>(name, set, help)
+              ->check(check)
+              ->type_name(std::is_integral_v<Number> ? "INT" : "FLOAT")
+              ->default_str(number_text(value));
 }
 
-void add_range(CLI::Option& option, const std::string& name) {
-  option.check([range = range_of(name)](const std::string& text) {
-    double value = 0;
-    const bool number = CLI::detail::lexical_cast(text, value);
-    if (number && value >= range.first && value <= range.second) {
-      return std::string();
-    }
-    std::string message = "'" + text + "' must be a number of at least " + number_text(range.first);
-    if (range.second < 1e15) {
-      message += " and at most " + number_text(range.second);
-    }
-    return message;
+/// `--bias` or `--bias=false`; CLI11 itself takes numbers as well.
+CLI::Option& add_flag(CLI::App& app, const std::string& name, bool& value,
+                      const std::string& help) {
+  return *app.add_flag(name, value, help)->check([](const std::string& word) {
+    return word == "true" || word == "false" ? "" : "'" + word + "' is neither true nor false";
   });
+}
+
+template <class Enum>
+CLI::Option& add_enum(CLI::App& app, const std::string& name, Enum& value,
+                      const std::string& help) {
+  const auto& words = enum_words<Enum>;
+  const auto set = [&value](const std::string& word) { value = enum_of<Enum>(word); };
+  return *app.add_option_function<std::string>(name, set, help)
+              ->check(CLI::IsMember(std::vector<std::string>(words.begin(), words.end())))
+              ->default_str(std::string(word_of(value)));
 }
 
 template <class Value>
 CLI::Option& add_option(CLI::App& app, const std::string& name, Value& value,
                         const std::string& help) {
   if constexpr (std::is_same_v<Value, bool>) {
-    return *app.add_flag(name, value, help);
+    return add_flag(app, name, value, help);
   } else if constexpr (std::is_enum_v<Value>) {
-    const auto& words = enum_words<Value>;
-    const auto set = [&value](const std::string& word) { value = enum_of<Value>(word); };
-    return *app.add_option_function<std::string>(name, set, help)
-                ->check(CLI::IsMember(std::vector<std::string>(words.begin(), words.end())))
-                ->default_str(std::string(word_of(value)));
+    return add_enum(app, name, value, help);
   } else if constexpr (std::is_same_v<Value, std::string>) {
-    return *app.add_option(name, value, help)->capture_default_str();
+    return add_text(app, name, value, help);
   } else {
-    CLI::Option* option = app.add_option(name, value, help);
-    add_range(*option, name);
-    if constexpr (std::is_integral_v<Value>) {
-      return *option->capture_default_str();
-    }
-    return *option->default_str(number_text(static_cast<double>(value)));
+    return add_number(app, name, value, help, range_of<Value>(name));
   }
 }
 
@@ -147,7 +140,8 @@ CLI::App* add_eval(CLI::App& app, EvalOptions& options) {
       app.add_subcommand("eval", "Loss of a checkpoint over the whole validation part of a text");
   add_option(*command, "--checkpoint", options.checkpoint, "folder that train wrote").required();
   add_option(*command, "--data", options.data, "text file; default: the one it was trained on");
-  add_option(*command, "--batch", options.batch, "sequences at once; 0: as in training");
+  add_number(*command, "--batch", options.batch, "sequences at once; 0: as in training",
+             {0, range_of<Index>("--batch").most});
   add_option(*command, "--threads", options.threads, "threads; 0: one a core");
   return command;
 }

@@ -11,6 +11,12 @@ class FileError : public accrete::Error {
   using Error::Error;
 };
 
+/// A field of a file that is missing or holds what it must not.
+class FieldError : public accrete::Error {
+ public:
+  using Error::Error;
+};
+
 /// A text that cannot serve as training data, or a character outside the vocabulary.
 class TextError : public accrete::Error {
  public:

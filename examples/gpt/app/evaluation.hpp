@@ -5,15 +5,18 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 
 namespace gpt {
 
-/// Mean cross-entropy over a whole text, nats a character, deterministic.
+/// Mean cross-entropy over a whole text, nats a character, deterministic. None when `stop()` says
+/// so, which is asked before each batch.
 ///
 /// The text is cut into consecutive windows of `context` tokens, the last one shorter, so that
 /// every token but the first is predicted exactly once.
-template <class Model>
-double whole_loss(Model& model, Tokens text, std::int64_t context, std::int64_t batch_size) {
+template <class Model, class Stop>
+std::optional<double> whole_loss(Model& model, Tokens text, std::int64_t context,
+                                 std::int64_t batch_size, const Stop& stop) {
   const auto predicted = static_cast<std::int64_t>(text.size()) - 1;
   const std::int64_t windows = predicted / context;
   Batch batch;
@@ -27,6 +30,9 @@ double whole_loss(Model& model, Tokens text, std::int64_t context, std::int64_t 
            static_cast<double>(count * length);
   };
   for (std::int64_t w = 0; w < windows; w += batch_size) {
+    if (stop()) {
+      return std::nullopt;
+    }
     add(w * context, std::min(batch_size, windows - w), context);
   }
   if (const std::int64_t rest = predicted % context; rest > 0) {
@@ -35,14 +41,19 @@ double whole_loss(Model& model, Tokens text, std::int64_t context, std::int64_t 
   return sum / static_cast<double>(predicted);
 }
 
-/// nanoGPT's estimate: the mean loss of `batches` random batches. The same batches each time.
-template <class Model>
-double estimated_loss(Model& model, Tokens text, std::int64_t context, std::int64_t batch_size,
-                      long batches, RandomStream random) {
+/// nanoGPT's estimate: the mean loss of `batches` random batches. The same batches each time. None
+/// when `stop()` says so.
+template <class Model, class Stop>
+std::optional<double> estimated_loss(Model& model, Tokens text, std::int64_t context,
+                                     std::int64_t batch_size, long batches, RandomStream random,
+                                     const Stop& stop) {
   Batch batch;
   batch.resize(batch_size, context);
   double sum = 0;
   for (long i = 0; i < batches; ++i) {
+    if (stop()) {
+      return std::nullopt;
+    }
     draw_batch(batch, text, random);
     sum += model.forward(batch.tokens, batch.targets, batch.count, batch.length);
   }

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <string>
@@ -12,6 +13,7 @@
 #include <utility>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -34,6 +36,8 @@ inline std::string remedy_of(int code) {
     return "; check the permissions or choose another path";
   case ENOENT:
     return "; check the path";
+  case EPIPE:
+    return "; the program that read from it has ended";
   default:
     return "";
   }
@@ -71,18 +75,63 @@ class FileDescriptor {
   int fd_ = -1;
 };
 
-/// A file being written; every failure, a full disk among them, is a FileError.
+namespace detail {
+
+inline void say_waiting(const char* what, const fs::path& path) {
+  std::fprintf(stderr, "gpt: waiting for another program to %s '%s'\n", what, path.c_str());
+}
+
+inline bool leads_to_fifo(const fs::path& path) {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 && S_ISFIFO(status.st_mode);
+}
+
+/// Reads and writes may wait again, after an open that did not.
+inline void let_wait(int fd) { ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) & ~O_NONBLOCK); }
+
+/// A FIFO waits for its other end, as everywhere, but says so.
+inline FileDescriptor open_to_write(const fs::path& path, int flags) {
+  int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NONBLOCK | flags, 0644);
+  if (fd < 0 && errno == ENXIO && leads_to_fifo(path)) {
+    say_waiting("read from", path);
+    fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  }
+  if (fd < 0) {
+    throw_file_error("opening for writing", path, errno);
+  }
+  let_wait(fd);
+  return FileDescriptor(fd);
+}
+
+inline FileDescriptor open_to_read(const fs::path& path) {
+  FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (file.get() < 0) {
+    throw_file_error("opening", path, errno);
+  }
+  if (leads_to_fifo(path)) {
+    constexpr int patience = 200; // ms
+    ::pollfd end{file.get(), POLLIN, 0};
+    if (::poll(&end, 1, patience) == 0) {
+      say_waiting("write into", path);
+      ::poll(&end, 1, -1);
+    }
+  }
+  let_wait(file.get());
+  return file;
+}
+
+} // namespace detail
+
+/// A file being written; every failure, a full disk among them, is a FileError. Links are followed,
+/// and devices and FIFOs stay what they are.
 class OutputFile {
  public:
   enum class Mode : unsigned char { replace, append };
 
-  explicit OutputFile(fs::path path, Mode mode = Mode::replace) : path_(std::move(path)) {
-    const int flags = O_WRONLY | O_CREAT | O_CLOEXEC | (mode == Mode::append ? O_APPEND : O_TRUNC);
-    file_ = FileDescriptor(::open(path_.c_str(), flags, 0644));
-    if (file_.get() < 0) {
-      detail::throw_file_error("opening for writing", path_, errno);
-    }
-  }
+  explicit OutputFile(fs::path path, Mode mode = Mode::replace)
+      : path_(std::move(path)),
+        file_(detail::open_to_write(path_,
+                                    O_CREAT | O_APPEND | (mode == Mode::replace ? O_TRUNC : 0))) {}
 
   void write(const void* data, std::size_t size) {
     const char* next = static_cast<const char*>(data);
@@ -120,11 +169,7 @@ class OutputFile {
 /// A file being read at chosen positions.
 class InputFile {
  public:
-  explicit InputFile(fs::path path) : path_(std::move(path)) {
-    file_ = FileDescriptor(::open(path_.c_str(), O_RDONLY | O_CLOEXEC));
-    if (file_.get() < 0) {
-      detail::throw_file_error("opening", path_, errno);
-    }
+  explicit InputFile(fs::path path) : path_(std::move(path)), file_(detail::open_to_read(path_)) {
     struct stat status {};
     if (::fstat(file_.get(), &status) != 0) {
       detail::throw_file_error("reading", path_, errno);
@@ -186,12 +231,17 @@ class InputFile {
   std::size_t size_ = 0;
 };
 
-/// Makes renames and new names inside `folder` durable.
-inline void sync_folder(const fs::path& folder) {
-  const FileDescriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+[[nodiscard]] inline FileDescriptor open_folder(const fs::path& folder) {
+  FileDescriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (fd.get() < 0) {
     detail::throw_file_error("opening the folder", folder, errno);
   }
+  return fd;
+}
+
+/// Makes renames and new names inside `folder` durable.
+inline void sync_folder(const fs::path& folder) {
+  const FileDescriptor fd = open_folder(folder);
   if (::fsync(fd.get()) != 0 && errno != EINVAL && errno != EROFS) {
     detail::throw_file_error("flushing the folder", folder, errno);
   }
@@ -209,23 +259,6 @@ inline void rename_path(const fs::path& from, const fs::path& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) {
     detail::throw_file_error("renaming to", to, errno);
   }
-}
-
-/// Replaces `path` in one step: readers see the old contents or the new, never a part.
-inline void write_atomically(const fs::path& path, std::string_view text) {
-  fs::path temporary = path;
-  temporary += ".tmp";
-  try {
-    OutputFile file(temporary);
-    file.write(text);
-    file.finish();
-    rename_path(temporary, path);
-  } catch (const FileError&) {
-    std::error_code ignored;
-    fs::remove(temporary, ignored);
-    throw;
-  }
-  sync_folder(path.has_parent_path() ? path.parent_path() : fs::path("."));
 }
 
 } // namespace gpt

@@ -7,6 +7,7 @@
 #include "app/threads.hpp"
 #include "model/gradient_check.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <string>
@@ -31,7 +32,7 @@ struct TrainedModel {
 template <class Function>
 int with_model(const std::string& checkpoint, const Function& function) {
   const fs::path folder = CheckpointStore(checkpoint).require_latest();
-  const TrainingState state = TrainingState::load(folder);
+  const TrainingState state = load_state(folder);
   if (state.options.dtype == DataType::float32) {
     TrainedModel<float> trained(folder, state);
     return function(trained);
@@ -49,7 +50,12 @@ int evaluate(const EvalOptions& options) {
     const std::string path = options.data.empty() ? run.data : options.data;
     const TextData text = TextData::load(path, run.model.context, trained.vocabulary);
     const Index batch = options.batch > 0 ? options.batch : run.batch;
-    const double loss = whole_loss(trained.model, text.validation(), run.model.context, batch);
+    const auto never = [] { return false; };
+    const double loss =
+        *whole_loss(trained.model, text.validation(), run.model.context, batch, never);
+    if (!is_finite(loss)) {
+      throw accrete::NumericError("eval: the loss is not finite; the training diverged");
+    }
     std::printf("step             %ld\n", trained.state.step);
     std::printf("validation part  %s characters of %s\n",
                 grouped(static_cast<double>(text.validation().size())).c_str(), path.c_str());
@@ -102,14 +108,15 @@ int check_gradients(const CheckOptions& options) {
       check_gradients(model, batch.tokens, batch.targets, batch.count, batch.length, check);
 
   double worst = 0;
+  bool finite = true;
   std::printf("%-28s %8s  %s\n", "tensor", "entries", "relative error");
   for (const GradientError& error : errors) {
-    // A NaN must count as the worst error of all.
-    worst = error.relative <= worst ? worst : error.relative;
+    finite = finite && is_finite(error.relative);
+    worst = std::max(worst, error.relative);
     std::printf("%-28s %8ld  %.2e\n", error.name.c_str(), static_cast<long>(error.entries),
                 error.relative);
   }
-  const bool passed = worst <= options.tolerance;
+  const bool passed = finite && worst <= options.tolerance;
   std::printf("%s: largest relative error %.2e, tolerance %.2e\n", passed ? "passed" : "FAILED",
               worst, options.tolerance);
   return passed ? 0 : 1;

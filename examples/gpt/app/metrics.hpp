@@ -5,16 +5,10 @@
 
 #include <nlohmann/json.hpp>
 
-#include <cmath>
 #include <optional>
 #include <string>
 
 namespace gpt {
-
-/// Numbers that JSON cannot hold (NaN, infinity) become null.
-[[nodiscard]] inline nlohmann::ordered_json number_or_null(double value) {
-  return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr);
-}
 
 /// A JSON Lines file of training records; without a path, nothing is written.
 class MetricsFile {
@@ -30,12 +24,11 @@ class MetricsFile {
     if (path.has_parent_path()) {
       create_folders(path.parent_path());
     }
-    if (keep_until && fs::exists(path)) {
-      write_atomically(path, records_until(InputFile(path).read_all(), *keep_until));
-      file_.emplace(path, OutputFile::Mode::append);
-    } else {
-      file_.emplace(path);
+    std::error_code ignored;
+    if (keep_until && fs::is_regular_file(path, ignored)) {
+      cut(path, *keep_until);
     }
+    file_.emplace(path, keep_until ? OutputFile::Mode::append : OutputFile::Mode::replace);
   }
 
   /// One line, written at once, so that a reader sees whole records.
@@ -46,23 +39,25 @@ class MetricsFile {
   }
 
  private:
-  static std::string records_until(const std::string& text, long step) {
-    std::string kept;
-    for (std::size_t begin = 0; begin < text.size();) {
-      const std::size_t end = text.find('\n', begin);
-      if (end == std::string::npos) {
-        break;
+  static bool is_kept(const std::string& line, long step) {
+    const auto record = nlohmann::json::parse(line, nullptr, false);
+    return record.is_object() && record.contains("step") && record["step"].is_number_integer() &&
+           record["step"].get<double>() <= static_cast<double>(step) && !record.contains("final");
+  }
+
+  /// Ends the file behind the last record that is kept.
+  static void cut(const fs::path& path, long step) {
+    const std::string text = InputFile(path).read_all();
+    std::size_t kept = 0;
+    for (std::size_t begin = 0, end = 0; (end = text.find('\n', begin)) != std::string::npos;
+         begin = end + 1) {
+      if (is_kept(text.substr(begin, end - begin), step)) {
+        kept = end + 1;
       }
-      const std::string line = text.substr(begin, end - begin);
-      const auto record = nlohmann::json::parse(line, nullptr, false);
-      const bool valid = record.is_object() && record.contains("step") &&
-                         record["step"].is_number_integer() && !record.value("final", false);
-      if (valid && record["step"].get<long>() <= step) {
-        kept += line + "\n";
-      }
-      begin = end + 1;
     }
-    return kept;
+    if (kept < text.size() && ::truncate(path.c_str(), static_cast<::off_t>(kept)) != 0) {
+      detail::throw_file_error("shortening", path, errno);
+    }
   }
 
   std::optional<OutputFile> file_;

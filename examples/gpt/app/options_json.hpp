@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "app/json_fields.hpp"
 #include "app/run_options.hpp"
 
 #include <nlohmann/json.hpp>
@@ -17,8 +18,11 @@ namespace gpt {
     if (!info.stored) {
       return;
     }
-    if constexpr (std::is_enum_v<std::decay_t<decltype(value)>>) {
+    using Value = std::decay_t<decltype(value)>;
+    if constexpr (std::is_enum_v<Value>) {
       json[info.key()] = std::string(word_of(value));
+    } else if constexpr (std::is_same_v<Value, std::string>) {
+      json[info.key()] = text_json(value);
     } else {
       json[info.key()] = value;
     }
@@ -27,7 +31,8 @@ namespace gpt {
 }
 
 /// The inverse; options that are not stored keep their defaults.
-/// @throws nlohmann::json::exception, accrete::ArgumentError when a key is missing or wrong
+/// @throws FieldError, accrete::ArgumentError when a key is missing or its value none of the
+/// option's
 [[nodiscard]] inline RunOptions options_from_json(const nlohmann::json& json) {
   RunOptions options;
   visit_options(options, [&](const OptionInfo& info, auto& value) {
@@ -36,9 +41,13 @@ namespace gpt {
       return;
     }
     if constexpr (std::is_enum_v<Value>) {
-      value = enum_of<Value>(json.at(info.key()).template get<std::string>());
+      value = enum_of<Value>(text_field(json, info.key()));
+    } else if constexpr (std::is_same_v<Value, std::string>) {
+      value = text_field(json, info.key());
+    } else if constexpr (std::is_same_v<Value, bool>) {
+      value = bool_field(json, info.key());
     } else {
-      value = json.at(info.key()).template get<Value>();
+      value = number_field<Value>(json, info.key(), range_of<Value>(info.name));
     }
   });
   return options;

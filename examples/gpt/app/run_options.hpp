@@ -2,11 +2,13 @@
 #pragma once
 
 #include "app/errors.hpp"
+#include "app/numbers.hpp"
 #include "model/config.hpp"
 #include "model/optimizer_config.hpp"
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -98,6 +100,8 @@ inline constexpr std::array<std::string_view, 2> preset_names{"shakespeare-cpu",
 
 enum class OptionGroup : unsigned char { run, model, weights, optimizer, evaluation, output };
 
+inline constexpr std::int64_t most_steps = 1'000'000'000'000;
+
 /// One option: its name on the command line, without the dashes also its key in files.
 struct OptionInfo {
   const char* name;
@@ -109,12 +113,38 @@ struct OptionInfo {
   [[nodiscard]] std::string key() const { return std::string(name).substr(2); }
 };
 
+/// The values of a numeric option, on the command line and in files; those not listed must not be
+/// negative.
+template <class Number>
+[[nodiscard]] Range<Number> range_of(std::string_view name) {
+  static const std::map<std::string_view, std::pair<std::int64_t, std::int64_t>> ranges{
+      {"--n-layer", {1, 1000}},
+      {"--n-head", {1, 1000}},
+      {"--width", {1, 1 << 20}},
+      {"--context", {1, 1 << 20}},
+      {"--vocabulary", {1, 1 << 20}},
+      {"--batch", {1, 1 << 20}},
+      {"--steps", {1, most_steps}},
+      {"--log-interval", {1, most_steps}},
+      {"--explained", {0, 1}},
+      {"--threads", {0, 4096}},
+      {"--beta1", {0, 1}},
+      {"--beta2", {0, 1}},
+      {"--top-k", {0, 256}},
+  };
+  const auto found = ranges.find(name);
+  if (found == ranges.end()) {
+    return {};
+  }
+  return {static_cast<Number>(found->second.first), static_cast<Number>(found->second.second)};
+}
+
 namespace detail {
 
 template <class Options, class Visitor>
 void visit_run_options(Options& o, const Visitor& visit) {
   constexpr auto g = OptionGroup::run;
-  visit(OptionInfo{"--data", g, "text file to train on", true, true}, o.data);
+  visit(OptionInfo{"--data", g, "text file to train on", false, true}, o.data);
   visit(OptionInfo{"--preset", g, "values that the options below start from", false, true},
         o.preset);
   visit(OptionInfo{"--steps", g, "optimizer steps in all", false, true}, o.steps);
@@ -206,9 +236,9 @@ void visit_output_options(Options& o, const Visitor& visit) {
         o.checkpoint_interval);
   visit(OptionInfo{"--resume", g, "continue from the checkpoint, with its options", false, false},
         o.resume);
-  visit(
-      OptionInfo{"--overwrite", g, "start anew in a folder that holds a checkpoint", false, false},
-      o.overwrite);
+  visit(OptionInfo{"--overwrite", g, "replace checkpoints and metrics of an earlier run", false,
+                   false},
+        o.overwrite);
 }
 
 } // namespace detail

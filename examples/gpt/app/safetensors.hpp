@@ -2,6 +2,7 @@
 #pragma once
 
 #include "app/files.hpp"
+#include "model/finite.hpp"
 
 #include <accrete/backend/view.hpp>
 
@@ -220,7 +221,15 @@ class Reader {
     return found->second;
   }
 
-  /// Reads tensor [cols, rows] (or [rows] into one column) into a column-major view.
+  /// @throws FileError unless the tensor has this shape
+  void require_shape(const std::string& name, const Shape& shape) const {
+    if (const TensorInfo& tensor = info(name); tensor.shape != shape) {
+      fail_shape(name, tensor, shape);
+    }
+  }
+
+  /// Reads tensor [cols, rows] (or [rows] into one column) into a column-major view. Floating-point
+  /// numbers must be finite.
   template <class Scalar>
   void read(const std::string& name, accrete::View<Scalar> destination) const {
     const TensorInfo& tensor = info(name);
@@ -228,12 +237,11 @@ class Reader {
     const Shape vector{destination.rows};
     const bool fits = tensor.shape == matrix || (destination.cols == 1 && tensor.shape == vector);
     if (!fits) {
-      fail("tensor '" + name + "' has shape " + detail::text_of(tensor.shape) +
-           ", the model needs " + detail::text_of(matrix) +
-           "; the file belongs to a model with other sizes");
+      fail_shape(name, tensor, matrix);
     }
     check_dtype<Scalar>(name, tensor);
     read_columns(tensor, destination);
+    check_finite<Scalar>(name, destination);
   }
 
   /// Reads a tensor of one dimension.
@@ -247,12 +255,31 @@ class Reader {
     check_dtype<Scalar>(name, tensor);
     std::vector<Scalar> values(static_cast<std::size_t>(tensor.shape[0]));
     file_.read_at(data_ + tensor.begin, values.data(), values.size() * sizeof(Scalar));
+    check_finite<Scalar>(name,
+                         accrete::dense_view(std::as_const(values).data(), tensor.shape[0], 1));
     return values;
   }
 
  private:
   [[noreturn]] void fail(const std::string& what) const {
     throw FileError("safetensors file '" + path().string() + "' " + what);
+  }
+
+  [[noreturn]] void fail_shape(const std::string& name, const TensorInfo& tensor,
+                               const Shape& needed) const {
+    fail("tensor '" + name + "' has shape " + detail::text_of(tensor.shape) + ", the model needs " +
+         detail::text_of(needed) + "; the file belongs to a model with other sizes");
+  }
+
+  template <class Scalar>
+  void check_finite(const std::string& name, const accrete::View<const Scalar>& view) const {
+    if constexpr (std::is_floating_point_v<Scalar>) {
+      if (!all_finite(view)) {
+        fail("tensor '" + name +
+             "' has entries that are not finite; its training diverged or it is damaged: use an "
+             "earlier checkpoint");
+      }
+    }
   }
 
   template <class Scalar>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "app/text_data.hpp"
+#include "model/finite.hpp"
 #include "model/gpt.hpp"
 
 #include <algorithm>
@@ -58,6 +59,7 @@ class Sampler {
     history_.assign(prompt.begin(), prompt.end());
   }
 
+  /// @throws accrete::NumericError when the model's logits are not finite
   int next() {
     const auto context = static_cast<std::size_t>(model_.config().context);
     if (history_.size() > context) {
@@ -67,6 +69,10 @@ class Sampler {
     const auto length = static_cast<Index>(history_.size());
     model_.forward(history_, {}, 1, length);
     const accrete::View<const Scalar> logits = model_.logits();
+    if (!all_finite(logits.columns(logits.cols - 1, 1))) {
+      throw accrete::NumericError(
+          "sample: the model's logits are not finite; its training diverged");
+    }
     std::vector<double> last(static_cast<std::size_t>(logits.rows));
     for (Index i = 0; i < logits.rows; ++i) {
       last[static_cast<std::size_t>(i)] = static_cast<double>(logits(i, logits.cols - 1));

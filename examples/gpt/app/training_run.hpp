@@ -10,9 +10,9 @@
 #include "app/threads.hpp"
 #include "app/training_state.hpp"
 
+#include <algorithm>
 #include <chrono>
-#include <cmath>
-#include <limits>
+#include <optional>
 #include <string>
 
 namespace gpt {
@@ -23,19 +23,23 @@ namespace gpt {
 template <class Scalar>
 class TrainingRun {
  public:
-  explicit TrainingRun(const RunOptions& options)
+  /// A new run, or with `saved` the one that the store's latest checkpoint belongs to.
+  /// @throws FileError, TextError, accrete::ArgumentError
+  TrainingRun(const RunOptions& options, CheckpointStore& store, const TrainingState* saved)
       : options_(options),
-        store_(options.checkpoint),
-        text_(load_text(options_)),
+        store_(store),
+        text_(load_text(options_, saved)),
         model_(options_.model, options_.seed),
         trainer_(model_, optimizer_config(options_)) {
     batch_.resize(options_.batch, options_.model.context);
-    if (options_.resume) {
-      restore();
+    std::optional<long> kept_records;
+    if (saved != nullptr) {
+      restore(*saved);
+      kept_records = state_.step - (state_.unevaluated_record.is_null() ? 0 : 1);
+    } else if (!options_.checkpoint.empty()) {
+      store_.claim(options_.overwrite);
     }
-    refuse_to_replace();
-    metrics_ =
-        MetricsFile(options_.metrics, options_.resume ? std::optional(state_.step) : std::nullopt);
+    metrics_ = MetricsFile(options_.metrics, kept_records);
   }
 
   /// @return the exit status
@@ -44,27 +48,32 @@ class TrainingRun {
     print_settings();
     const InterruptGuard guard;
     start_ = Clock::now() - to_clock(state_.seconds);
-    if (state_.step == 0) {
-      evaluate_start();
+    if (state_.step == 0 || !state_.unevaluated_record.is_null()) {
+      catch_up();
     }
     while (state_.step < options_.steps && !InterruptGuard::requested()) {
       advance();
     }
     display_.finish();
-    return state_.step < options_.steps ? stop_early() : finish();
+    return finished_ ? 0 : stop_early();
   }
 
  private:
   using Clock = std::chrono::steady_clock;
 
   struct Evaluation {
-    double train_estimate = std::numeric_limits<double>::quiet_NaN();
-    double val_estimate = std::numeric_limits<double>::quiet_NaN();
-    double val_loss = std::numeric_limits<double>::quiet_NaN();
+    std::optional<double> train_estimate;
+    std::optional<double> val_estimate;
+    double val_loss = 0;
   };
 
-  static TextData load_text(RunOptions& options) {
+  static TextData load_text(RunOptions& options, const TrainingState* saved) {
     TextData text = TextData::load(options.data, options.model.context);
+    if (saved != nullptr && saved->text_checksum != text.text_checksum()) {
+      throw FileError("resuming: '" + options.data +
+                      "' is not the text that this run was trained on; name that text with --data, "
+                      "or start anew");
+    }
     options.model.vocabulary = text.vocabulary().size();
     return text;
   }
@@ -84,33 +93,18 @@ class TrainingRun {
     return std::chrono::duration<double>(Clock::now() - start_).count();
   }
 
-  void restore() {
+  void restore(const TrainingState& saved) {
     const fs::path folder = store_.require_latest();
-    state_ = TrainingState::load(folder);
-    if (state_.text_checksum != text_.text_checksum()) {
-      throw FileError("resuming from '" + folder.string() + "': '" + options_.data +
-                      "' is not the text that this run was trained on; restore that text or start "
-                      "anew");
-    }
+    state_ = saved;
     load_model(folder, model_, state_);
     load_optimizer(folder, trainer_, state_);
     random_.seek(state_.batch_position);
-  }
-
-  void refuse_to_replace() const {
-    if (options_.checkpoint.empty() || options_.resume || options_.overwrite) {
-      return;
-    }
-    if (const auto folder = store_.latest()) {
-      throw FileError("train: '" + store_.root().string() + "' holds the checkpoint '" +
-                      folder->filename().string() +
-                      "'; add --resume to continue it, --overwrite to start anew, or choose "
-                      "another folder");
-    }
+    saved_step_ = state_.step;
   }
 
   void print_settings() {
-    peak_ = measured_gemm_peak<Scalar>();
+    peak_ =
+        measured_gemm_peak<Scalar>(options_.model.width, options_.batch * options_.model.context);
     const double all = parameters(false, true);
     const double trained = parameters(true, true);
     SettingsTable table;
@@ -152,15 +146,22 @@ class TrainingRun {
     require_finite(result);
     note_speed(step_seconds);
 
-    Evaluation evaluation;
     const bool last = state_.step == options_.steps;
-    show_step(result);
-    if (last || is_due(options_.eval_interval)) {
-      evaluation = evaluate();
+    const bool saves = last || is_due(options_.checkpoint_interval);
+    const bool evaluates = last || is_due(options_.eval_interval);
+    if (saves || evaluates) {
+      require_finite_tensors();
     }
-    last_record_ = record(result, step_seconds, evaluation);
-    metrics_.write(last_record_);
-    if (last || is_due(options_.checkpoint_interval)) {
+    show_step(result);
+    auto json = record(result, step_seconds);
+    if (evaluates && !add_evaluation(json)) {
+      return;
+    }
+    metrics_.write(json);
+    if (last) {
+      finish(json);
+    }
+    if (saves) {
       save();
     }
   }
@@ -178,13 +179,34 @@ class TrainingRun {
   }
 
   void require_finite(const StepResult& result) const {
-    if (std::isfinite(result.loss) && std::isfinite(result.grad_norm)) {
-      return;
+    if (!is_finite(result.loss) || !is_finite(result.grad_norm)) {
+      throw_diverged(
+          text_of("the loss is %g and the gradient's norm %g", result.loss, result.grad_norm));
     }
-    throw accrete::NumericError(
-        text_of("train: the loss is %g and the gradient's norm %g in step %ld; ", result.loss,
-                result.grad_norm, state_.step) +
-        "use a smaller --learning-rate or a longer --warmup");
+  }
+
+  /// A last update that overflows shows in no loss of the training.
+  void require_finite_tensors() {
+    const auto check = [&](const std::string& name, const accrete::View<const Scalar>& tensor) {
+      if (!all_finite(tensor)) {
+        throw_diverged("'" + name + "' has entries that are not finite");
+      }
+    };
+    model_.for_each_parameter([&](const Parameter<Scalar>& p) { check(p.name, p.value); });
+    trainer_.for_each_state([&](const std::string& name, const auto& buffer) {
+      if constexpr (!is_count<decltype(buffer)>) {
+        check(name, buffer);
+      }
+    });
+  }
+
+  [[noreturn]] void throw_diverged(const std::string& what) const {
+    std::string text = text_of("train: in step %ld ", state_.step) + what +
+                       "; use a smaller --learning-rate or a longer --warmup";
+    if (saved_step_ > 0) {
+      text += text_of(". The checkpoint of step %ld is untouched", saved_step_);
+    }
+    throw accrete::NumericError(text);
   }
 
   void note_speed(double step_seconds) {
@@ -216,49 +238,87 @@ class TrainingRun {
            grouped(speed) + text_of(" tok/s  %.0f GFLOP/s (%.0f%%)", gflops, 100 * gflops / peak_);
   }
 
-  void evaluate_start() {
-    const Evaluation evaluation = evaluate();
-    StepResult none;
-    none.loss = evaluation.train_estimate;
-    metrics_.write(record(none, 0, evaluation));
+  /// The evaluation before the first step, or the one that an interrupt cut short.
+  void catch_up() {
+    nlohmann::ordered_json json = state_.unevaluated_record;
+    const bool starts = json.is_null();
+    if (starts) {
+      json = record({}, 0);
+    }
+    if (!add_evaluation(json)) {
+      return;
+    }
+    if (starts) {
+      json["train_loss"] = json.value("train_loss_estimate", nlohmann::ordered_json());
+    }
+    metrics_.write(json);
+    state_.unevaluated_record = nullptr;
+    if (state_.step == options_.steps) {
+      finish(json);
+      save();
+    }
+  }
+
+  /// False when an interrupt came first; the state then remembers the record.
+  bool add_evaluation(nlohmann::ordered_json& json) {
+    const auto evaluation = evaluate();
+    if (!evaluation) {
+      state_.unevaluated_record = json;
+      return false;
+    }
+    json["val_loss"] = evaluation->val_loss;
+    if (evaluation->train_estimate && evaluation->val_estimate) {
+      json["train_loss_estimate"] = *evaluation->train_estimate;
+      json["val_loss_estimate"] = *evaluation->val_estimate;
+    }
+    return true;
   }
 
   /// Seed of the estimates' batches: the same for every run, since another draw moves an estimate
   /// by more (0.03 nats with 20 batches) than another seed of the training does.
   static constexpr std::uint64_t estimate_seed = 1337;
 
-  Evaluation evaluate() {
+  /// None when an interrupt came first.
+  std::optional<Evaluation> evaluate() {
     display_.update(text_of("step %ld/%ld  evaluating", state_.step, options_.steps));
+    const Index context = options_.model.context;
+    const auto stop = [] { return InterruptGuard::requested(); };
     const auto estimate = [&](Tokens part, std::uint64_t stream) {
-      return estimated_loss(model_, part, options_.model.context, options_.batch,
-                            options_.eval_iters, RandomStream(estimate_seed, stream));
+      return estimated_loss(model_, part, context, options_.batch, options_.eval_iters,
+                            RandomStream(estimate_seed, stream), stop);
     };
     Evaluation evaluation;
     if (options_.eval_iters > 0) {
       evaluation.train_estimate = estimate(text_.train(), 1);
       evaluation.val_estimate = estimate(text_.validation(), 2);
     }
-    evaluation.val_loss =
-        whole_loss(model_, text_.validation(), options_.model.context, options_.batch);
-    state_.best_val_loss = std::min(state_.best_val_loss, evaluation.val_loss);
+    const auto loss = whole_loss(model_, text_.validation(), context, options_.batch, stop);
+    if (!loss) {
+      return std::nullopt;
+    }
+    evaluation.val_loss = *loss;
+    if (!is_finite(evaluation.val_loss)) {
+      throw_diverged("the validation loss is not finite");
+    }
+    state_.best_val_loss = std::min(state_.best_val_loss.value_or(*loss), *loss);
     std::string line = text_of("step %ld/%ld  validation %.4f over the whole part", state_.step,
-                               options_.steps, evaluation.val_loss);
-    if (options_.eval_iters > 0) {
-      line += text_of("; estimates: train %.4f, validation %.4f", evaluation.train_estimate,
-                      evaluation.val_estimate);
+                               options_.steps, *loss);
+    if (evaluation.train_estimate && evaluation.val_estimate) {
+      line += text_of("; estimates: train %.4f, validation %.4f", *evaluation.train_estimate,
+                      *evaluation.val_estimate);
     }
     display_.print(line);
     return evaluation;
   }
 
-  nlohmann::ordered_json record(const StepResult& result, double step_seconds,
-                                const Evaluation& evaluation) {
+  /// Of a step that is not evaluated.
+  nlohmann::ordered_json record(const StepResult& result, double step_seconds) {
     const double tokens = static_cast<double>(batch_.count * batch_.length);
     const double speed = step_seconds > 0 ? tokens / step_seconds : 0;
     nlohmann::ordered_json json;
     json["step"] = state_.step;
-    json["train_loss"] = number_or_null(result.loss);
-    json["val_loss"] = number_or_null(evaluation.val_loss);
+    json["train_loss"] = result.loss;
+    json["val_loss"] = nullptr;
     json["lr"] = result.learning_rate;
     json["grad_norm"] = result.grad_norm;
     json["step_ms"] = step_seconds * 1e3;
@@ -267,10 +327,6 @@ class TrainingRun {
     json["params"] = model_.parameter_count();
     json["trained_params"] = static_cast<Index>(parameters(true, false));
     json["ranks"] = rank_map(model_.ranks());
-    if (std::isfinite(evaluation.train_estimate)) {
-      json["train_loss_estimate"] = evaluation.train_estimate;
-      json["val_loss_estimate"] = evaluation.val_estimate;
-    }
     return json;
   }
 
@@ -292,9 +348,14 @@ class TrainingRun {
   }
 
   int stop_early() {
+    if (state_.step == 0) {
+      display_.print("stopped before the first step; nothing was saved");
+      return 0;
+    }
     std::string message = text_of("stopped after step %ld", state_.step);
     if (!options_.checkpoint.empty()) {
-      if (saved_step_ != state_.step && state_.step > 0) {
+      if (saved_step_ != state_.step) {
+        require_finite_tensors();
         save();
       }
       message += "; continue with: gpt train --checkpoint " + options_.checkpoint + " --resume";
@@ -303,19 +364,14 @@ class TrainingRun {
     return 0;
   }
 
-  int finish() {
-    if (last_record_.is_null()) {
-      const Evaluation evaluation = evaluate();
-      StepResult none;
-      none.loss = evaluation.train_estimate;
-      last_record_ = record(none, 0, evaluation);
-    }
-    nlohmann::ordered_json json = last_record_;
+  /// Writes and shows the final record, which is the last step's and more.
+  void finish(nlohmann::ordered_json json) {
+    finished_ = true;
     json["final"] = true;
     json["seconds"] = seconds();
     json["seed"] = options_.seed;
     json["weights"] = std::string(word_of(options_.model.weights));
-    json["best_val_loss"] = number_or_null(state_.best_val_loss);
+    json["best_val_loss"] = state_.best_val_loss.value();
     if (training_seconds_ > 0) {
       json["step_ms"] =
           training_seconds_ * 1e3 * static_cast<double>(batch_.tokens.size()) / training_tokens_;
@@ -327,19 +383,17 @@ class TrainingRun {
     json["options"] = to_json(options_);
     metrics_.write(json);
     display_.print(summary(json));
-    return 0;
   }
 
   [[nodiscard]] std::string summary(const nlohmann::ordered_json& json) {
-    const double loss = json["val_loss"].is_null() ? NAN : json["val_loss"].get<double>();
-    return text_of("done: validation loss %.4f nats a character (best %.4f), ", loss,
-                   state_.best_val_loss) +
+    return text_of("done: validation loss %.4f nats a character (best %.4f), ",
+                   json["val_loss"].get<double>(), state_.best_val_loss.value()) +
            grouped(static_cast<double>(model_.parameter_count())) + " parameters" +
            rank_text(model_.ranks()) + ", " + duration_text(seconds());
   }
 
   RunOptions options_;
-  CheckpointStore store_;
+  CheckpointStore& store_;
   TextData text_;
   Gpt<Scalar> model_;
   Trainer<Scalar> trainer_;
@@ -348,8 +402,8 @@ class TrainingRun {
   TrainingState state_;
   MetricsFile metrics_;
   ProgressDisplay display_;
-  nlohmann::ordered_json last_record_;
-  long saved_step_ = -1;
+  long saved_step_ = 0; // 0: no checkpoint
+  bool finished_ = false;
   Clock::time_point start_;
   double peak_ = 1;
   SmoothedMean seconds_per_token_;

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include <cstdint>
-#include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,7 +24,9 @@ struct TrainingState {
   std::uint64_t batch_position = 0; ///< Of the random stream of the training batches.
   std::vector<LayerRank> ranks;     ///< Of the factored layers.
   double seconds = 0;
-  double best_val_loss = std::numeric_limits<double>::infinity();
+  std::optional<double> best_val_loss;
+  /// Of the step whose evaluation an interrupt cut short; else null.
+  nlohmann::ordered_json unevaluated_record;
 
   void save(const fs::path& folder) const {
     OutputFile file(folder / state_file);
@@ -36,14 +38,17 @@ struct TrainingState {
   static TrainingState load(const fs::path& folder) {
     const fs::path path = folder / state_file;
     const std::string text = InputFile(path).read_all();
+    const std::string operation = "reading the checkpoint '" + path.string() + "': ";
+    const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
+    if (!json.is_object() || !json.contains("format") || json["format"] != format) {
+      throw FileError(operation + "it has not the format " + format +
+                      "; the file is damaged or was written by another program or version");
+    }
     try {
-      return from_json(nlohmann::json::parse(text));
-    } catch (const nlohmann::json::exception& error) {
-      throw FileError("reading the checkpoint '" + path.string() + "': " + error.what() +
-                      "; the file is damaged or was written by another program");
-    } catch (const accrete::ArgumentError& error) {
-      throw FileError("reading the checkpoint '" + path.string() + "': " + error.what() +
-                      "; the file was written by another version of this program");
+      return from_json(json);
+    } catch (const accrete::Error& error) {
+      throw FileError(operation + "the file is damaged: " + error.what() +
+                      "; use an earlier checkpoint");
     }
   }
 
@@ -54,13 +59,14 @@ struct TrainingState {
     json["options"] = to_json(options);
     json["data"] = {{"checksum", text_checksum}, {"vocabulary", bytes_of(vocabulary)}};
     json["random"] = {
-        {"generator", "splitmix64"}, {"seed", options.seed}, {"batch_position", batch_position}};
+        {"generator", generator}, {"seed", options.seed}, {"batch_position", batch_position}};
     json["ranks"] = rank_json();
     json["seconds"] = seconds;
     json["best_val_loss"] = nullptr;
-    if (best_val_loss < std::numeric_limits<double>::infinity()) {
-      json["best_val_loss"] = best_val_loss;
+    if (best_val_loss) {
+      json["best_val_loss"] = *best_val_loss;
     }
+    json["unevaluated_record"] = unevaluated_record;
     return json;
   }
 
@@ -73,7 +79,7 @@ struct TrainingState {
     return json;
   }
 
-  /// A text whose bytes may be no UTF-8, as numbers.
+  /// As numbers: a byte may be no UTF-8.
   static std::vector<int> bytes_of(const std::string& text) {
     std::vector<int> bytes;
     for (const char c : text) {
@@ -83,32 +89,65 @@ struct TrainingState {
   }
 
  private:
-  static constexpr const char* format = "accrete-gpt-1";
+  static constexpr const char* generator = "splitmix64";
+  static constexpr const char* format = "accrete-gpt-2";
+
+  static void require(bool holds, const std::string& fault) {
+    if (!holds) {
+      throw FieldError(fault);
+    }
+  }
 
   static TrainingState from_json(const nlohmann::json& json) {
-    if (json.at("format").get<std::string>() != format) {
-      throw accrete::ArgumentError("the format is " + json["format"].get<std::string>() + ", not " +
-                                   format);
-    }
     TrainingState state;
-    state.step = json.at("step").get<long>();
-    state.options = options_from_json(json.at("options"));
-    state.text_checksum = json.at("data").at("checksum").get<std::string>();
-    for (const int byte : json["data"].at("vocabulary").get<std::vector<int>>()) {
-      state.vocabulary.push_back(static_cast<char>(byte));
+    state.options = options_from_json(field(json, "options"));
+    state.step = number_field<long>(json, "step", {0, most_steps});
+    state.read_data(field(json, "data"));
+    state.read_random(field(json, "random"));
+    state.read_ranks(field(json, "ranks"));
+    state.seconds = number_field<double>(json, "seconds", {0, 1e9});
+    if (!field(json, "best_val_loss").is_null()) {
+      state.best_val_loss = number_field<double>(json, "best_val_loss");
     }
-    state.options.model.vocabulary = static_cast<Index>(state.vocabulary.size());
-    state.batch_position = json.at("random").at("batch_position").get<std::uint64_t>();
-    for (const auto& [name, layer] : json.at("ranks").items()) {
-      state.ranks.push_back({.name = name,
-                             .rank = layer.at("rank").get<Index>(),
-                             .columns = layer.at("columns").get<Index>()});
-    }
-    state.seconds = json.at("seconds").get<double>();
-    if (!json.at("best_val_loss").is_null()) {
-      state.best_val_loss = json["best_val_loss"].get<double>();
-    }
+    state.unevaluated_record = field(json, "unevaluated_record");
+    require(state.unevaluated_record.is_null() ||
+                number_field<long>(json["unevaluated_record"], "step") == state.step,
+            "'unevaluated_record' is of another step");
+    state.options.model.validate();
+    state.options.optimizer.validate();
     return state;
+  }
+
+  void read_data(const nlohmann::json& json) {
+    text_checksum = text_field(json, "checksum");
+    require(text_checksum.size() == checksum("").size() &&
+                text_checksum.find_first_not_of("0123456789abcdef") == std::string::npos,
+            "'checksum' is not 16 hexadecimal digits");
+    vocabulary = bytes_field(json, "vocabulary");
+    require(!vocabulary.empty() && vocabulary == Vocabulary(vocabulary).bytes(),
+            "'vocabulary' is not a list of bytes in ascending order");
+    options.model.vocabulary = static_cast<Index>(vocabulary.size());
+  }
+
+  void read_random(const nlohmann::json& json) {
+    require(text_field(json, "generator") == generator,
+            std::string("'generator' is not ") + generator);
+    require(number_field<std::uint64_t>(json, "seed") == options.seed,
+            "'seed' differs from that of the options");
+    batch_position = number_field<std::uint64_t>(json, "batch_position");
+    const auto batches = static_cast<std::uint64_t>(options.overfit_one_batch ? step > 0 : step);
+    require(batch_position == batches * static_cast<std::uint64_t>(options.batch),
+            "'batch_position' is not that of step " + std::to_string(step));
+  }
+
+  void read_ranks(const nlohmann::json& json) {
+    require(json.is_object(), "'ranks' is no object");
+    for (const auto& [name, layer] : json.items()) {
+      const auto columns = number_field<Index>(layer, "columns", {1, options.model.width});
+      ranks.push_back({.name = name,
+                       .rank = number_field<Index>(layer, "rank", {1, columns}),
+                       .columns = columns});
+    }
   }
 };
 

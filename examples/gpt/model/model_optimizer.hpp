@@ -7,10 +7,18 @@
 #include <accrete/optim/adamw.hpp>
 
 #include <algorithm>
+#include <cstdint>
+#include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace gpt {
+
+/// A buffer of an optimizer's state holds counts of the columns, not numbers of the tensor's shape.
+template <class Buffer>
+inline constexpr bool is_count =
+    std::is_same_v<std::remove_cvref_t<Buffer>, std::span<std::int64_t>>;
 
 /// The AdamW states of a model's trained tensors, one each.
 template <class Scalar>
@@ -58,19 +66,13 @@ class ModelOptimizer {
     return state->adamw;
   }
 
-  /// Calls function(name, View) for both moments and the step counts of every tensor. What the
-  /// function writes into a view becomes the state. Counts above 2^24 are rounded in float.
+  /// Calls function(name, buffer) for everything that AdamW::visit_state shows of every tensor:
+  /// Views of the moments, spans of the counts. What is written into a buffer becomes the state.
   template <class Function>
   void for_each_state(const Function& function) {
     for (State& state : states_) {
-      function(state.name + ".first_moment", state.adamw.first());
-      function(state.name + ".second_moment", state.adamw.second());
-      const auto steps = state.adamw.steps();
-      std::vector<Scalar> counts(steps.begin(), steps.end());
-      function(state.name + ".steps",
-               accrete::dense_view(counts.data(), static_cast<Index>(counts.size()), 1));
-      std::transform(counts.begin(), counts.end(), steps.begin(),
-                     [](Scalar count) { return static_cast<std::int64_t>(count); });
+      state.adamw.visit_state(
+          [&](const char* name, const auto& buffer) { function(state.name + "." + name, buffer); });
     }
   }
 

@@ -40,8 +40,8 @@ class Trainer {
   [[nodiscard]] long step_count() const noexcept { return step_count_; }
   void set_step_count(long count) noexcept { step_count_ = count; }
 
-  /// Calls function(name, View) for all tensors of the optimizer's state, which take the shapes of
-  /// the model's tensors first. What the function writes becomes the state.
+  /// Calls function(name, buffer) for the optimizer's state (ModelOptimizer::for_each_state), which
+  /// takes the shapes of the model's tensors first. What the function writes becomes the state.
   template <class Function>
   void for_each_state(const Function& function) {
     optimizer_.fit();

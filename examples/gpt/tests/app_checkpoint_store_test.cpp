@@ -111,6 +111,34 @@ TEST_CASE("checkpoints: no more room is a FileError that names file and remedy")
   CHECK(folders_in(folder.path()) == 1);
 }
 
+TEST_CASE("checkpoints: a folder is claimed once, and not over what another program wrote") {
+  const TemporaryFolder folder;
+  const auto message = [&](const char* root, bool may_hold) {
+    return gpt::test::message_of<FileError>(
+        [&] { CheckpointStore(folder / root).claim(may_hold); });
+  };
+  {
+    CheckpointStore store(folder / "run");
+    store.claim(false);
+    CHECK(message("run", true).find("another run") != std::string::npos);
+    save(store, 1, "good");
+  }
+  CHECK(message("run", true).empty());
+  CHECK(message("run", false).find("--overwrite") != std::string::npos);
+  gpt::fs::create_directories(folder / "other/latest");
+  CHECK(message("other", true).find("latest' is no link") != std::string::npos);
+}
+
+TEST_CASE("checkpoints: what a killed run left unfinished goes with the next one") {
+  const TemporaryFolder folder;
+  CheckpointStore store(folder.path());
+  gpt::fs::create_directories(folder / ".unfinished");
+  gpt::test::write_text(folder / ".unfinished/model.safetensors", "half");
+  save(store, 1, "good");
+  CHECK_FALSE(gpt::fs::exists(folder / ".unfinished"));
+  CHECK(state_of(store) == "good");
+}
+
 TEST_CASE("files: a full device is a FileError that says so") {
   if (!gpt::fs::exists("/dev/full")) {
     MESSAGE("skipped: no full device here");

@@ -38,8 +38,3 @@ TEST_CASE("metrics: a resumed run drops later, final and torn records and append
   file.write({{"step", 3}});
   CHECK(gpt::InputFile(path).read_all() == "{\"step\":1}\n{\"step\":2}\n{\"step\":3}\n");
 }
-
-TEST_CASE("metrics: a number that is not finite becomes null") {
-  CHECK(gpt::number_or_null(std::nan("")).is_null());
-  CHECK(gpt::number_or_null(1.5) == 1.5);
-}

@@ -4,9 +4,12 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 using namespace gpt;
 using namespace gpt::test;
@@ -172,8 +175,14 @@ TEST_CASE("Trainer: a run continues from its saved state, to the last bit") {
     const auto ranks = run.model.ranks();
     const auto tensors = run.tensors();
     std::map<std::string, Matrix<float>> states;
-    run.trainer.for_each_state([&](const std::string& name, accrete::View<float> view) {
-      states[name] = copy<float>(view);
+    std::map<std::string, std::vector<std::int64_t>> counts;
+    run.trainer.for_each_state([&](const std::string& name, const auto& buffer) {
+      if constexpr (is_count<decltype(buffer)>) {
+        buffer.back() += name.ends_with(".frozen") ? 1 : 0;
+        counts[name] = {buffer.begin(), buffer.end()};
+      } else {
+        states[name] = copy<float>(buffer);
+      }
     });
     Training<float> resumed(growing(weights), 99); // whatever it starts from
     resumed.model.set_ranks(ranks);
@@ -188,8 +197,12 @@ TEST_CASE("Trainer: a run continues from its saved state, to the last bit") {
     };
     resumed.model.for_each_parameter(
         [&](const Parameter<float>& p) { restore(tensors.at(p.name), p.value); });
-    resumed.trainer.for_each_state([&](const std::string& name, accrete::View<float> view) {
-      restore(states.at(name), view);
+    resumed.trainer.for_each_state([&](const std::string& name, const auto& buffer) {
+      if constexpr (is_count<decltype(buffer)>) {
+        std::copy(counts.at(name).begin(), counts.at(name).end(), buffer.begin());
+      } else {
+        restore(states.at(name), buffer);
+      }
     });
     resumed.trainer.set_step_count(25);
 

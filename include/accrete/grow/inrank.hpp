@@ -27,7 +27,8 @@ enum class ExplainedRatio : unsigned char {
 struct InRankOptions {
   /// Rank before the first check.
   Index initial_rank = 2;
-  /// Trained columns beyond the rank, whose singular values show whether the rank suffices.
+  /// Trained columns beyond the rank, whose singular values show whether the rank suffices. 0 where
+  /// max_rank leaves no room, as in a layer with one row: the rank stays as it is then.
   Index buffer = 100;
   /// Explained ratio below which the rank grows; the paper's alpha.
   double threshold = 0.9;
@@ -39,17 +40,18 @@ struct InRankOptions {
   std::int64_t interval = 25;
   ExplainedRatio reading = ExplainedRatio::energy;
 
-  /// The authors' setting for a rows x cols layer: max_rank half the smaller side, and below width
-  /// 768 a buffer in proportion to it.
+  /// The authors' setting for a rows x cols layer: max_rank half the smaller side (but 2, where the
+  /// layer has as much), and below width 768 a buffer in proportion to it.
   [[nodiscard]] static InRankOptions scaled_to(Index rows, Index cols) {
     constexpr Index official_width = 768;
     const Index width = (std::min)(rows, cols);
     InRankOptions options;
-    options.max_rank = std::max<Index>(width / 2, 2);
+    options.max_rank = std::max<Index>(width / 2, std::min<Index>(width, 2));
     if (width < official_width) {
       const double share = static_cast<double>(width) / static_cast<double>(official_width);
       const auto buffer = static_cast<Index>(std::lround(100.0 * share));
-      options.buffer = std::clamp<Index>(buffer, 1, options.max_rank - 1);
+      const Index room = std::max<Index>(options.max_rank - 1, 0);
+      options.buffer = std::clamp<Index>(buffer, std::min<Index>(room, 1), room);
     }
     options.initial_rank = (std::min)(options.initial_rank, options.max_rank - options.buffer);
     return options;
@@ -57,13 +59,15 @@ struct InRankOptions {
 
   /// Throws ArgumentError or RankError when a field is outside its domain.
   void validate() const {
-    if (initial_rank < 1 || buffer < 1 || initial_rank > max_rank ||
+    const bool has_buffer_or_no_room = buffer > 0 || initial_rank == max_rank;
+    if (initial_rank < 1 || initial_rank > max_rank || buffer < 0 || !has_buffer_or_no_room ||
         buffer > max_rank - initial_rank) {
       ACCRETE_THROW RankError(
           "InRank: initial_rank = " + std::to_string(initial_rank) +
           " and buffer = " + std::to_string(buffer) +
           " must be at least 1 and together at most max_rank = " + std::to_string(max_rank) +
-          "; InRankOptions::scaled_to(rows, cols) fits them");
+          " (no buffer is needed where initial_rank is that); InRankOptions::scaled_to(rows, cols) "
+          "fits them");
     }
     if (!detail::is_within(threshold, 0, 1) || threshold == 0 || threshold == 1) {
       ACCRETE_THROW ArgumentError("InRank: threshold = " + detail::number_text(threshold) +
