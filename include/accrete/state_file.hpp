@@ -7,12 +7,12 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <utility>
 
 #if __has_include(<unistd.h>)
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #endif
@@ -22,15 +22,74 @@ ACCRETE_BEGIN_NAMESPACE
 // Binary files of states: written as a whole or not at all, every read checked.
 namespace detail {
 
+/// A device, FIFO or socket: something that a file must not replace.
+inline bool is_special(const std::string& path) {
+#if __has_include(<unistd.h>)
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
+#else
+  static_cast<void>(path);
+  return false;
+#endif
+}
+
+/// Where the symbolic link `path` leads to, which may not exist yet; else `path`.
+inline std::string target_of(std::string path) {
+#if __has_include(<unistd.h>)
+  char target[4096];
+  constexpr int most_links = 40; // as the system's own limit
+  for (int links = 0; links < most_links; ++links) {
+    const ::ssize_t length = ::readlink(path.c_str(), target, sizeof target);
+    if (length <= 0) {
+      break;
+    }
+    const std::string name(target, static_cast<std::size_t>(length));
+    const std::size_t folder = path.rfind('/');
+    const bool alone = name.front() == '/' || folder == std::string::npos;
+    path = alone ? name : path.substr(0, folder + 1) + name;
+  }
+#endif
+  return path;
+}
+
 class StateFile {
  public:
   /// `kind` names what the file holds in errors.
-  StateFile(const char* kind, std::string path, const char* mode)
-      : kind_(kind), path_(std::move(path)), file_(std::fopen(path_.c_str(), mode)) {
-    if (file_ == nullptr) {
-      fail("cannot be opened", errno);
+  /// @throws Error when the file cannot be read, and for a device or FIFO, which has no size.
+  static StateFile reading(const char* kind, const std::string& path) {
+    if (is_special(path)) {
+      ACCRETE_THROW Error(std::string(kind) + " file " + path +
+                          " is a device or FIFO; name a file");
     }
+    return StateFile(kind, path, std::fopen(path.c_str(), "rb"));
   }
+  /// A file that did not exist before, named after `path`.
+  static StateFile beside(const char* kind, const std::string& path) {
+    std::string name = path + ".new";
+    std::FILE* file = std::fopen(name.c_str(), "wbx");
+    for (int again = 1; file == nullptr && errno == EEXIST; ++again) {
+      name = path + ".new" + std::to_string(again);
+      file = std::fopen(name.c_str(), "wbx");
+    }
+    return StateFile(kind, std::move(name), file);
+  }
+  /// A device or FIFO. @throws Error for a FIFO that nobody reads, which would wait for a reader.
+  static StateFile into_special(const char* kind, const std::string& path) {
+    std::FILE* file = nullptr;
+#if __has_include(<unistd.h>)
+    const int fd = ::open(path.c_str(), O_WRONLY | O_NONBLOCK);
+    if (fd < 0 && errno == ENXIO) {
+      ACCRETE_THROW Error(std::string(kind) + " file " + path +
+                          " is a FIFO that nobody reads; start its reader first");
+    }
+    if (fd >= 0) {
+      ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+      file = ::fdopen(fd, "wb");
+    }
+#endif
+    return StateFile(kind, path, file);
+  }
+
   StateFile(const StateFile&) = delete;
   StateFile& operator=(const StateFile&) = delete;
   ~StateFile() {
@@ -53,6 +112,7 @@ class StateFile {
       fail("ends too early; it was cut or holds something else", 0);
     }
   }
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
   [[nodiscard]] std::int64_t size() {
     std::fseek(file_, 0, SEEK_END);
     const std::int64_t bytes = std::ftell(file_);
@@ -83,52 +143,43 @@ class StateFile {
   }
 
  private:
+  StateFile(const char* kind, std::string path, std::FILE* file)
+      : kind_(kind), path_(std::move(path)), file_(file) {
+    if (file_ == nullptr) {
+      fail("cannot be opened", errno);
+    }
+  }
+
   const char* kind_;
   std::string path_;
   std::FILE* file_;
-};
-
-/// Where a file is to be written: what a link points to, so that the link stays.
-struct StateFileTarget {
-  std::string path;
-  bool is_replaceable = true; ///< no device, pipe or the like, which are written to as they are
-
-  explicit StateFileTarget(const std::string& name) : path(name) {
-#if __has_include(<unistd.h>)
-    if (char* real = ::realpath(name.c_str(), nullptr)) {
-      path = real;
-      std::free(real);
-      struct stat status {};
-      is_replaceable = ::stat(path.c_str(), &status) != 0 || S_ISREG(status.st_mode);
-    }
-#endif
-  }
 };
 
 /// Writes a file by write(StateFile&), atomically: an interrupted or failed write leaves what was
 /// there. Through a link the file behind it is replaced; a device or a pipe is written to.
 template <class Write>
 void write_file(const char* kind, const std::string& path, const Write& write) {
-  const StateFileTarget target(path);
-  if (!target.is_replaceable) {
-    StateFile file(kind, path, "wb");
+  if (is_special(path)) {
+    StateFile file = StateFile::into_special(kind, path);
     write(file);
     return file.close();
   }
-  const std::string temporary = target.path + ".new";
+  const std::string target = target_of(path);
+  StateFile file = StateFile::beside(kind, target);
+  const std::string temporary = file.path();
   ACCRETE_TRY {
-    StateFile file(kind, temporary, "wb");
     write(file);
     file.close();
-  } ACCRETE_CATCH(...) {
+  }
+  ACCRETE_CATCH(...) {
     std::remove(temporary.c_str());
     ACCRETE_RETHROW;
   }
-  if (std::rename(temporary.c_str(), target.path.c_str()) != 0) {
+  if (std::rename(temporary.c_str(), target.c_str()) != 0) {
     const int reason = errno;
     std::remove(temporary.c_str());
     ACCRETE_THROW Error(std::string(kind) + " file " + path +
-                " cannot be replaced: " + std::strerror(reason));
+                        " cannot be replaced: " + std::strerror(reason));
   }
 }
 

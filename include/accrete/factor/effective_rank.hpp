@@ -20,7 +20,8 @@ inline double largest_value(const char* operation, std::span<const double> value
   for (const double value : values) {
     if (!(value >= 0 && std::isfinite(value))) {
       ACCRETE_THROW ArgumentError(std::string(operation) + ": a singular value is " +
-                          std::to_string(value) + "; give finite values that are not negative");
+                                  std::to_string(value) +
+                                  "; give finite values that are not negative");
     }
     largest = (std::max)(largest, value);
   }
@@ -73,14 +74,17 @@ inline double power_sum(std::span<const double> values, double largest, int powe
 
 namespace detail {
 
+template <class T>
+concept PlainVector = !LazyOperand<T> && static_cast<bool>(T::IsVectorAtCompileTime);
+
 /// A vector of numbers is a spectrum already, not a matrix of one column.
 template <class Operand>
 SingularValues spectrum_of(const Operand& operand) {
-  if constexpr (!LazyOperand<Operand> && Operand::IsVectorAtCompileTime) {
-    return operand.derived().template cast<double>();
-  } else {
-    return singular_values(operand);
-  }
+  return singular_values(operand);
+}
+template <PlainVector Vector>
+SingularValues spectrum_of(const Vector& values) {
+  return values.template cast<double>();
 }
 
 } // namespace detail

@@ -50,8 +50,8 @@ Eigen::MatrixX<Scalar> checked_copy(const char* kind, const char* part, View<con
   Kernels<Backend>::download(Context<Backend>::current().device(), view, host.data());
   if (!all_finite(host.data(), host.size())) {
     ACCRETE_THROW NumericError("save of a " + std::string(kind) + ": " + part + ", " +
-                       shape_text(view.rows, view.cols) +
-                       ", holds NaN or infinity; nothing was written");
+                               shape_text(view.rows, view.cols) +
+                               ", holds NaN or infinity; nothing was written");
   }
   return host;
 }
@@ -135,8 +135,9 @@ void save(const CumulativeUpdate<Scalar, Backend>& matrix, const std::string& pa
                                         matrix.rank(),
                                         matrix.scale()};
   if (!detail::is_finite(header.scale)) {
-    ACCRETE_THROW NumericError("save of a CumulativeUpdate: its scale is NaN or infinite; nothing was "
-                       "written");
+    ACCRETE_THROW NumericError(
+        "save of a CumulativeUpdate: its scale is NaN or infinite; nothing was "
+        "written");
   }
   detail::write_file(kind, path, [&](detail::StateFile& file) {
     file.write(&header, 1);
@@ -152,7 +153,7 @@ void save(const CumulativeUpdate<Scalar, Backend>& matrix, const std::string& pa
 template <class Scalar, class Backend = Cpu>
 [[nodiscard]] LowRankMatrix<Scalar, Backend> load_low_rank_matrix(const std::string& path) {
   constexpr std::uint64_t magic = detail::MatrixFileHeader::low_rank_magic;
-  detail::StateFile file("LowRankMatrix", path, "rb");
+  auto file = detail::StateFile::reading("LowRankMatrix", path);
   const detail::MatrixFileHeader header = detail::read_header<Scalar>(file, magic);
   Eigen::MatrixX<Scalar> u(header.rows, header.rank);
   Eigen::MatrixX<Scalar> v(header.cols, header.rank);
@@ -166,7 +167,7 @@ template <class Scalar, class Backend = Cpu>
 template <class Scalar, class Backend = Cpu>
 [[nodiscard]] CumulativeUpdate<Scalar, Backend> load_cumulative_update(const std::string& path) {
   constexpr std::uint64_t magic = detail::MatrixFileHeader::cumulative_magic;
-  detail::StateFile file("CumulativeUpdate", path, "rb");
+  auto file = detail::StateFile::reading("CumulativeUpdate", path);
   const detail::MatrixFileHeader header = detail::read_header<Scalar>(file, magic);
   Eigen::MatrixX<Scalar> base(header.rows, header.cols);
   Eigen::MatrixX<Scalar> u(header.rows, header.rank);

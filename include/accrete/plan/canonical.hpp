@@ -198,8 +198,9 @@ template <class StoredScalar, int leaf_count, int coefficient_count>
 class Gathered {
  public:
   using Stored = StoredScalar;
-  std::array<View<const Stored>, leaf_count> leaves;
-  std::array<accumulator<Stored>, coefficient_count == 0 ? 1 : coefficient_count> coefficients{};
+  std::array<View<const Stored>, std::size_t{leaf_count}> leaves;
+  std::array<accumulator<Stored>, std::size_t{coefficient_count == 0 ? 1 : coefficient_count}>
+      coefficients{};
 
   [[nodiscard]] Operands<Stored> operands() const noexcept {
     return {leaves.data(), coefficients.data(), leaf_count, coefficient_count};

@@ -132,7 +132,7 @@ class BidiagonalSvd {
   template <int width>
   void subtract_and_sum(Index first, Scalar* columns, const Scalar* x, const Scalar* factors,
                         const Scalar* v, Scalar* sums) const {
-    Vector total[width] = {};
+    Vector total[std::size_t{width}] = {};
     for (Index i = first; i < left_.stride; i += lanes) {
       const Vector along = load_lanes(x + i);
       const Vector with = load_lanes(v + i);

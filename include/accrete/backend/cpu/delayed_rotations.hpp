@@ -90,7 +90,7 @@ class DelayedRotations {
   template <int count>
   static void rotate(Scalar* panel, const Sweep& sweep) {
     constexpr Index size = count * lanes;
-    Vector carried[count];
+    Vector carried[std::size_t{count}];
     ACCRETE_UNROLL
     for (int h = 0; h < count; ++h) {
       carried[h] = load_lanes(panel + sweep.first * size + h * lanes);

@@ -97,7 +97,7 @@ void apply_reflection(Scalar* columns, Index stride, const Scalar* v, Scalar fac
   using Vector = typename Lanes<Scalar>::type;
   constexpr Index lanes = Lanes<Scalar>::count;
   first = first / lanes * lanes;
-  Vector total[width] = {};
+  Vector total[std::size_t{width}] = {};
   for (Index i = first; i < stride; i += lanes) {
     const Vector with = load_lanes(v + i);
     ACCRETE_UNROLL
@@ -105,7 +105,7 @@ void apply_reflection(Scalar* columns, Index stride, const Scalar* v, Scalar fac
       total[c] += load_lanes(columns + c * stride + i) * with;
     }
   }
-  Scalar sums[width];
+  Scalar sums[std::size_t{width}];
   ACCRETE_UNROLL
   for (int c = 0; c < width; ++c) {
     sums[c] = factor * sum_of<Scalar>(total[c]);
