@@ -77,8 +77,12 @@ macro(accrete_add_openmp target)
 endmacro()
 
 # accrete_check_provider(RESULT header-folder library source): whether a program compiles with them
-# and links. Asked again when one of them changes.
+# and links. Asked again when one of them changes. A project that has not enabled C++ cannot tell.
 function(accrete_check_provider result folder library source)
+  if(NOT CMAKE_CXX_COMPILER_LOADED)
+    set(${result} TRUE PARENT_SCOPE)
+    return()
+  endif()
   set(asked "${CMAKE_CXX_COMPILER};${folder};${library}")
   if(NOT "${${result}_ASKED}" STREQUAL "${asked}")
     unset(${result} CACHE)
