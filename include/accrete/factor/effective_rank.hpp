@@ -71,19 +71,33 @@ inline double power_sum(std::span<const double> values, double largest, int powe
   return energy * energy / detail::power_sum(singular_values, largest, 4);
 }
 
-/// The same of a matrix or expression, from its singular values: O((m + n) r²) for one of low rank.
+namespace detail {
+
+/// A vector of numbers is a spectrum already, not a matrix of one column.
+template <class Operand>
+SingularValues spectrum_of(const Operand& operand) {
+  if constexpr (!LazyOperand<Operand> && Operand::IsVectorAtCompileTime) {
+    return operand.derived().template cast<double>();
+  } else {
+    return singular_values(operand);
+  }
+}
+
+} // namespace detail
+
+/// The same of an Eigen vector of singular values, or of a matrix or expression, from its singular values: O((m + n) r²) for one of low rank.
 /// @throws NumericError for NaN or infinity.
 template <detail::Operand Operand>
 [[nodiscard]] double entropy_rank(const Operand& operand) {
-  return entropy_rank(std::span<const double>(singular_values(operand)));
+  return entropy_rank(std::span<const double>(detail::spectrum_of(operand)));
 }
 template <detail::Operand Operand>
 [[nodiscard]] double stable_rank(const Operand& operand) {
-  return stable_rank(std::span<const double>(singular_values(operand)));
+  return stable_rank(std::span<const double>(detail::spectrum_of(operand)));
 }
 template <detail::Operand Operand>
 [[nodiscard]] double participation_rank(const Operand& operand) {
-  return participation_rank(std::span<const double>(singular_values(operand)));
+  return participation_rank(std::span<const double>(detail::spectrum_of(operand)));
 }
 
 ACCRETE_END_NAMESPACE

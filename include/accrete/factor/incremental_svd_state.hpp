@@ -3,6 +3,7 @@
 
 #include <accrete/config.hpp>
 #include <accrete/error.hpp>
+#include <accrete/matrix/singular_values.hpp>
 #include <accrete/finite.hpp>
 #include <accrete/number_text.hpp>
 
@@ -51,7 +52,7 @@ struct IncrementalSvdState {
   IncrementalSvdOptions options = {};
   /// Columns of X; V has as many rows where it is kept, otherwise none.
   Index cols = 0;
-  std::vector<double> values = {};
+  SingularValues singular_values = {};
   HostMatrix U = {};
   HostMatrix V = {};
   Index updates = 0;

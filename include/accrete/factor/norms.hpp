@@ -49,8 +49,8 @@ template <detail::Operand Operand>
 /// for a low-rank operand. @throws NumericError for NaN or infinity.
 template <detail::Operand Operand>
 [[nodiscard]] double spectral_norm(const Operand& operand) {
-  const std::vector<double> values = singular_values(operand);
-  return values.empty() ? 0.0 : values.front();
+  const SingularValues values = singular_values(operand);
+  return values.size() == 0 ? 0.0 : values[0];
 }
 
 /// The sum of the singular values (trace norm). Cost as of singular_values(), O((m + n) r²) for a

@@ -69,7 +69,7 @@ template <class Scalar>
 struct CoreSvd {
   View<const Scalar> left;
   View<const Scalar> right;
-  Eigen::Matrix<Scalar, Eigen::Dynamic, 1> values;
+  SingularValues values;
 };
 
 template <class Scalar, class Backend, class Frame>
@@ -80,9 +80,7 @@ CoreSvd<Scalar> leading_svd(Device<Backend>& device, Frame& frame, View<const Sc
   const auto values = temporary<Scalar>(frame, core.rows, 1);
   Kernels<Backend>::svd(device, core, left, values, right);
   CoreSvd<Scalar> result{left.left_columns(kept), right.left_columns(kept), {}};
-  result.values.resize(kept);
-  Kernels<Backend>::download(device, View<const Scalar>(values.block(0, 0, kept, 1)),
-                             result.values.data());
+  result.values = downloaded_values(device, View<const Scalar>(values.block(0, 0, kept, 1)));
   return result;
 }
 
@@ -148,7 +146,7 @@ template <detail::Operand Operand>
   auto core = detail::leading_svd<Scalar, Backend>(device, frame, triangle, rank);
   detail::multiply<Backend, Scalar>(device, left, core.right, view_of(result.U));
   detail::multiply<Backend, Scalar>(device, right, core.left, view_of(result.V));
-  result.values = std::move(core.values);
+  result.singular_values = std::move(core.values);
   return result;
 }
 
@@ -206,7 +204,7 @@ template <detail::Operand Operand, detail::Operand Basis>
   }
   auto core = detail::leading_svd<Scalar, Backend>(device, frame, triangle, k);
   detail::multiply<Backend, Scalar>(device, left, core.left, view_of(result.basis));
-  result.values = std::move(core.values);
+  result.singular_values = std::move(core.values);
   return result;
 }
 

@@ -11,11 +11,11 @@
 
 ACCRETE_BEGIN_NAMESPACE
 
-/// a = U diag(values) Vᵀ: orthonormal columns, values descending and in host memory.
+/// a = U diag(singular_values) Vᵀ with orthonormal columns.
 template <class Scalar, class Backend = Cpu>
-struct Svd {
+struct SVD {
   Matrix<Scalar, Backend> U;
-  Eigen::Matrix<Scalar, Eigen::Dynamic, 1> values;
+  SingularValues singular_values;
   Matrix<Scalar, Backend> V;
 };
 
@@ -33,15 +33,23 @@ auto with_factors(Context<Backend>& context, const Node& node, const Action& act
   return action(View<const Scalar>(u), View<const Scalar>(v));
 }
 
+/// Singular values that a kernel has written.
 template <class Backend, class Scalar>
-Svd<Scalar, Backend> svd_of_factors(Device<Backend>& device, View<const Scalar> u,
+SingularValues downloaded_values(Device<Backend>& device, View<const Scalar> values) {
+  Eigen::Matrix<Scalar, Eigen::Dynamic, 1> host(values.size());
+  Kernels<Backend>::download(device, values, host.data());
+  return host.template cast<double>();
+}
+
+template <class Backend, class Scalar>
+SVD<Scalar, Backend> svd_of_factors(Device<Backend>& device, View<const Scalar> u,
                                     View<const Scalar> v) {
   check_factors(device, "svd", u, v);
-  Svd<Scalar, Backend> result;
+  SVD<Scalar, Backend> result;
   const Index count = std::min({u.rows, v.rows, u.cols});
   result.U = Matrix<Scalar, Backend>(u.rows, count);
   result.V = Matrix<Scalar, Backend>(v.rows, count);
-  result.values.resize(count);
+  result.singular_values.resize(count);
   if (count == 0) {
     return result;
   }
@@ -49,27 +57,26 @@ Svd<Scalar, Backend> svd_of_factors(Device<Backend>& device, View<const Scalar> 
   const FactorSvd<Scalar> svd = factor_svd(device, frame, u, v, true);
   expand<Backend, Scalar>(device, svd.left, svd.a, view_of(result.U));
   expand<Backend, Scalar>(device, svd.right, svd.b, view_of(result.V));
-  std::ranges::transform(svd.values, result.values.data(),
-                         [](double value) { return static_cast<Scalar>(value); });
+  result.singular_values = svd.values;
   return result;
 }
 
 template <class Backend, class Scalar>
-Svd<Scalar, Backend> svd_of_dense(Device<Backend>& device, View<const Scalar> a) {
-  Svd<Scalar, Backend> result;
+SVD<Scalar, Backend> svd_of_dense(Device<Backend>& device, View<const Scalar> a) {
+  SVD<Scalar, Backend> result;
   const Index count = std::min(a.rows, a.cols);
   result.U = Matrix<Scalar, Backend>(a.rows, count);
   result.V = Matrix<Scalar, Backend>(a.cols, count);
-  result.values.resize(count);
+  result.singular_values.resize(count);
   Frame<Backend> frame(device.workspace());
   const auto values = temporary<Scalar>(frame, count, 1);
   Kernels<Backend>::svd(device, a, view_of(result.U), values, view_of(result.V));
-  Kernels<Backend>::download(device, View<const Scalar>(values), result.values.data());
+  result.singular_values = downloaded_values(device, View<const Scalar>(values));
   return result;
 }
 
 template <class Backend, class Scalar>
-std::vector<double> singular_values_of_factors(Device<Backend>& device, View<const Scalar> u,
+SingularValues singular_values_of_factors(Device<Backend>& device, View<const Scalar> u,
                                                View<const Scalar> v) {
   check_factors(device, "singular_values", u, v);
   if (u.empty() || v.empty()) {
@@ -80,14 +87,12 @@ std::vector<double> singular_values_of_factors(Device<Backend>& device, View<con
 }
 
 template <class Backend, class Scalar>
-std::vector<double> singular_values_of_dense(Device<Backend>& device, View<const Scalar> a) {
+SingularValues singular_values_of_dense(Device<Backend>& device, View<const Scalar> a) {
   Frame<Backend> frame(device.workspace());
   const Index count = std::min(a.rows, a.cols);
   const auto values = temporary<Scalar>(frame, count, 1);
   Kernels<Backend>::svd(device, a, View<Scalar>{}, values, View<Scalar>{});
-  std::vector<Scalar> host(static_cast<std::size_t>(count));
-  Kernels<Backend>::download(device, View<const Scalar>(values), host.data());
-  return {host.begin(), host.end()};
+  return downloaded_values(device, View<const Scalar>(values));
 }
 
 /// Calls low_rank(device, u, v) or dense(device, a) with the operand's factors or its value.
@@ -150,7 +155,7 @@ template <detail::Operand Operand>
 /// The singular values alone, descending, as of svd().
 /// @throws NumericError for NaN or infinity.
 template <detail::Operand Operand>
-[[nodiscard]] std::vector<double> singular_values(const Operand& operand) {
+[[nodiscard]] SingularValues singular_values(const Operand& operand) {
   return detail::with_operand(
       operand,
       [](auto& device, auto u, auto v) { return detail::singular_values_of_factors(device, u, v); },

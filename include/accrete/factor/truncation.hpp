@@ -166,18 +166,15 @@ DenseTruncation<Scalar> truncate_dense(Device<Backend>& device, Frame& frame, Vi
   const auto v = temporary<Scalar>(frame, a.cols, count);
   const auto values = temporary<Scalar>(frame, count, 1);
   Kernels<Backend>::svd(device, a, u, values, v);
-  std::vector<Scalar> host(static_cast<std::size_t>(count));
-  Kernels<Backend>::download(device, View<const Scalar>(values), host.data());
 
   DenseTruncation<Scalar> result;
   result.report.rank_before = count;
-  result.report.singular_values.assign(host.begin(), host.end());
+  result.report.singular_values = downloaded_values(device, View<const Scalar>(values));
   const RankChoice choice =
       choose_rank(result.report.singular_values, options, rank_rounding<Scalar>(count));
   std::vector<double> roots(static_cast<std::size_t>(choice.rank), 0.0);
   for (Index j = 0; j < std::min(choice.rank, choice.numerical_rank); ++j) {
-    roots[static_cast<std::size_t>(j)] =
-        std::sqrt(result.report.singular_values[static_cast<std::size_t>(j)]);
+    roots[static_cast<std::size_t>(j)] = std::sqrt(result.report.singular_values[j]);
   }
   result.u = u.left_columns(choice.rank);
   result.v = v.left_columns(choice.rank);
@@ -188,39 +185,56 @@ DenseTruncation<Scalar> truncate_dense(Device<Backend>& device, Frame& frame, Vi
   return result;
 }
 
-/// The truncation of a dense matrix as a low-rank one; fills `report` where it is given.
+} // namespace detail
+
+/// What truncate_with_report() returns.
+template <class Scalar, class Backend = Cpu>
+struct Truncation {
+  LowRankMatrix<Scalar, Backend> matrix;
+  TruncationReport<Scalar> report;
+};
+
+namespace detail {
+
+/// The truncation of a dense matrix.
 template <class Backend, class Scalar>
-LowRankMatrix<Scalar, Backend> truncated_dense(Device<Backend>& device, View<const Scalar> a,
-                                               const TruncationOptions& options,
-                                               TruncationReport<Scalar>* report) {
+Truncation<Scalar, Backend> truncated_dense(Device<Backend>& device, View<const Scalar> a,
+                                            const TruncationOptions& options) {
   Frame<Backend> frame(device.workspace());
   auto parts = truncate_dense<Backend, Scalar>(device, frame, a, options);
   LowRankMatrix<Scalar, Backend> result(a.rows, a.cols, parts.report.rank_after);
   result.set_rank(parts.report.rank_after);
   copy_into<Backend, Scalar>(device, parts.u, result.u_view());
   copy_into<Backend, Scalar>(device, parts.v, result.v_view());
-  if (report != nullptr) {
-    *report = std::move(parts.report);
-  }
-  return result;
+  return {std::move(result), std::move(parts.report)};
 }
 
-/// The truncation of u vᵀ, which is left as it is; fills `report` where it is given.
+/// The truncation of u vᵀ, which is left as it is.
 template <class Backend, class Scalar>
-LowRankMatrix<Scalar, Backend>
-truncated_product(Device<Backend>& device, View<const Scalar> u, View<const Scalar> v,
-                  const TruncationOptions& options, TruncationReport<Scalar>* report) {
+Truncation<Scalar, Backend> truncated_product(Device<Backend>& device, View<const Scalar> u,
+                                              View<const Scalar> v,
+                                              const TruncationOptions& options, bool with_basis) {
   options.validate();
   Frame<Backend> frame(device.workspace());
   const auto cut = cut_factors<Backend, Scalar>(device, frame, u, v, options);
   LowRankMatrix<Scalar, Backend> result(u.rows, v.rows, cut.choice.rank);
   result.set_rank(cut.choice.rank);
   write_cut<Backend, Scalar>(device, cut, result.u_view(), result.v_view());
-  if (report != nullptr) {
-    *report = report_of(cut, u.cols);
-    report->basis = basis_change<Backend, Scalar>(device, cut, u.cols);
+  auto report = report_of(cut, u.cols);
+  if (with_basis) {
+    report.basis = basis_change<Backend, Scalar>(device, cut, u.cols);
   }
-  return result;
+  return {std::move(result), std::move(report)};
+}
+
+template <class Operand>
+auto truncation_of(const Operand& operand, const TruncationOptions& options, bool with_basis) {
+  return with_operand(
+      operand,
+      [&](auto& device, auto u, auto v) {
+        return truncated_product(device, u, v, options, with_basis);
+      },
+      [&](auto& device, auto a) { return truncated_dense(device, a, options); });
 }
 
 } // namespace detail
@@ -231,19 +245,19 @@ truncated_product(Device<Backend>& device, View<const Scalar> u, View<const Scal
 ///
 ///     auto L = truncate(W1 * outer(U, V) + outer(A, B), {.max_rank = 32, .tolerance = 1e-3});
 ///
-/// `report`, where given, receives what was kept; its basis change is from the expression's
-/// factors, and empty for a dense expression.
 /// @throws ArgumentError, NumericError for NaN or infinity.
 template <detail::Operand Operand>
-[[nodiscard]] auto
-truncate(const Operand& operand, const TruncationOptions& options,
-         TruncationReport<typename detail::lifted<const Operand&>::Scalar>* report = nullptr) {
-  return detail::with_operand(
-      operand,
-      [&](auto& device, auto u, auto v) {
-        return detail::truncated_product(device, u, v, options, report);
-      },
-      [&](auto& device, auto a) { return detail::truncated_dense(device, a, options, report); });
+[[nodiscard]] auto truncate(const Operand& operand, const TruncationOptions& options) {
+  return detail::truncation_of(operand, options, false).matrix;
+}
+
+/// The same with a report of what was kept. Its basis change is from the expression's factors, and
+/// empty for a dense expression.
+///
+///     const auto [L, report] = truncate_with_report(outer(A, B), {.tolerance = 1e-3});
+template <detail::Operand Operand>
+[[nodiscard]] auto truncate_with_report(const Operand& operand, const TruncationOptions& options) {
+  return detail::truncation_of(operand, options, true);
 }
 
 ACCRETE_END_NAMESPACE

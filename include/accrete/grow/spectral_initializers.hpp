@@ -21,7 +21,7 @@ namespace detail {
 
 /// U_r diag(roots) and V_r diag(roots) of the leading `rank` vectors.
 template <class Scalar, class Backend>
-LowRankMatrix<Scalar, Backend> balanced_factors(const Svd<Scalar, Backend>& svd,
+LowRankMatrix<Scalar, Backend> balanced_factors(const SVD<Scalar, Backend>& svd,
                                                 const std::vector<double>& roots) {
   auto& device = Context<Backend>::current().device();
   const auto rank = static_cast<Index>(roots.size());
@@ -38,12 +38,12 @@ LowRankMatrix<Scalar, Backend> balanced_factors(const Svd<Scalar, Backend>& svd,
 
 /// @throws RankError unless 0 <= rank <= the number of values, NumericError for NaN or infinity.
 template <class Scalar, class Backend>
-void check_leading(const char* name, const Svd<Scalar, Backend>& svd, Index rank) {
-  if (rank < 0 || rank > svd.values.size()) {
+void check_leading(const char* name, const SVD<Scalar, Backend>& svd, Index rank) {
+  if (rank < 0 || rank > svd.singular_values.size()) {
     throw RankError(std::string("init::") + name + ": rank " + std::to_string(rank) + " of " +
-                    std::to_string(svd.values.size()) + " singular values");
+                    std::to_string(svd.singular_values.size()) + " singular values");
   }
-  if (!accrete::detail::all_finite(svd.values.data(), svd.values.size())) {
+  if (!accrete::detail::all_finite(svd.singular_values.data(), svd.singular_values.size())) {
     throw NumericError(std::string("init::") + name + ": a singular value is NaN or infinite");
   }
 }
@@ -51,20 +51,20 @@ void check_leading(const char* name, const Svd<Scalar, Backend>& svd, Index rank
 /// The roots of the leading values over `scale`. A value that is zero within rounding would give a
 /// column that is zero in both factors. @throws RankError for such a value.
 template <class Scalar, class Backend>
-std::vector<double> roots_of_values(const char* name, const Svd<Scalar, Backend>& svd, Index rank,
+std::vector<double> roots_of_values(const char* name, const SVD<Scalar, Backend>& svd, Index rank,
                                     double scale) {
   check_leading(name, svd, rank);
   std::vector<double> roots;
   for (Index j = 0; j < rank; ++j) {
     const double rounding =
-        accrete::detail::rank_rounding<Scalar>(svd.values.size()) * double{svd.values[0]};
-    if (double{svd.values[j]} <= rounding) {
+        accrete::detail::rank_rounding<Scalar>(svd.singular_values.size()) * svd.singular_values[0];
+    if (svd.singular_values[j] <= rounding) {
       throw RankError(std::string("init::") + name + ": rank " + std::to_string(rank) +
                       ", but only " + std::to_string(j) +
                       " singular values are not zero within rounding; the other columns could "
                       "never move");
     }
-    roots.push_back(std::sqrt(double{svd.values[j]} / scale));
+    roots.push_back(std::sqrt(svd.singular_values[j] / scale));
   }
   return roots;
 }
@@ -126,7 +126,7 @@ void leading_vectors_outside(Context<Backend>& context, const Node& gradient, Vi
 /// @throws RankError for a rank above the number of values that are not zero within rounding,
 /// NumericError.
 template <class Scalar, class Backend>
-[[nodiscard]] LowRankMatrix<Scalar, Backend> spectral(const Svd<Scalar, Backend>& svd, Index rank) {
+[[nodiscard]] LowRankMatrix<Scalar, Backend> spectral(const SVD<Scalar, Backend>& svd, Index rank) {
   return detail::balanced_factors(svd, detail::roots_of_values("spectral", svd, rank, 1.0));
 }
 
@@ -135,7 +135,7 @@ template <class Scalar, class Backend>
 /// 2209.13569). The directions of a dense initialisation, but not its size: ‖U Vᵀ‖_F is sqrt(rank).
 /// @throws RankError for a rank outside the number of values, NumericError.
 template <class Scalar, class Backend>
-[[nodiscard]] LowRankMatrix<Scalar, Backend> spectral_ones(const Svd<Scalar, Backend>& svd,
+[[nodiscard]] LowRankMatrix<Scalar, Backend> spectral_ones(const SVD<Scalar, Backend>& svd,
                                                            Index rank) {
   detail::check_leading("spectral_ones", svd, rank);
   return detail::balanced_factors(svd, std::vector<double>(static_cast<std::size_t>(rank), 1.0));
@@ -151,7 +151,7 @@ template <class Scalar, class Backend>
 /// @throws RankError when the update is not empty (merge() first) and as spectral(), ShapeError,
 /// ArgumentError when the scale is zero, NumericError. Nothing changes then.
 template <class Scalar, class Backend>
-void pissa(CumulativeUpdate<Scalar, Backend>& matrix, const Svd<Scalar, Backend>& principal,
+void pissa(CumulativeUpdate<Scalar, Backend>& matrix, const SVD<Scalar, Backend>& principal,
            Index rank) {
   if (matrix.rank() != 0) {
     throw RankError("init::pissa: the update has rank " + std::to_string(matrix.rank()) +

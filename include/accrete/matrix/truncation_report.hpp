@@ -4,12 +4,13 @@
 #include <accrete/error.hpp>
 #include <accrete/finite.hpp>
 #include <accrete/matrix/basis_change.hpp>
+#include <accrete/matrix/singular_values.hpp>
 #include <accrete/number_text.hpp>
 
 #include <algorithm>
 #include <limits>
 #include <string>
-#include <vector>
+#include <span>
 
 ACCRETE_BEGIN_NAMESPACE
 
@@ -53,7 +54,7 @@ struct TruncationReport {
   /// Discarded part of the sum of squared singular values, in [0, 1].
   double discarded_energy = 0;
   /// All singular values before the cut, descending.
-  std::vector<double> singular_values;
+  SingularValues singular_values;
   /// From the old factors to the new ones; empty for a matrix that had no factors.
   BasisChange<Scalar> basis;
 };
@@ -69,7 +70,7 @@ struct RankChoice {
 /// How many of the descending `values` are kept under `options`. Values at or below
 /// `rounding * values.front()` count as zero. The discarded energy is summed from the small end:
 /// as the difference of two large sums it would be rounding noise.
-inline RankChoice choose_rank(const std::vector<double>& values, const TruncationOptions& options,
+inline RankChoice choose_rank(std::span<const double> values, const TruncationOptions& options,
                               double rounding) {
   const auto count = static_cast<Index>(values.size());
   const double largest = count > 0 ? values.front() : 0.0;
