@@ -44,7 +44,7 @@ TEST_CASE_TEMPLATE("matrices with NaN or infinity are found anywhere", Scalar, f
       a(rows - 1, 2) = bad;
       CHECK_FALSE(finite());
       CHECK_THROWS_AS((void)ac::svd(a), ac::NumericError);
-      CHECK_THROWS_AS((void)ac::thin_qr(a.transpose().leftCols(1)), ac::NumericError);
+      CHECK_THROWS_AS((void)ac::thin_qr(Dense<Scalar>(a.rightCols(1))), ac::NumericError);
       CHECK_THROWS_AS((void)ac::frobenius_norm(a), ac::NumericError);
       CHECK_THROWS_AS((void)ac::polar_factor(a), ac::NumericError);
       CHECK_THROWS_AS((void)ac::truncate(ac::outer(a, a), {}), ac::NumericError);

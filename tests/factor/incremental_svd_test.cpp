@@ -340,6 +340,7 @@ TEST_CASE_TEMPLATE("the unit of the entries does not matter", S, TEST_SCALARS) {
     svd.append_columns(x.leftCols(4) * unit);
     svd.append_columns(x.rightCols(8) * unit);
     svd.add(a * unit, b);
+    svd.downdate(3, 2); // by QR of U diag(values)
     return svd;
   };
   Stream<S> plain = decompose(S{1});
