@@ -46,7 +46,7 @@ void follow(accrete::IncrementalSVD<Scalar>& svd, const Eigen::MatrixXd& x, cons
     }
     next = std::max(next * 1.1, next + 1);
     const Index n = svd.cols();
-    const Eigen::Map<const Eigen::VectorXd> values(svd.singular_values().data(), svd.rank());
+    const Eigen::VectorXd values = svd.singular_values();
     const Eigen::MatrixXd u = svd.U().template cast<double>();
     const Eigen::MatrixXd v = svd.V().template cast<double>();
     const double error = (x.leftCols(n) - u * values.asDiagonal() * v.transpose()).norm();

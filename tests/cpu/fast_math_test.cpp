@@ -64,19 +64,19 @@ TEST_CASE("options and rates that are NaN or infinite are refused") {
     const Dense<float> before = p;
     const auto step = [&](auto state) { state.step(ac::view_of(p), ac::view_of(g), bad); };
     CHECK_THROWS_AS(step(ac::AdamW<float>(3, 3)), ac::ArgumentError);
-    CHECK_THROWS_AS(step(ac::Sgd<float>(3, 3)), ac::ArgumentError);
+    CHECK_THROWS_AS(step(ac::SGD<float>(3, 3)), ac::ArgumentError);
     CHECK_THROWS_AS(step(ac::Muon<float>(3, 3)), ac::ArgumentError);
     CHECK(p == before);
     CHECK_THROWS_AS(ac::AdamWOptions{.beta1 = bad}.validate(), ac::ArgumentError);
     CHECK_THROWS_AS(ac::AdamWOptions{.epsilon = bad}.validate(), ac::ArgumentError);
     CHECK_THROWS_AS(ac::AdamWOptions{.weight_decay = bad}.validate(), ac::ArgumentError);
-    CHECK_THROWS_AS(ac::SgdOptions{.momentum = bad}.validate(), ac::ArgumentError);
-    CHECK_THROWS_AS(ac::SgdOptions{.dampening = bad}.validate(), ac::ArgumentError);
+    CHECK_THROWS_AS(ac::SGDOptions{.momentum = bad}.validate(), ac::ArgumentError);
+    CHECK_THROWS_AS(ac::SGDOptions{.dampening = bad}.validate(), ac::ArgumentError);
     CHECK_THROWS_AS(ac::MuonOptions{.momentum = bad}.validate(), ac::ArgumentError);
     CHECK_THROWS_AS(ac::Pruning{.fraction = bad}.validate(), ac::ArgumentError);
     CHECK_THROWS_AS(ac::FactorDecay{.strength = bad}.validate(), ac::ArgumentError);
     CHECK_THROWS_AS(ac::TruncationOptions{.tolerance = bad}.validate(), ac::ArgumentError);
-    CHECK_THROWS_AS(ac::IncrementalSvdOptions{.tolerance = bad}.validate(), ac::ArgumentError);
+    CHECK_THROWS_AS(ac::IncrementalSVDOptions{.tolerance = bad}.validate(), ac::ArgumentError);
     CHECK_THROWS_AS(ac::InRankOptions{.threshold = bad}.validate(), ac::ArgumentError);
     CHECK_THROWS_AS((void)ac::rank_by::tail_norm(bad), ac::ArgumentError);
     CHECK_THROWS_AS((void)ac::rank_by::tail_norm(0.1)(std::vector<double>{2.0, bad, 1.0}),

@@ -36,7 +36,7 @@ TEST_CASE_TEMPLATE("20,000 x 500 in blocks: values and error within the bound", 
     }
     const Index rank = svd.rank();
     CHECK(rank == std::min(max_rank, terms));
-    const Eigen::Map<const Eigen::VectorXd> values(svd.singular_values().data(), rank);
+    const Eigen::VectorXd values = svd.singular_values();
     const Dense<S> scaled = svd.U() * values.template cast<S>().asDiagonal();
     const double error = static_cast<double>((x - scaled * svd.V().transpose()).norm());
     CHECK(error <= svd.error_bound());

@@ -43,7 +43,7 @@ template <class Scalar>
 Exact formed(ac::IncrementalSVD<Scalar>& svd) {
   Exact scaled = exact(svd.U());
   for (Index j = 0; j < svd.rank(); ++j) {
-    scaled.col(j) *= svd.singular_values()[static_cast<std::size_t>(j)];
+    scaled.col(j) *= svd.singular_values()[j];
   }
   return scaled * exact(svd.V()).transpose();
 }

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <limits>
+#include <span>
 #include <vector>
 
 using accrete::ArgumentError;
@@ -34,6 +35,24 @@ TEST_CASE("values worked out by hand") {
   CHECK(entropy_rank(values) == doctest::Approx(std::pow(2.0, 1.5)));
   CHECK(stable_rank(values) == doctest::Approx(6.0 / 4));
   CHECK(participation_rank(values) == doctest::Approx(36.0 / 18));
+}
+
+TEST_CASE("a vector of singular values is no matrix of one column") {
+  const Eigen::MatrixXd identity = Eigen::MatrixXd::Identity(6, 6);
+  const auto svd = accrete::svd(lazy<TestBackend>(identity));
+  CHECK(stable_rank(svd.singular_values) == doctest::Approx(6));
+  CHECK(entropy_rank(svd.singular_values) == doctest::Approx(6));
+  CHECK(participation_rank(svd.singular_values) == doctest::Approx(6));
+  CHECK(stable_rank(accrete::singular_values(lazy<TestBackend>(identity))) == doctest::Approx(6));
+
+  const Eigen::JacobiSVD<Eigen::MatrixXf> eigens(Eigen::MatrixXf::Identity(6, 6));
+  CHECK(stable_rank(eigens.singularValues()) == doctest::Approx(6));
+  CHECK(entropy_rank(2 * svd.singular_values.head(4)) == doctest::Approx(4));
+  CHECK(participation_rank(Eigen::RowVectorXd::Ones(5)) == doctest::Approx(5));
+  const std::span<const double> span = svd.singular_values;
+  CHECK(stable_rank(span) == doctest::Approx(6));
+  CHECK(accrete::rank_by::tail_norm(0.5)(svd.singular_values) ==
+        accrete::rank_by::tail_norm(0.5)(std::vector<double>(6, 1.0)));
 }
 
 TEST_CASE("no values and zeros give zero") {

@@ -91,7 +91,7 @@ TEST_CASE_TEMPLATE("the leading components of truncated blocks stay within the b
   append(pca, x, 7);
   REQUIRE(pca.rank() == 4);
   for (Index j = 0; j < 4; ++j) {
-    CHECK(std::abs(pca.singular_values()[static_cast<std::size_t>(j)] - exact[j]) <=
+    CHECK(std::abs(pca.singular_values()[j] - exact[j]) <=
           pca.error_bound() + 200 * epsilon<S>() * wide.norm());
   }
   const std::vector<double> ratio = pca.explained_variance_ratio();
@@ -121,7 +121,7 @@ TEST_CASE("refused samples change nothing") {
   Pca<double> pca(4);
   pca.append(samples<double>(4, 6, 3));
   const Mat<double> mean = pca.mean();
-  const std::vector<double> values = pca.singular_values();
+  const accrete::SingularValues values = pca.singular_values();
   Mat<double> bad = samples<double>(4, 2, 4);
   bad(1, 1) = std::numeric_limits<double>::infinity();
   CHECK_THROWS_AS(pca.append(bad), accrete::NumericError);

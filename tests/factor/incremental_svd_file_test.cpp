@@ -128,7 +128,7 @@ TEST_CASE("numbers that do not belong together are refused, whatever the length 
   const std::string path = folder.file("stream");
   Stream svd(6);
   svd.append_columns(Eigen::MatrixXd::Random(6, 5));
-  using Header = accrete::detail::SvdFileHeader;
+  using Header = accrete::detail::SVDFileHeader;
   const auto damaged = [&](const auto& damage) {
     accrete::save(svd.state(), path);
     std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);

@@ -13,7 +13,7 @@
 #include <random>
 #include <utility>
 
-using accrete::IncrementalSvdOptions;
+using accrete::IncrementalSVDOptions;
 using accrete::Index;
 
 namespace {
@@ -32,7 +32,7 @@ Mat<S> random(Index rows, Index cols, unsigned seed) {
 
 template <class S>
 Eigen::MatrixXd formed(Stream<S>& svd) {
-  const Eigen::Map<const Eigen::VectorXd> values(svd.singular_values().data(), svd.rank());
+  const Eigen::VectorXd values = svd.singular_values();
   return Mat<S>(svd.U()).template cast<double>() * values.asDiagonal() *
          Mat<S>(svd.V()).template cast<double>().transpose();
 }
@@ -55,7 +55,7 @@ void check_state(Stream<S>& svd, const Mat<S>& x) {
   CHECK(distance(svd, x) <= bound);
   Eigen::VectorXd values = exact_values(x.template cast<double>());
   for (Index j = 0; j < values.size(); ++j) {
-    values[j] -= j < svd.rank() ? svd.singular_values()[static_cast<std::size_t>(j)] : 0.0;
+    values[j] -= j < svd.rank() ? svd.singular_values()[j] : 0.0;
   }
   CHECK(values.stableNorm() <= bound + 1e-15 * x.template cast<double>().stableNorm());
   CHECK(svd.orthogonality() < (sizeof(S) == 8 ? 1e-12 : 1e-5));
@@ -277,7 +277,7 @@ TEST_CASE("states that do not belong together are refused") {
   bad.V.conservativeResize(3, Eigen::NoChange);
   CHECK_THROWS_AS(Stream<double>{bad}, accrete::ShapeError);
   bad = good;
-  std::swap(bad.values.front(), bad.values.back());
+  bad.singular_values.reverseInPlace();
   CHECK_THROWS_AS(Stream<double>{bad}, accrete::NumericError);
   bad = good;
   bad.U(2, 1) = std::numeric_limits<double>::quiet_NaN();
@@ -351,7 +351,7 @@ TEST_CASE_TEMPLATE("the unit of the entries does not matter", S, TEST_SCALARS) {
     Stream<S> scaled = decompose(unit);
     REQUIRE(scaled.rank() == plain.rank());
     CHECK(scaled.orthogonality() < (sizeof(S) == 8 ? 1e-13 : 1e-5));
-    for (std::size_t j = 0; j < plain.singular_values().size(); ++j) {
+    for (Eigen::Index j = 0; j < plain.rank(); ++j) {
       CHECK(scaled.singular_values()[j] / static_cast<double>(unit) ==
             doctest::Approx(plain.singular_values()[j]).epsilon(sizeof(S) == 8 ? 1e-13 : 1e-5));
     }

@@ -15,7 +15,7 @@ using accrete::lazy;
 using accrete::LowRankMatrix;
 using accrete::NumericError;
 using accrete::randomized_svd;
-using accrete::RandomizedSvdOptions;
+using accrete::RandomizedSVDOptions;
 using accrete::ScopedContext;
 using accrete::ShapeError;
 
@@ -70,7 +70,7 @@ double largest_sine(const Dense<S>& a, const Dense<S>& b) {
 
 template <class S, class Result>
 Dense<S> value_of(const Result& svd) {
-  return svd.U * svd.values.asDiagonal() * svd.V.transpose();
+  return svd.U * svd.singular_values.template cast<S>().asDiagonal() * svd.V.transpose();
 }
 
 } // namespace
@@ -84,16 +84,16 @@ TEST_CASE_TEMPLATE("randomized_svd of a matrix of low rank is its svd", S, TEST_
     const Dense<S> a = planted<S>(rows, cols, values);
     const auto svd = randomized_svd(lazy<TestBackend>(a), {.rank = 5, .oversampling = 3});
     const double slack = 100 * epsilon<S>;
-    REQUIRE(svd.values.size() == 5);
-    CHECK((svd.values.template cast<double>() - values).norm() <= slack);
+    REQUIRE(svd.singular_values.size() == 5);
+    CHECK((svd.singular_values.template cast<double>() - values).norm() <= slack);
     CHECK(static_cast<double>((value_of<S>(svd) - a).norm()) <= slack);
     CHECK(departure<S>(svd.U) <= slack);
     CHECK(departure<S>(svd.V) <= slack);
 
     // Wanted beyond the rank: the rest is zero within rounding and the bases stay orthonormal.
     const auto more = randomized_svd(lazy<TestBackend>(a), {.rank = 12});
-    REQUIRE(more.values.size() == 12);
-    CHECK(static_cast<double>(more.values.tail(7).norm()) <= slack);
+    REQUIRE(more.singular_values.size() == 12);
+    CHECK(static_cast<double>(more.singular_values.tail(7).norm()) <= slack);
     CHECK(departure<S>(more.U) <= slack);
     CHECK(departure<S>(more.V) <= slack);
   }
@@ -153,10 +153,10 @@ TEST_CASE_TEMPLATE("a block as wide as the matrix gives the exact svd", S, TEST_
     CAPTURE(rank);
     const auto svd = randomized_svd(lazy<TestBackend>(a), {.rank = rank});
     const Index kept = std::min<Index>(rank, 6);
-    REQUIRE(svd.values.size() == kept);
+    REQUIRE(svd.singular_values.size() == kept);
     CHECK(svd.U.cols() == kept);
     CHECK(svd.V.cols() == kept);
-    CHECK((svd.values.template cast<double>() - expected.head(kept)).norm() <=
+    CHECK((svd.singular_values.template cast<double>() - expected.head(kept)).norm() <=
           100 * epsilon<S> * expected.norm());
     CHECK(std::abs(static_cast<double>((value_of<S>(svd) - a).norm()) -
                    expected.tail(6 - kept).norm()) <= 100 * epsilon<S> * expected.norm());
@@ -166,16 +166,16 @@ TEST_CASE_TEMPLATE("a block as wide as the matrix gives the exact svd", S, TEST_
 TEST_CASE_TEMPLATE("randomized_svd of zero and empty matrices", S, TEST_SCALARS) {
   const Dense<S> zero = Dense<S>::Zero(8, 5);
   const auto svd = randomized_svd(lazy<TestBackend>(zero), {.rank = 2});
-  CHECK(svd.values.isZero(S{0}));
+  CHECK(svd.singular_values.isZero(S{0}));
   CHECK(departure<S>(svd.U) <= 50 * epsilon<S>);
   CHECK(departure<S>(svd.V) <= 50 * epsilon<S>);
   const Dense<S> empty(4, 0);
   const auto none = randomized_svd(lazy<TestBackend>(empty), {.rank = 2});
   CHECK(none.U.rows() == 4);
   CHECK(none.U.cols() == 0);
-  CHECK(none.values.size() == 0);
+  CHECK(none.singular_values.size() == 0);
   const LowRankMatrix<S, TestBackend> rank_zero(6, 5);
-  CHECK(randomized_svd(rank_zero, {.rank = 3}).values.isZero(S{0}));
+  CHECK(randomized_svd(rank_zero, {.rank = 3}).singular_values.isZero(S{0}));
 }
 
 TEST_CASE_TEMPLATE("entries near the ends of the range do not overflow", S, TEST_SCALARS) {
@@ -186,7 +186,7 @@ TEST_CASE_TEMPLATE("entries near the ends of the range do not overflow", S, TEST
     const Dense<S> scaled = a * scale;
     const auto svd = randomized_svd(lazy<TestBackend>(scaled), {.rank = 3});
     for (Index j = 0; j < 3; ++j) {
-      CHECK(std::abs(static_cast<double>(svd.values(j) / scale) - (3.0 - double(j))) <=
+      CHECK(std::abs(static_cast<double>(svd.singular_values(j) / scale) - (3.0 - double(j))) <=
             200 * epsilon<S>);
     }
   }
@@ -199,7 +199,7 @@ TEST_CASE_TEMPLATE("the random block does not overflow where the operand does no
   Dense<S> a = Dense<S>::Zero(5, 400);
   a.row(2).setConstant(entry);
   const auto svd = randomized_svd(lazy<TestBackend>(a), {.rank = 1});
-  CHECK(std::abs(static_cast<double>(svd.values(0) / entry) - 20) <= 200 * epsilon<S>);
+  CHECK(std::abs(static_cast<double>(svd.singular_values(0) / entry) - 20) <= 200 * epsilon<S>);
 }
 
 TEST_CASE_TEMPLATE("randomized_svd of low-rank and implicit operands", S, TEST_SCALARS) {
@@ -248,7 +248,7 @@ TEST_CASE_TEMPLATE("the seed decides the result", S, TEST_SCALARS) {
   const auto values = [&](std::uint64_t seed) {
     return randomized_svd(lazy<TestBackend>(a),
                           {.rank = 3, .oversampling = 0, .power_iterations = 0, .seed = seed})
-        .values;
+        .singular_values;
   };
   CHECK(values(7) == values(7));
   CHECK(values(7) != values(8));
@@ -276,13 +276,13 @@ TEST_CASE_TEMPLATE("a warm start converges to the top subspace", S, TEST_SCALARS
               1.01 * ratio * previous / std::sqrt(1 - previous * previous) + 50 * epsilon<S>);
       }
       for (Index j = 0; j < k; ++j) {
-        CHECK(static_cast<double>(estimate.values(j)) <= values(j) * (1 + 50 * epsilon<S>));
+        CHECK(static_cast<double>(estimate.singular_values(j)) <= values(j) * (1 + 50 * epsilon<S>));
       }
       previous = sine;
     }
     CHECK(previous <= 100 * epsilon<S>);
     const auto last = block_power_iteration(lazy<TestBackend>(a), start, 12);
-    CHECK((last.values.template cast<double>() - values.head(k)).norm() <= 100 * epsilon<S>);
+    CHECK((last.singular_values.template cast<double>() - values.head(k)).norm() <= 100 * epsilon<S>);
     // Columns are ordered: the first alone is the top singular vector.
     CHECK(largest_sine<S>(top.leftCols(1), last.basis.leftCols(1)) <= 200 * epsilon<S>);
 

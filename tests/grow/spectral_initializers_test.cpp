@@ -108,7 +108,7 @@ TEST_CASE_TEMPLATE("columns that could never move are refused", S, TEST_SCALARS)
   const Mat<S> zero = Mat<S>::Zero(4, 4);
   CHECK_THROWS_AS((void)init::spectral(svd_of(zero), 1), accrete::RankError);
   auto bad = svd_of(w);
-  bad.values[0] = std::numeric_limits<S>::quiet_NaN();
+  bad.singular_values[0] = std::numeric_limits<S>::quiet_NaN();
   CHECK_THROWS_AS((void)init::spectral_ones(bad, 1), accrete::NumericError);
   // With ones, no column is zero even there.
   CHECK(Mat<S>(init::spectral_ones(svd_of(w), 4).U()).colwise().norm().minCoeff() > S{0.9});

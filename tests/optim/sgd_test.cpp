@@ -17,7 +17,7 @@
 #include <vector>
 
 using accrete::Index;
-using accrete::SgdOptions;
+using accrete::SGDOptions;
 using accrete::view_of;
 
 namespace {
@@ -25,10 +25,10 @@ namespace {
 template <class S>
 using Mat = Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic>;
 template <class S>
-using Sgd = accrete::Sgd<S, TestBackend>;
+using SGD = accrete::SGD<S, TestBackend>;
 
 template <class S>
-Mat<S> momentum_of(const Sgd<S>& state) {
+Mat<S> momentum_of(const SGD<S>& state) {
   const auto view = state.momentum();
   return Mat<S>::NullaryExpr(view.rows, view.cols, [&](Index i, Index j) { return view(i, j); });
 }
@@ -38,7 +38,7 @@ struct Number {
   long double parameter = 0, buffer = 0;
   int step_count = 0;
 
-  void step(long double gradient, long double rate, const SgdOptions& o) {
+  void step(long double gradient, long double rate, const SGDOptions& o) {
     gradient += static_cast<long double>(o.weight_decay) * parameter;
     const auto momentum = static_cast<long double>(o.momentum);
     if (o.momentum != 0) {
@@ -52,20 +52,20 @@ struct Number {
   }
 };
 
-const std::array<SgdOptions, 6> settings{
-    SgdOptions{},
-    SgdOptions{.weight_decay = 0.3},
-    SgdOptions{.momentum = 0.9},
-    SgdOptions{.momentum = 0.9, .dampening = 0.25, .weight_decay = 0.1},
-    SgdOptions{.momentum = 0.9, .nesterov = true},
-    SgdOptions{.momentum = 0.8, .nesterov = true, .weight_decay = 0.2}};
+const std::array<SGDOptions, 6> settings{
+    SGDOptions{},
+    SGDOptions{.weight_decay = 0.3},
+    SGDOptions{.momentum = 0.9},
+    SGDOptions{.momentum = 0.9, .dampening = 0.25, .weight_decay = 0.1},
+    SGDOptions{.momentum = 0.9, .nesterov = true},
+    SGDOptions{.momentum = 0.8, .nesterov = true, .weight_decay = 0.2}};
 
 } // namespace
 
 TEST_CASE_TEMPLATE("steps agree with torch's update rule in long double, late columns too", S,
                    TEST_SCALARS) {
-  static_assert(accrete::Optimizer<Sgd<S>>);
-  for (const SgdOptions& options : settings) {
+  static_assert(accrete::Optimizer<SGD<S>>);
+  for (const SGDOptions& options : settings) {
     CAPTURE(options.momentum);
     CAPTURE(options.nesterov);
     Mat<S> parameter = Mat<S>::Random(13, 5);
@@ -74,7 +74,7 @@ TEST_CASE_TEMPLATE("steps agree with torch's update rule in long double, late co
       expected[static_cast<std::size_t>(i)].parameter =
           static_cast<long double>(parameter.data()[i]);
     }
-    Sgd<S> state(13, 3, options);
+    SGD<S> state(13, 3, options);
     for (int t = 0; t < 12; ++t) {
       if (t == 4) {
         state.append_columns(2);
@@ -101,11 +101,11 @@ TEST_CASE_TEMPLATE("steps agree with torch's update rule in long double, late co
 }
 
 TEST_CASE_TEMPLATE("the direction is the step without rate and decay", S, TEST_SCALARS) {
-  for (SgdOptions options : settings) {
-    Sgd<S> a(9, 4, options);
+  for (SGDOptions options : settings) {
+    SGD<S> a(9, 4, options);
     options.weight_decay = 0;
-    Sgd<S> b(9, 4, options);
-    Sgd<S> c(9, 4, options);
+    SGD<S> b(9, 4, options);
+    SGD<S> c(9, 4, options);
     Mat<S> parameter = Mat<S>::Zero(9, 4);
     for (int t = 0; t < 3; ++t) {
       const Mat<S> gradient = Mat<S>::Random(9, 4);
@@ -123,7 +123,7 @@ TEST_CASE_TEMPLATE("the direction is the step without rate and decay", S, TEST_S
 }
 
 TEST_CASE_TEMPLATE("columns come and go bit for bit", S, TEST_SCALARS) {
-  Sgd<S> state(8, 3, {.momentum = 0.9}, 6);
+  SGD<S> state(8, 3, {.momentum = 0.9}, 6);
   Mat<S> parameter = Mat<S>::Random(8, 3);
   for (int t = 0; t < 3; ++t) {
     const Mat<S> gradient = Mat<S>::Random(8, 3);
@@ -161,24 +161,24 @@ TEST_CASE_TEMPLATE("columns come and go bit for bit", S, TEST_SCALARS) {
 }
 
 TEST_CASE("a checkpoint names all buffers and options") {
-  Sgd<double> state(4, 2, {.momentum = 0.9});
+  SGD<double> state(4, 2, {.momentum = 0.9});
   std::vector<std::string> names;
   const auto note = [&](const char* name, auto&&) { names.emplace_back(name); };
   state.visit_state(note);
-  SgdOptions options = state.options();
+  SGDOptions options = state.options();
   options.visit(note);
   CHECK(names == std::vector<std::string>{"momentum", "steps", "frozen", "momentum", "dampening",
                                           "nesterov", "weight_decay"});
 }
 
 TEST_CASE("options, rates and shapes outside their domain are refused") {
-  CHECK_THROWS_AS(Sgd<float>(3, 3, {.momentum = -0.1}), accrete::ArgumentError);
-  CHECK_THROWS_AS(Sgd<float>(3, 3, {.nesterov = true}), accrete::ArgumentError);
-  CHECK_THROWS_AS(Sgd<float>(3, 3, {.momentum = 0.9, .dampening = 0.1, .nesterov = true}),
+  CHECK_THROWS_AS(SGD<float>(3, 3, {.momentum = -0.1}), accrete::ArgumentError);
+  CHECK_THROWS_AS(SGD<float>(3, 3, {.nesterov = true}), accrete::ArgumentError);
+  CHECK_THROWS_AS(SGD<float>(3, 3, {.momentum = 0.9, .dampening = 0.1, .nesterov = true}),
                   accrete::ArgumentError);
-  CHECK_THROWS_AS(Sgd<float>(3, 3, {.weight_decay = std::nan("")}), accrete::ArgumentError);
-  CHECK_THROWS_AS(Sgd<float>(-1, 3), accrete::ShapeError);
-  Sgd<float> state(3, 3);
+  CHECK_THROWS_AS(SGD<float>(3, 3, {.weight_decay = std::nan("")}), accrete::ArgumentError);
+  CHECK_THROWS_AS(SGD<float>(-1, 3), accrete::ShapeError);
+  SGD<float> state(3, 3);
   Eigen::MatrixXf parameter = Eigen::MatrixXf::Ones(3, 3);
   const Eigen::MatrixXf gradient = Eigen::MatrixXf::Ones(3, 2);
   CHECK_THROWS_AS(state.step(view_of(parameter), view_of(gradient), 0.1), accrete::ShapeError);

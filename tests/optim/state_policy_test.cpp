@@ -157,7 +157,7 @@ TEST_CASE_TEMPLATE("prune says how many entries it cleared", S, TEST_SCALARS) {
 
 TEST_CASE_TEMPLATE("ties do not let a pruning by magnitude take more than its share", S,
                    TEST_SCALARS) {
-  accrete::Sgd<S, TestBackend> optimizer(8, 5, {.momentum = 0.9});
+  accrete::SGD<S, TestBackend> optimizer(8, 5, {.momentum = 0.9});
   const Mat<S> gradient = Mat<S>::Constant(8, 5, S{0.5});
   Mat<S> out(8, 5);
   optimizer.direction(view_of(gradient), view_of(out));
@@ -220,7 +220,7 @@ TEST_CASE_TEMPLATE("a replaced column resets its counterpart's state, which then
 }
 
 TEST_CASE_TEMPLATE("all optimizers follow a change of basis", S, TEST_SCALARS) {
-  auto sgd = stepped<accrete::Sgd<S, TestBackend>>(9, 4, 3);
+  auto sgd = stepped<accrete::SGD<S, TestBackend>>(9, 4, 3);
   auto muon = stepped<accrete::Muon<S, TestBackend>>(7, 4, 3);
   const Mat<S> momentum = copy_of(muon.momentum());
   const BasisChange<S> basis = random_basis<S>(4, 2);

@@ -22,7 +22,7 @@ namespace detail {
 /// u vᵀ = (left's orthonormal part a) diag(values) (right's b)ᵀ; all in the caller's frame, but
 /// that a basis may be u or v itself.
 template <class Scalar>
-struct FactorSvd {
+struct FactorSVD {
   QrFactors<Scalar> left;
   QrFactors<Scalar> right;
   View<Scalar> a;
@@ -84,9 +84,9 @@ void check_factors(Device<Backend>& device, const char* operation, View<const Sc
 
 /// The thin SVD of u vᵀ in factored form; `with_vectors` false leaves a and b empty.
 template <class Backend, class Scalar, class Frame>
-FactorSvd<Scalar> factor_svd(Device<Backend>& device, Frame& frame, View<const Scalar> u,
+FactorSVD<Scalar> factor_svd(Device<Backend>& device, Frame& frame, View<const Scalar> u,
                              View<const Scalar> v, bool with_vectors) {
-  FactorSvd<Scalar> svd;
+  FactorSVD<Scalar> svd;
   svd.left = orthogonal_factor(device, frame, u);
   svd.right = orthogonal_factor(device, frame, v);
   const Index rows = svd.left.triangle.rows;

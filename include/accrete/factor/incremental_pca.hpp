@@ -10,11 +10,10 @@
 #include <limits>
 #include <string>
 #include <utility>
-#include <vector>
 
 ACCRETE_BEGIN_NAMESPACE
 
-struct IncrementalPcaOptions {
+struct IncrementalPCAOptions {
   /// Most components kept.
   Index max_rank = std::numeric_limits<Index>::max();
   /// Largest Frobenius norm that one block may discard, as a fraction of the whole's.
@@ -32,7 +31,7 @@ struct IncrementalPcaOptions {
 template <class Scalar, class Backend = Cpu>
 class IncrementalPCA {
  public:
-  using Options = IncrementalPcaOptions;
+  using Options = IncrementalPCAOptions;
   using Storage = Matrix<Scalar, Backend>;
   using Block = typename IncrementalSVD<Scalar, Backend>::Block;
 
@@ -65,19 +64,17 @@ class IncrementalPCA {
   [[nodiscard]] auto mean() const& { return Backend::matrix_view(view_of(mean_)); }
   [[nodiscard]] Storage mean() && { return std::move(mean_); }
   /// Orthonormal columns, features x rank, by descending variance. Valid until the next append.
-  [[nodiscard]] auto components() & { return svd_.U(); }
+  [[nodiscard]] auto components() const& { return svd_.U(); }
   [[nodiscard]] Storage components() && { return std::move(svd_).U(); }
   /// Of the centred matrix.
-  [[nodiscard]] const std::vector<double>& singular_values() const noexcept {
-    return svd_.singular_values();
-  }
+  [[nodiscard]] SingularValues singular_values() const { return svd_.singular_values(); }
   /// Variance along each component, with divisor samples - 1; 0 for a single sample.
-  [[nodiscard]] std::vector<double> explained_variance() const {
+  [[nodiscard]] Eigen::VectorXd explained_variance() const {
     return squared_values(samples_ > 1 ? 1 / std::sqrt(static_cast<double>(samples_ - 1)) : 0.0);
   }
   /// The same as a share of the variance of all samples in all features, which is summed exactly
   /// beside the decomposition: the shares add up to at most one, but for rounding.
-  [[nodiscard]] std::vector<double> explained_variance_ratio() const {
+  [[nodiscard]] Eigen::VectorXd explained_variance_ratio() const {
     return squared_values(norm_ > 0 ? 1 / norm_ : 0.0);
   }
   /// Bound of what the singular values are off by, as IncrementalSVD::error_bound().
@@ -121,7 +118,7 @@ class IncrementalPCA {
 
   /// Coordinates of samples, features x b, along the components: rank x b.
   /// @throws ShapeError
-  [[nodiscard]] Storage transform(const Block& block) {
+  [[nodiscard]] Storage transform(const Block& block) const {
     const View<const Scalar> b = view_of(block);
     check("transform", "the block", b, features());
     Storage result(rank(), b.cols);
@@ -139,7 +136,7 @@ class IncrementalPCA {
   }
 
   /// The samples, features x b, that have these coordinates, rank x b. @throws ShapeError
-  [[nodiscard]] Storage inverse_transform(const Block& coordinates) {
+  [[nodiscard]] Storage inverse_transform(const Block& coordinates) const {
     const View<const Scalar> c = view_of(coordinates);
     check("inverse_transform", "the coordinates", c, rank());
     Storage result(features(), c.cols);
@@ -221,13 +218,8 @@ class IncrementalPCA {
 
   /// The squares of the singular values times the factor, which have no unit where it is 1 / norm:
   /// they neither over- nor underflow then.
-  [[nodiscard]] std::vector<double> squared_values(double factor) const {
-    std::vector<double> result = singular_values();
-    for (double& value : result) {
-      value *= factor;
-      value *= value;
-    }
-    return result;
+  [[nodiscard]] Eigen::VectorXd squared_values(double factor) const {
+    return (singular_values() * factor).cwiseAbs2();
   }
 
   IncrementalSVD<Scalar, Backend> svd_;

@@ -8,7 +8,6 @@
 #include <cmath>
 #include <string>
 #include <utility>
-#include <vector>
 
 ACCRETE_BEGIN_NAMESPACE
 
@@ -25,8 +24,8 @@ ACCRETE_BEGIN_NAMESPACE
 template <class Scalar, class Backend = Cpu>
 class IncrementalSVD {
  public:
-  using Options = IncrementalSvdOptions;
-  using State = IncrementalSvdState<Scalar>;
+  using Options = IncrementalSVDOptions;
+  using State = IncrementalSVDState<Scalar>;
   using Storage = Matrix<Scalar, Backend>;
   using Block = Eigen::Ref<const Storage, 0, Eigen::OuterStride<>>;
 
@@ -49,7 +48,7 @@ class IncrementalSVD {
     const Storage v = uploaded(state.V);
     svd_.left.assign(device(), view_of(u));
     svd_.right.assign(device(), view_of(v));
-    svd_.values = state.values;
+    svd_.values.assign(state.singular_values.begin(), state.singular_values.end());
     svd_.cols = state.cols;
     svd_.updates = state.updates;
     svd_.loss = {state.settled_error, state.run_error, static_cast<Run>(state.run)};
@@ -67,11 +66,11 @@ class IncrementalSVD {
   ~IncrementalSVD() = default;
 
   /// All that the next update depends on, in host memory; to save, or to send elsewhere.
-  [[nodiscard]] State state() {
+  [[nodiscard]] State state() const {
     if (orthogonality() > State::most_departure()) { // updates far between checks
       svd_.restore();
     }
-    State state{.options = options_, .cols = cols(), .values = svd_.values};
+    State state{.options = options_, .cols = cols(), .singular_values = svd_.values};
     state.U = downloaded(svd_.left);
     state.V = downloaded(svd_.right);
     state.updates = svd_.updates;
@@ -86,16 +85,77 @@ class IncrementalSVD {
   [[nodiscard]] Index cols() const noexcept { return svd_.cols; }
   [[nodiscard]] Index rank() const noexcept { return svd_.rank(); }
   /// Descending.
-  [[nodiscard]] const std::vector<double>& singular_values() const noexcept { return svd_.values; }
+  [[nodiscard]] SingularValues singular_values() const { return svd_.values; }
   /// m x r. Valid until the next update; of a temporary a copy.
-  [[nodiscard]] auto U() & { return Backend::matrix_view(svd_.left.settled(device())); }
+  [[nodiscard]] auto U() const& {
+    return Backend::matrix_view(View<const Scalar>(svd_.left.settled(device())));
+  }
   [[nodiscard]] Storage U() && { return Storage(U()); }
   /// n x r; applies what was put off. Valid until the next update. @throws ArgumentError
-  [[nodiscard]] auto V() & {
+  [[nodiscard]] auto V() const& {
     require_v("V");
-    return Backend::matrix_view(svd_.right.settled(device()));
+    return Backend::matrix_view(View<const Scalar>(svd_.right.settled(device())));
   }
   [[nodiscard]] Storage V() && { return Storage(V()); }
+
+  /// U diag(singular values) Vᵀ with balanced factors, U sqrt(S) and V sqrt(S).
+  /// @throws ArgumentError without V
+  [[nodiscard]] LowRankMatrix<Scalar, Backend> low_rank() const {
+    require_v("low_rank");
+    LowRankMatrix<Scalar, Backend> result(rows(), cols(), rank());
+    result.set_rank(rank());
+    for (Index j = 0; j < rank(); ++j) {
+      const auto root = static_cast<Scalar>(std::sqrt(svd_.values[static_cast<std::size_t>(j)]));
+      const auto scaled = [&](View<const Scalar> from, View<Scalar> to) {
+        Kernels<Backend>::combine(device(), root, from.columns(j, 1), Scalar{0},
+                                  to.columns(j, 1));
+      };
+      scaled(svd_.left.settled(device()), result.u_view());
+      scaled(svd_.right.settled(device()), result.v_view());
+    }
+    return result;
+  }
+  explicit operator LowRankMatrix<Scalar, Backend>() const { return low_rank(); }
+
+  /// U diag(singular values) Vᵀ, m x n. O(m n r). @throws ArgumentError without V
+  [[nodiscard]] Storage reconstruct() const {
+    require_v("reconstruct");
+    Storage result(rows(), cols());
+    if (result.size() > 0) {
+      detail::Frame<Backend> frame(device().workspace());
+      detail::multiply<Backend, Scalar>(device(), svd_.scaled_left(frame),
+                                        svd_.right.settled(device()).transposed(),
+                                        view_of(result));
+    }
+    return result;
+  }
+
+  /// Coordinates Uᵀ x of the columns of x, m x b, in the left singular vectors: r x b.
+  /// @throws ShapeError
+  [[nodiscard]] Storage project(const Block& x) const {
+    const View<const Scalar> b = view_of(x);
+    check_rows("project", "the block", b, rows());
+    Storage result(rank(), b.cols);
+    if (result.size() > 0) {
+      detail::multiply<Backend, Scalar>(device(), svd_.left.settled(device()).transposed(), b,
+                                        view_of(result));
+    }
+    return result;
+  }
+
+  /// x - U Uᵀ x, the part of the columns of x, m x b, that the left singular vectors do not span.
+  /// @throws ShapeError
+  [[nodiscard]] Storage residual(const Block& x) const {
+    const Storage coordinates = project(x);
+    Storage result(rows(), x.cols());
+    detail::copy_into<Backend, Scalar>(device(), view_of(x), view_of(result));
+    if (coordinates.size() > 0) {
+      Kernels<Backend>::gemm(device(), Scalar{-1},
+                             View<const Scalar>(svd_.left.settled(device())),
+                             view_of(coordinates), Scalar{1}, view_of(result));
+    }
+    return result;
+  }
 
   /// Bound of the Frobenius norm of X - U diag(values) Vᵀ: truncations and rounding. Truncations
   /// of a run of appended columns (or rows) are orthogonal to each other, so their squares add;
@@ -104,7 +164,7 @@ class IncrementalSVD {
   [[nodiscard]] double error_bound() const noexcept { return svd_.loss.bound(); }
 
   /// Largest Frobenius norm of UᵀU - I and VᵀV - I over all columns. O((m + n) r²).
-  [[nodiscard]] double orthogonality() { return svd_.orthogonality(); }
+  [[nodiscard]] double orthogonality() const { return svd_.orthogonality(); }
 
   /// X <- [X, block], block m x b. @throws ShapeError, NumericError
   void append_columns(const Block& block) {
@@ -213,7 +273,7 @@ class IncrementalSVD {
 
   /// X <- [X, other's X]: joins streams that were decomposed apart.
   /// @throws ShapeError, ArgumentError where either has no V
-  void merge(IncrementalSVD& other) {
+  void merge(const IncrementalSVD& other) {
     require_v("merge");
     other.require_v("merge");
     if (other.rows() != rows()) {
@@ -232,7 +292,7 @@ class IncrementalSVD {
     if (!v.empty()) {
       Kernels<Backend>::fill(device(), Scalar{0}, v);
     }
-    const auto place = [&](IncrementalSVD& part, View<Scalar> u_part, View<Scalar> v_part) {
+    const auto place = [&](const IncrementalSVD& part, View<Scalar> u_part, View<Scalar> v_part) {
       detail::copy_into<Backend, Scalar>(device(), part.svd_.scaled_left(frame), u_part);
       detail::copy_into<Backend, Scalar>(device(), part.svd_.right.settled(device()), v_part);
     };
@@ -316,7 +376,9 @@ class IncrementalSVD {
   }
 
   Options options_;
-  detail::UpdatableSvd<Scalar, Backend> svd_;
+  // Observers apply what was put off, which changes no value. So an object is read by one thread
+  // at a time until U() and V() have been called.
+  mutable detail::UpdatableSVD<Scalar, Backend> svd_;
 };
 
 ACCRETE_END_NAMESPACE

@@ -22,7 +22,7 @@ namespace detail {
 
 // The file: a header of 8-byte numbers in the machine's byte order, then singular values (double),
 // U and V (Scalar, column-major), and the header's magic number again.
-struct SvdFileHeader {
+struct SVDFileHeader {
   static constexpr std::uint64_t magic_number = 0x3144565345524341ULL; // "ACRESVD1"
 
   std::uint64_t magic = magic_number;
@@ -40,17 +40,17 @@ struct SvdFileHeader {
   std::int64_t run = 0;
 };
 
-class SvdFile {
+class SVDFile {
  public:
-  SvdFile(std::string path, const char* mode)
+  SVDFile(std::string path, const char* mode)
       : path_(std::move(path)), file_(std::fopen(path_.c_str(), mode)) {
     if (file_ == nullptr) {
       fail("cannot be opened", errno);
     }
   }
-  SvdFile(const SvdFile&) = delete;
-  SvdFile& operator=(const SvdFile&) = delete;
-  ~SvdFile() {
+  SVDFile(const SVDFile&) = delete;
+  SVDFile& operator=(const SVDFile&) = delete;
+  ~SVDFile() {
     if (file_ != nullptr) {
       std::fclose(file_);
     }
@@ -104,8 +104,8 @@ class SvdFile {
 };
 
 template <class Scalar>
-void write_svd(SvdFile& file, const IncrementalSvdState<Scalar>& state) {
-  SvdFileHeader header;
+void write_svd(SVDFile& file, const IncrementalSVDState<Scalar>& state) {
+  SVDFileHeader header;
   header.scalar_bytes = sizeof(Scalar);
   header.rows = state.U.rows();
   header.cols = state.cols;
@@ -119,19 +119,19 @@ void write_svd(SvdFile& file, const IncrementalSvdState<Scalar>& state) {
   header.run_error = state.run_error;
   header.run = state.run;
   file.write(&header, 1);
-  file.write(state.values.data(), header.rank);
+  file.write(state.singular_values.data(), header.rank);
   file.write(state.U.data(), state.U.size());
   file.write(state.V.data(), state.V.size());
   file.write(&header.magic, 1);
 }
 
 /// Every number of the header is one that write_svd() writes.
-inline bool is_sound(const SvdFileHeader& header) {
+inline bool is_sound(const SVDFileHeader& header) {
   return (header.keep_v == 0 || header.keep_v == 1) && header.run >= 0 && header.run <= 2;
 }
 
 /// The sizes in the header account for every byte of the file.
-inline bool sizes_fit(const SvdFileHeader& header, std::int64_t file_bytes) {
+inline bool sizes_fit(const SVDFileHeader& header, std::int64_t file_bytes) {
   constexpr std::int64_t most = std::int64_t{1} << 40; // no product below overflows a double
   if (header.rows < 0 || header.cols < 0 || header.rank < 0 || header.rows > most ||
       header.cols > most || header.rank > most) {
@@ -145,11 +145,11 @@ inline bool sizes_fit(const SvdFileHeader& header, std::int64_t file_bytes) {
 }
 
 /// Where a file is to be written: what a link points to, so that the link stays.
-struct SvdFileTarget {
+struct SVDFileTarget {
   std::string path;
   bool is_replaceable = true; ///< no device, pipe or the like, which are written to as they are
 
-  explicit SvdFileTarget(const std::string& name) : path(name) {
+  explicit SVDFileTarget(const std::string& name) : path(name) {
 #if __has_include(<unistd.h>)
     if (char* real = ::realpath(name.c_str(), nullptr)) {
       path = real;
@@ -168,17 +168,17 @@ struct SvdFileTarget {
 /// `svd.state()` gives the state. The file is for machines of the same byte order.
 /// @throws Error with the system's reason, ShapeError, RankError, NumericError for a damaged state.
 template <class Scalar>
-void save(const IncrementalSvdState<Scalar>& state, const std::string& path) {
+void save(const IncrementalSVDState<Scalar>& state, const std::string& path) {
   state.validate();
-  const detail::SvdFileTarget target(path);
+  const detail::SVDFileTarget target(path);
   if (!target.is_replaceable) {
-    detail::SvdFile file(path, "wb");
+    detail::SVDFile file(path, "wb");
     detail::write_svd(file, state);
     return file.close();
   }
   const std::string temporary = target.path + ".new";
   try {
-    detail::SvdFile file(temporary, "wb");
+    detail::SVDFile file(temporary, "wb");
     detail::write_svd(file, state);
     file.close();
   } catch (...) {
@@ -196,12 +196,12 @@ void save(const IncrementalSvdState<Scalar>& state, const std::string& path) {
 /// Sizes, finiteness, the order of the values and the orthonormality of U and V are checked.
 /// @throws Error for a missing, cut, damaged or foreign file, or one of another scalar.
 template <class Scalar>
-[[nodiscard]] IncrementalSvdState<Scalar> load_incremental_svd(const std::string& path) {
-  detail::SvdFile file(path, "rb");
+[[nodiscard]] IncrementalSVDState<Scalar> load_incremental_svd(const std::string& path) {
+  detail::SVDFile file(path, "rb");
   const std::int64_t bytes = file.size();
-  detail::SvdFileHeader header;
+  detail::SVDFileHeader header;
   file.read(&header, 1);
-  if (header.magic != detail::SvdFileHeader::magic_number) {
+  if (header.magic != detail::SVDFileHeader::magic_number) {
     file.fail("is no IncrementalSVD, or of a machine of another byte order", 0);
   }
   if (header.scalar_bytes != static_cast<std::int64_t>(sizeof(Scalar))) {
@@ -213,13 +213,13 @@ template <class Scalar>
   if (!detail::sizes_fit(header, bytes)) {
     file.fail("has another length than its header says; it was cut or damaged", 0);
   }
-  IncrementalSvdState<Scalar> state;
+  IncrementalSVDState<Scalar> state;
   state.options = {.max_rank = static_cast<Index>(header.max_rank),
                    .tolerance = header.tolerance,
                    .keep_v = header.keep_v != 0,
                    .check_every = static_cast<Index>(header.check_every)};
   state.cols = static_cast<Index>(header.cols);
-  state.values.resize(static_cast<std::size_t>(header.rank));
+  state.singular_values.resize(header.rank);
   state.U.resize(header.rows, header.rank);
   state.V.resize(header.keep_v != 0 ? header.cols : 0, header.keep_v != 0 ? header.rank : 0);
   state.updates = static_cast<Index>(header.updates);
@@ -227,11 +227,11 @@ template <class Scalar>
   state.run_error = header.run_error;
   state.run = static_cast<int>(header.run);
   std::uint64_t end = 0;
-  file.read(state.values.data(), header.rank);
+  file.read(state.singular_values.data(), header.rank);
   file.read(state.U.data(), state.U.size());
   file.read(state.V.data(), state.V.size());
   file.read(&end, 1);
-  if (end != detail::SvdFileHeader::magic_number) {
+  if (end != detail::SVDFileHeader::magic_number) {
     file.fail("does not end as an IncrementalSVD does; it is damaged", 0);
   }
   state.validate();

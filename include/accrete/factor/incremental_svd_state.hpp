@@ -13,11 +13,10 @@
 #include <cmath>
 #include <limits>
 #include <string>
-#include <vector>
 
 ACCRETE_BEGIN_NAMESPACE
 
-struct IncrementalSvdOptions {
+struct IncrementalSVDOptions {
   /// Most singular values kept.
   Index max_rank = std::numeric_limits<Index>::max();
   /// Largest Frobenius norm that one update may discard, as a fraction of the whole's.
@@ -46,10 +45,10 @@ struct IncrementalSvdOptions {
 
 /// What an IncrementalSVD holds between two updates, in host memory.
 template <class Scalar>
-struct IncrementalSvdState {
+struct IncrementalSVDState {
   using HostMatrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
 
-  IncrementalSvdOptions options = {};
+  IncrementalSVDOptions options = {};
   /// Columns of X; V has as many rows where it is kept, otherwise none.
   Index cols = 0;
   SingularValues singular_values = {};
@@ -71,7 +70,7 @@ struct IncrementalSvdState {
   /// not belong together.
   void validate() const {
     options.validate();
-    const auto rank = static_cast<Index>(values.size());
+    const auto rank = static_cast<Index>(singular_values.size());
     const Index most = std::min({U.rows(), cols, options.max_rank});
     if (rank > most) {
       throw RankError("IncrementalSVD state: " + std::to_string(rank) +
@@ -91,7 +90,7 @@ struct IncrementalSvdState {
     bool sound = detail::all_finite(U.data(), U.size()) && detail::all_finite(V.data(), V.size()) &&
                  valid(settled_error) && valid(run_error);
     double before = std::numeric_limits<double>::max();
-    for (const double value : values) {
+    for (const double value : singular_values) {
       sound = sound && valid(value) && value <= before;
       before = value;
     }

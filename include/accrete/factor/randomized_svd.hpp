@@ -12,7 +12,7 @@
 
 ACCRETE_BEGIN_NAMESPACE
 
-struct RandomizedSvdOptions {
+struct RandomizedSVDOptions {
   /// Singular values wanted, at least 1; no more come back than the shape has.
   Index rank = 0;
   /// Columns of the random block beyond `rank`; the expected error falls with their number.
@@ -41,7 +41,7 @@ struct RandomizedSvdOptions {
 template <class Scalar, class Backend = Cpu>
 struct SubspaceEstimate {
   Matrix<Scalar, Backend> basis;
-  Eigen::Matrix<Scalar, Eigen::Dynamic, 1> values;
+  SingularValues singular_values;
 };
 
 namespace detail {
@@ -66,20 +66,20 @@ void multiply_and_orthonormalise(Context<Backend>& context, const char* operatio
 
 /// left(:, 1..kept) of left * diag(values) * rightᵀ = core.
 template <class Scalar>
-struct CoreSvd {
+struct CoreSVD {
   View<const Scalar> left;
   View<const Scalar> right;
   SingularValues values;
 };
 
 template <class Scalar, class Backend, class Frame>
-CoreSvd<Scalar> leading_svd(Device<Backend>& device, Frame& frame, View<const Scalar> core,
+CoreSVD<Scalar> leading_svd(Device<Backend>& device, Frame& frame, View<const Scalar> core,
                             Index kept) {
   const auto left = temporary<Scalar>(frame, core.rows, core.rows);
   const auto right = temporary<Scalar>(frame, core.rows, core.rows);
   const auto values = temporary<Scalar>(frame, core.rows, 1);
   Kernels<Backend>::svd(device, core, left, values, right);
-  CoreSvd<Scalar> result{left.left_columns(kept), right.left_columns(kept), {}};
+  CoreSVD<Scalar> result{left.left_columns(kept), right.left_columns(kept), {}};
   result.values = downloaded_values(device, View<const Scalar>(values.block(0, 0, kept, 1)));
   return result;
 }
@@ -104,7 +104,7 @@ CoreSvd<Scalar> leading_svd(Device<Backend>& device, Frame& frame, View<const Sc
 /// (corollary 10.10). No value exceeds the true one but for rounding.
 /// @throws ArgumentError, NumericError for NaN or infinity.
 template <detail::Operand Operand>
-[[nodiscard]] auto randomized_svd(const Operand& operand, const RandomizedSvdOptions& options) {
+[[nodiscard]] auto randomized_svd(const Operand& operand, const RandomizedSVDOptions& options) {
   options.validate();
   const auto node = detail::lift(operand);
   using Node = std::remove_cvref_t<decltype(node)>;
@@ -117,7 +117,7 @@ template <detail::Operand Operand>
   const Index rank = std::min(options.rank, smallest);
   const Index width = rank + std::min(options.oversampling, smallest - rank);
 
-  Svd<Scalar, Backend> result;
+  SVD<Scalar, Backend> result;
   result.U = Matrix<Scalar, Backend>(node.rows(), rank);
   result.V = Matrix<Scalar, Backend>(node.cols(), rank);
   if (rank == 0) {

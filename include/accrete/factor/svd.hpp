@@ -54,7 +54,7 @@ SVD<Scalar, Backend> svd_of_factors(Device<Backend>& device, View<const Scalar> 
     return result;
   }
   Frame<Backend> frame(device.workspace());
-  const FactorSvd<Scalar> svd = factor_svd(device, frame, u, v, true);
+  const FactorSVD<Scalar> svd = factor_svd(device, frame, u, v, true);
   expand<Backend, Scalar>(device, svd.left, svd.a, view_of(result.U));
   expand<Backend, Scalar>(device, svd.right, svd.b, view_of(result.V));
   result.singular_values = svd.values;

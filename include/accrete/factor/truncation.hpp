@@ -41,7 +41,7 @@ void scale_columns(Device<Backend>& device, View<const Scalar> vectors,
 /// roots of their singular values, 0 where a value is zero within rounding. In the caller's frame.
 template <class Scalar>
 struct FactorCut {
-  FactorSvd<Scalar> svd;
+  FactorSVD<Scalar> svd;
   RankChoice choice;
   std::vector<double> roots;
 

@@ -49,7 +49,7 @@ struct TruncationLoss {
 /// An update first computes all that can fail by its numbers, then changes both bases. Where memory
 /// runs out in between, they no longer belong together: X becomes zero, its error bound infinite.
 template <class Scalar, class Backend>
-struct UpdatableSvd {
+struct UpdatableSVD {
   using Basis = LazyBasis<Scalar, Backend>;
   using Run = TruncationLoss::Run;
   using Storage = Matrix<Scalar, Backend>;

@@ -11,7 +11,7 @@
 ACCRETE_BEGIN_NAMESPACE
 
 /// State of one m x k parameter that can be stepped, and whose columns come and go with the rank:
-/// AdamW, Sgd, Muon. `direction` updates the state as `step` does and writes what a step would
+/// AdamW, SGD, Muon. `direction` updates the state as `step` does and writes what a step would
 /// subtract, without learning rate and weight decay, instead of applying it.
 template <class T>
 concept Optimizer = requires(T& state, View<typename T::Scalar> parameter,

@@ -11,7 +11,7 @@
 ACCRETE_BEGIN_NAMESPACE
 
 /// Names and defaults of torch.optim.SGD.
-struct SgdOptions {
+struct SGDOptions {
   double momentum = 0;
   /// The momentum takes in 1 - dampening of each gradient but the first.
   double dampening = 0;
@@ -22,14 +22,14 @@ struct SgdOptions {
   /// Throws ArgumentError when a field is outside its domain.
   void validate() const {
     const auto require = [](bool holds, const char* name, double value, const char* domain) {
-      detail::require_option(holds, "Sgd", name, value, domain);
+      detail::require_option(holds, "SGD", name, value, domain);
     };
     require(detail::is_finite(momentum) && momentum >= 0, "momentum", momentum, "[0, infinity)");
     require(detail::is_finite(dampening), "dampening", dampening, "(-infinity, infinity)");
     require(detail::is_finite(weight_decay) && weight_decay >= 0, "weight_decay", weight_decay,
             "[0, infinity)");
     if (nesterov && (momentum == 0 || dampening != 0)) {
-      throw ArgumentError("Sgd: nesterov needs a momentum above 0 and no dampening");
+      throw ArgumentError("SGD: nesterov needs a momentum above 0 and no dampening");
     }
   }
 
@@ -53,24 +53,24 @@ struct SgdOptions {
 /// Every column counts its own steps, so that a new one starts from its own first gradient.
 /// Memory: m * capacity scalars.
 template <class MatrixScalar, class MatrixBackend = Cpu>
-class Sgd {
+class SGD {
  public:
   using Scalar = MatrixScalar;
   using Backend = MatrixBackend;
   using HostMatrix = typename BasisChange<Scalar>::HostMatrix;
 
-  Sgd() : Sgd(0, 0) {}
+  SGD() : SGD(0, 0) {}
 
   /// @throws ArgumentError for options outside their domain, ShapeError for negative sizes.
-  Sgd(Index rows, Index cols, const SgdOptions& options = {}, Index capacity = 0)
-      : options_(options), state_("Sgd", rows, cols, capacity) {
+  SGD(Index rows, Index cols, const SGDOptions& options = {}, Index capacity = 0)
+      : options_(options), state_("SGD", rows, cols, capacity) {
     options_.validate();
   }
 
   [[nodiscard]] Index rows() const noexcept { return state_.rows(); }
   [[nodiscard]] Index cols() const noexcept { return state_.cols(); }
   [[nodiscard]] Index capacity() const noexcept { return state_.capacity(); }
-  [[nodiscard]] const SgdOptions& options() const noexcept { return options_; }
+  [[nodiscard]] const SGDOptions& options() const noexcept { return options_; }
 
   /// The momentum b, m x k; writable to restore a checkpoint.
   [[nodiscard]] View<Scalar> momentum() noexcept { return state_.moment(0); }
@@ -123,15 +123,15 @@ class Sgd {
 
   void step_views(View<Scalar> parameter, View<const Scalar> gradient, double learning_rate,
                   double gradient_scale) {
-    state_.check_shape("Sgd::step", "parameter", parameter.rows, parameter.cols);
-    advance("Sgd::step", parameter, gradient, learning_rate, options_.weight_decay, gradient_scale);
+    state_.check_shape("SGD::step", "parameter", parameter.rows, parameter.cols);
+    advance("SGD::step", parameter, gradient, learning_rate, options_.weight_decay, gradient_scale);
   }
 
   void direction_views(View<const Scalar> gradient, View<Scalar> out, double gradient_scale) {
-    state_.check_shape("Sgd::direction", "output", out.rows, out.cols);
-    state_.check_shape("Sgd::direction", "gradient", gradient.rows, gradient.cols);
+    state_.check_shape("SGD::direction", "output", out.rows, out.cols);
+    state_.check_shape("SGD::direction", "gradient", gradient.rows, gradient.cols);
     Kernels<Backend>::fill(State::device(), Scalar{0}, out);
-    advance("Sgd::direction", out, gradient, -1.0, 0.0, gradient_scale);
+    advance("SGD::direction", out, gradient, -1.0, 0.0, gradient_scale);
   }
 
   void advance(const char* operation, View<Scalar> parameter, View<const Scalar> gradient,
@@ -184,7 +184,7 @@ class Sgd {
     return state_.steps()[static_cast<std::size_t>(column)];
   }
 
-  SgdOptions options_;
+  SGDOptions options_;
   State state_;
 };
 
