@@ -29,7 +29,9 @@
 #include <accrete/matrix/adapters.hpp>
 #include <accrete/matrix/cumulative_update.hpp>
 #include <accrete/matrix/low_rank_matrix.hpp>
+#include <accrete/matrix/matrix_file.hpp>
 #include <accrete/matrix/merged_weight.hpp>
+#include <accrete/matrix/singular_values.hpp>
 #include <accrete/optim/adamw.hpp>
 #include <accrete/optim/decay.hpp>
 #include <accrete/optim/muon.hpp>

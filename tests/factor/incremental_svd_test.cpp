@@ -11,6 +11,7 @@
 #include <cmath>
 #include <limits>
 #include <random>
+#include <sstream>
 #include <utility>
 
 using accrete::IncrementalSVDOptions;
@@ -386,4 +387,37 @@ TEST_CASE("a refused factor is named with all its digits") {
   CHECK_THROWS_WITH_AS(svd.forget(1.0000001),
                        "IncrementalSVD forget: factor = 1.0000001; give a number in [0, 1]",
                        accrete::ArgumentError);
+}
+
+TEST_CASE_TEMPLATE("a constant decomposition shows all of itself", S, TEST_SCALARS) {
+  const Mat<S> A = Mat<S>::Random(12, 7);
+  const Mat<S> B = Mat<S>::Random(12, 4);
+  accrete::IncrementalSVD<S, TestBackend> first(12);
+  first.append_columns(A);
+  accrete::IncrementalSVD<S, TestBackend> second(12);
+  second.append_columns(B);
+  const auto& constant = first;
+  const double slack = 200 * std::numeric_limits<S>::epsilon() * static_cast<double>(A.norm());
+
+  const auto values = constant.singular_values().template cast<S>().eval();
+  CHECK((constant.U() * values.asDiagonal() * constant.V().transpose() - A).norm() <= slack);
+  CHECK((constant.reconstruct() - A).norm() <= slack);
+  CHECK((constant.low_rank().U() * constant.low_rank().V().transpose() - A).norm() <= slack);
+  CHECK(accrete::LowRankMatrix<S, TestBackend>(constant).rank() == 7);
+  CHECK((constant.project(B) - constant.U().transpose() * B).norm() <= slack);
+  CHECK((constant.residual(B) + constant.U() * constant.project(B) - B).norm() <= slack);
+  CHECK(constant.residual(A).norm() <= slack);
+  CHECK(constant.orthogonality() <= slack);
+  CHECK(accrete::IncrementalSVD<S, TestBackend>(constant.state()).rank() == 7);
+  CHECK_THROWS_AS((void)constant.project(A.topRows(3)), accrete::ShapeError);
+
+  second.merge(constant); // which stays as it is
+  Mat<S> joined(12, 11);
+  joined << B, A;
+  CHECK((second.reconstruct() - joined).norm() <= 2 * slack);
+  CHECK((constant.reconstruct() - A).norm() <= slack);
+
+  std::ostringstream text;
+  text << accrete::IncrementalSVD<S, TestBackend>(12);
+  CHECK(text.str() == "IncrementalSVD 12 x 0, rank 0, error bound 0");
 }

@@ -276,13 +276,15 @@ TEST_CASE_TEMPLATE("a warm start converges to the top subspace", S, TEST_SCALARS
               1.01 * ratio * previous / std::sqrt(1 - previous * previous) + 50 * epsilon<S>);
       }
       for (Index j = 0; j < k; ++j) {
-        CHECK(static_cast<double>(estimate.singular_values(j)) <= values(j) * (1 + 50 * epsilon<S>));
+        CHECK(static_cast<double>(estimate.singular_values(j)) <=
+              values(j) * (1 + 50 * epsilon<S>));
       }
       previous = sine;
     }
     CHECK(previous <= 100 * epsilon<S>);
     const auto last = block_power_iteration(lazy<TestBackend>(a), start, 12);
-    CHECK((last.singular_values.template cast<double>() - values.head(k)).norm() <= 100 * epsilon<S>);
+    CHECK((last.singular_values.template cast<double>() - values.head(k)).norm() <=
+          100 * epsilon<S>);
     // Columns are ordered: the first alone is the top singular vector.
     CHECK(largest_sine<S>(top.leftCols(1), last.basis.leftCols(1)) <= 200 * epsilon<S>);
 

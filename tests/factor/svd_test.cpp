@@ -29,8 +29,9 @@ void check(const Result& result, const Mat<S>& a, Index count) {
   const Mat<S> one = Mat<S>::Identity(count, count);
   CHECK((result.U.transpose() * result.U - one).norm() <= small<S>);
   CHECK((result.V.transpose() * result.V - one).norm() <= small<S>);
-  CHECK((result.U * result.singular_values.template cast<S>().asDiagonal() * result.V.transpose() - a).norm() <=
-        small<S> * a.norm());
+  CHECK(
+      (result.U * result.singular_values.template cast<S>().asDiagonal() * result.V.transpose() - a)
+          .norm() <= small<S> * a.norm());
   const Eigen::VectorXd expected =
       Eigen::JacobiSVD<Eigen::MatrixXd>(a.template cast<double>()).singularValues();
   CHECK((result.singular_values.template cast<double>() - expected.head(count)).norm() <=
@@ -63,7 +64,8 @@ TEST_CASE_TEMPLATE("singular values agree with the decomposition", S, TEST_SCALA
   REQUIRE(values.size() == 4);
   for (Index i = 0; i < 4; ++i) {
     const double expected = static_cast<double>(full.singular_values[i]);
-    CHECK(std::abs(values[static_cast<std::size_t>(i)] - expected) <= small<S> * full.singular_values[0]);
+    CHECK(std::abs(values[static_cast<std::size_t>(i)] - expected) <=
+          small<S> * full.singular_values[0]);
     CHECK(std::abs(scaled[static_cast<std::size_t>(i)] - 2 * expected) <=
           2 * small<S> * full.singular_values[0]);
   }

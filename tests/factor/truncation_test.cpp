@@ -204,8 +204,8 @@ TEST_CASE_TEMPLATE("truncate() of expressions", S, TEST_SCALARS) {
 
   const Mat<S> base = Mat<S>::Random(12, 9);
   const Mat<S> sum = base + u * v.transpose();
-  const auto [dense, dense_report] = accrete::truncate_with_report(
-      base + accrete::outer<TestBackend>(u, v), {.max_rank = 4});
+  const auto [dense, dense_report] =
+      accrete::truncate_with_report(base + accrete::outer<TestBackend>(u, v), {.max_rank = 4});
   CHECK(dense.rank() == 4);
   CHECK(dense_report.rank_before == 9);
   CHECK(dense_report.singular_values.size() == 9);

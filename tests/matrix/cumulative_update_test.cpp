@@ -2,6 +2,8 @@
 #include "numerics.hpp"
 #include "test_backend.hpp"
 
+#include <sstream>
+
 #include <utility>
 
 namespace ac = accrete;
@@ -298,4 +300,43 @@ TEST_CASE_TEMPLATE("a temporary update can stand in an expression", Scalar, TEST
   const auto borrowed = Update::borrow(ac::view_of(f.W0), LowRank(f.U, f.V)) * f.X;
   Y = borrowed;
   CHECK_CLOSE(Y, (exact(f.W0) + exact(f.U) * exact(f.V).transpose()) * exact(f.X), f.bound);
+}
+
+TEST_CASE_TEMPLATE("from a sum of a base and an update", Scalar, TEST_SCALARS) {
+  const Dense<Scalar> W0 = random_matrix<Scalar>(6, 5, 1);
+  const Dense<Scalar> U = random_matrix<Scalar>(6, 2, 2);
+  const Dense<Scalar> V = random_matrix<Scalar>(5, 2, 3);
+  const Exact value = exact(W0) + exact(U) * exact(V).transpose() / 2;
+  const long double bound = rounding_bound<Scalar>(10, value.norm());
+  const auto update = accrete::outer<TestBackend>(U, V) / 2;
+  for (const accrete::CumulativeUpdate<Scalar, TestBackend>& W :
+       {accrete::CumulativeUpdate<Scalar, TestBackend>(W0 + update),
+        accrete::CumulativeUpdate<Scalar, TestBackend>(update + W0)}) {
+    CHECK(W.rank() == 2);
+    CHECK(W.base() == W0);
+    CHECK_CLOSE(Dense<Scalar>(W), value, bound);
+  }
+  accrete::CumulativeUpdate<Scalar, TestBackend> later;
+  CHECK(later.rows() == 0);
+  CHECK(later.cols() == 0);
+  later = accrete::CumulativeUpdate<Scalar, TestBackend>(W0 + update);
+  CHECK(later.rank() == 2);
+}
+
+TEST_CASE("one line says what a matrix and its truncation are") {
+  accrete::CumulativeUpdate<double, TestBackend> W(
+      Dense<double>::Zero(6, 5), {Dense<double>::Identity(6, 2), Dense<double>::Identity(5, 2)});
+  W.set_scale(0.5);
+  W.reserve(4);
+  const auto text = [](const auto& object) {
+    std::ostringstream out;
+    out << object;
+    return out.str();
+  };
+  CHECK(text(W) == "CumulativeUpdate 6 x 5, rank 2, scale 0.5");
+  CHECK(text(W.low_rank()) == "LowRankMatrix 6 x 5, rank 2, capacity 4");
+  CHECK(text(W.truncate({.max_rank = 1})) == "TruncationReport: rank 2 -> 1, discarded energy 0.5");
+  const Dense<double> X = Dense<double>::Zero(5, 3);
+  const auto product = W * X;
+  CHECK(text(accrete::plan(product)) == accrete::plan(product).text());
 }

@@ -85,7 +85,8 @@ SingularValues spectrum_of(const Operand& operand) {
 
 } // namespace detail
 
-/// The same of an Eigen vector of singular values, or of a matrix or expression, from its singular values: O((m + n) r²) for one of low rank.
+/// The same of an Eigen vector of singular values, or of a matrix or expression, from its singular
+/// values: O((m + n) r²) for one of low rank.
 /// @throws NumericError for NaN or infinity.
 template <detail::Operand Operand>
 [[nodiscard]] double entropy_rank(const Operand& operand) {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iosfwd>
 #include <string>
 #include <utility>
 
@@ -107,8 +108,7 @@ class IncrementalSVD {
     for (Index j = 0; j < rank(); ++j) {
       const auto root = static_cast<Scalar>(std::sqrt(svd_.values[static_cast<std::size_t>(j)]));
       const auto scaled = [&](View<const Scalar> from, View<Scalar> to) {
-        Kernels<Backend>::combine(device(), root, from.columns(j, 1), Scalar{0},
-                                  to.columns(j, 1));
+        Kernels<Backend>::combine(device(), root, from.columns(j, 1), Scalar{0}, to.columns(j, 1));
       };
       scaled(svd_.left.settled(device()), result.u_view());
       scaled(svd_.right.settled(device()), result.v_view());
@@ -124,8 +124,7 @@ class IncrementalSVD {
     if (result.size() > 0) {
       detail::Frame<Backend> frame(device().workspace());
       detail::multiply<Backend, Scalar>(device(), svd_.scaled_left(frame),
-                                        svd_.right.settled(device()).transposed(),
-                                        view_of(result));
+                                        svd_.right.settled(device()).transposed(), view_of(result));
     }
     return result;
   }
@@ -150,8 +149,7 @@ class IncrementalSVD {
     Storage result(rows(), x.cols());
     detail::copy_into<Backend, Scalar>(device(), view_of(x), view_of(result));
     if (coordinates.size() > 0) {
-      Kernels<Backend>::gemm(device(), Scalar{-1},
-                             View<const Scalar>(svd_.left.settled(device())),
+      Kernels<Backend>::gemm(device(), Scalar{-1}, View<const Scalar>(svd_.left.settled(device())),
                              view_of(coordinates), Scalar{1}, view_of(result));
     }
     return result;
@@ -380,5 +378,13 @@ class IncrementalSVD {
   // at a time until U() and V() have been called.
   mutable detail::UpdatableSVD<Scalar, Backend> svd_;
 };
+
+/// One line: shape, rank and error bound.
+template <class Traits, class Scalar, class Backend>
+std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out,
+                                             const IncrementalSVD<Scalar, Backend>& svd) {
+  return out << "IncrementalSVD " << svd.rows() << " x " << svd.cols() << ", rank " << svd.rank()
+             << ", error bound " << svd.error_bound();
+}
 
 ACCRETE_END_NAMESPACE

@@ -2,19 +2,10 @@
 #pragma once
 
 #include <accrete/factor/incremental_svd_state.hpp>
+#include <accrete/state_file.hpp>
 
-#include <cerrno>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <string>
-#include <utility>
-
-#if __has_include(<unistd.h>)
-#include <sys/stat.h>
-#include <unistd.h>
-#endif
 
 ACCRETE_BEGIN_NAMESPACE
 
@@ -40,71 +31,8 @@ struct SVDFileHeader {
   std::int64_t run = 0;
 };
 
-class SVDFile {
- public:
-  SVDFile(std::string path, const char* mode)
-      : path_(std::move(path)), file_(std::fopen(path_.c_str(), mode)) {
-    if (file_ == nullptr) {
-      fail("cannot be opened", errno);
-    }
-  }
-  SVDFile(const SVDFile&) = delete;
-  SVDFile& operator=(const SVDFile&) = delete;
-  ~SVDFile() {
-    if (file_ != nullptr) {
-      std::fclose(file_);
-    }
-  }
-
-  template <class T>
-  void write(const T* values, Index count) {
-    const auto size = static_cast<std::size_t>(count);
-    if (size > 0 && std::fwrite(values, sizeof(T), size, file_) != size) {
-      fail("cannot be written", errno);
-    }
-  }
-  template <class T>
-  void read(T* values, Index count) {
-    const auto size = static_cast<std::size_t>(count);
-    if (size > 0 && std::fread(values, sizeof(T), size, file_) != size) {
-      fail("ends too early; it was cut or is no IncrementalSVD", 0);
-    }
-  }
-  [[nodiscard]] std::int64_t size() {
-    std::fseek(file_, 0, SEEK_END);
-    const std::int64_t bytes = std::ftell(file_);
-    std::rewind(file_);
-    return bytes;
-  }
-  /// All bytes are on the device when this returns.
-  void close() {
-    int failed = std::fflush(file_);
-#if __has_include(<unistd.h>)
-    if (failed == 0 && ::fsync(::fileno(file_)) != 0 && errno != EINVAL && errno != EROFS) {
-      failed = -1;
-    }
-#endif
-    const int reason = errno;
-    if (std::fclose(std::exchange(file_, nullptr)) != 0 || failed != 0) {
-      fail("cannot be written", reason);
-    }
-  }
-  [[noreturn]] void fail(const char* what, int reason) const {
-    std::string text = "IncrementalSVD file " + path_ + " " + what;
-    if (reason != 0) {
-      text += ": ";
-      text += std::strerror(reason);
-    }
-    throw Error(text);
-  }
-
- private:
-  std::string path_;
-  std::FILE* file_;
-};
-
 template <class Scalar>
-void write_svd(SVDFile& file, const IncrementalSVDState<Scalar>& state) {
+void write_svd(StateFile& file, const IncrementalSVDState<Scalar>& state) {
   SVDFileHeader header;
   header.scalar_bytes = sizeof(Scalar);
   header.rows = state.U.rows();
@@ -144,23 +72,6 @@ inline bool sizes_fit(const SVDFileHeader& header, std::int64_t file_bytes) {
                                    8 * number(header.rank) + number(header.scalar_bytes) * entries;
 }
 
-/// Where a file is to be written: what a link points to, so that the link stays.
-struct SVDFileTarget {
-  std::string path;
-  bool is_replaceable = true; ///< no device, pipe or the like, which are written to as they are
-
-  explicit SVDFileTarget(const std::string& name) : path(name) {
-#if __has_include(<unistd.h>)
-    if (char* real = ::realpath(name.c_str(), nullptr)) {
-      path = real;
-      std::free(real);
-      struct stat status {};
-      is_replaceable = ::stat(path.c_str(), &status) != 0 || S_ISREG(status.st_mode);
-    }
-#endif
-  }
-};
-
 } // namespace detail
 
 /// Writes a state to a file, atomically: an interrupted or failed write leaves what was there.
@@ -170,26 +81,8 @@ struct SVDFileTarget {
 template <class Scalar>
 void save(const IncrementalSVDState<Scalar>& state, const std::string& path) {
   state.validate();
-  const detail::SVDFileTarget target(path);
-  if (!target.is_replaceable) {
-    detail::SVDFile file(path, "wb");
-    detail::write_svd(file, state);
-    return file.close();
-  }
-  const std::string temporary = target.path + ".new";
-  try {
-    detail::SVDFile file(temporary, "wb");
-    detail::write_svd(file, state);
-    file.close();
-  } catch (...) {
-    std::remove(temporary.c_str());
-    throw;
-  }
-  if (std::rename(temporary.c_str(), target.path.c_str()) != 0) {
-    const int reason = errno;
-    std::remove(temporary.c_str());
-    throw Error("IncrementalSVD file " + path + " cannot be replaced: " + std::strerror(reason));
-  }
+  detail::write_file("IncrementalSVD", path,
+                     [&](detail::StateFile& file) { detail::write_svd(file, state); });
 }
 
 /// Reads what save() wrote: `IncrementalSVD<double> svd(load_incremental_svd<double>(path))`.
@@ -197,7 +90,7 @@ void save(const IncrementalSVDState<Scalar>& state, const std::string& path) {
 /// @throws Error for a missing, cut, damaged or foreign file, or one of another scalar.
 template <class Scalar>
 [[nodiscard]] IncrementalSVDState<Scalar> load_incremental_svd(const std::string& path) {
-  detail::SVDFile file(path, "rb");
+  detail::StateFile file("IncrementalSVD", path, "rb");
   const std::int64_t bytes = file.size();
   detail::SVDFileHeader header;
   file.read(&header, 1);

@@ -3,8 +3,8 @@
 
 #include <accrete/config.hpp>
 #include <accrete/error.hpp>
-#include <accrete/matrix/singular_values.hpp>
 #include <accrete/finite.hpp>
+#include <accrete/matrix/singular_values.hpp>
 #include <accrete/number_text.hpp>
 
 #include <Eigen/Core>

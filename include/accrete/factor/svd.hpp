@@ -77,7 +77,7 @@ SVD<Scalar, Backend> svd_of_dense(Device<Backend>& device, View<const Scalar> a)
 
 template <class Backend, class Scalar>
 SingularValues singular_values_of_factors(Device<Backend>& device, View<const Scalar> u,
-                                               View<const Scalar> v) {
+                                          View<const Scalar> v) {
   check_factors(device, "singular_values", u, v);
   if (u.empty() || v.empty()) {
     return {};

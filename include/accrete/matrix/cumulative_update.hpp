@@ -3,6 +3,7 @@
 
 #include <accrete/matrix/low_rank_matrix.hpp>
 
+#include <iosfwd>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -16,6 +17,17 @@ void grow(LowRankMatrix<Scalar, Backend>& matrix, Index count, const Initializer
 /// W0 + s U Vᵀ, formed for a forward and a backward pass; defined in matrix/merged_weight.hpp.
 template <class Scalar, class Backend>
 class MergedWeight;
+
+namespace detail {
+
+/// A sum of which one side is of low rank and the other is not.
+template <class Node>
+inline constexpr bool is_dense_and_low_rank = false;
+template <class Left, class Right>
+inline constexpr bool is_dense_and_low_rank<Sum<Left, Right>> =
+    is_low_rank<Left> != is_low_rank<Right>;
+
+} // namespace detail
 
 /// The matrix W0 + s U Vᵀ: a base, owned or borrowed, and an owned low-rank update of it.
 ///
@@ -33,6 +45,9 @@ class CumulativeUpdate
   using Coefficient = detail::accumulator<Scalar>;
   using LowRank = LowRankMatrix<Scalar, Backend>;
 
+  /// The 0 x 0 matrix.
+  CumulativeUpdate() = default;
+
   /// W0 with an update of rank 0. Copies or moves the base.
   explicit CumulativeUpdate(Storage base) : update_(base.rows(), base.cols()) {
     update_.base_columns_ = base.cols();
@@ -43,6 +58,26 @@ class CumulativeUpdate
   CumulativeUpdate(const Storage& base, LowRank update) : update_(std::move(update)) {
     check_shapes(view_of(base));
     update_.set_base(view_of(base));
+  }
+
+  /// From a sum of a dense and a low-rank expression, such as `W0 + s * outer(U, V)`: the low-rank
+  /// side becomes the update, of scale 1, and the other side is evaluated into the base.
+  template <detail::LazyOperand Sum>
+  explicit CumulativeUpdate(const Sum& sum) {
+    const auto expression = detail::lift(sum);
+    using Node = std::remove_const_t<decltype(expression)>;
+    static_assert(
+        detail::is_dense_and_low_rank<Node>,
+        "accrete: a CumulativeUpdate is made of a dense matrix and an update of low rank: "
+        "CumulativeUpdate(W0, update) or CumulativeUpdate(W0 + outer(U, V)). For a base "
+        "without an update write CumulativeUpdate(expression.eval())");
+    if constexpr (detail::is_dense_and_low_rank<Node>) {
+      if constexpr (is_low_rank<decltype(expression.right())>) {
+        *this = CumulativeUpdate(evaluated(expression.left()), LowRank(expression.right()));
+      } else {
+        *this = CumulativeUpdate(evaluated(expression.right()), LowRank(expression.left()));
+      }
+    }
   }
 
   CumulativeUpdate(const CumulativeUpdate& other)
@@ -111,6 +146,15 @@ class CumulativeUpdate
   [[nodiscard]] LowRank& low_rank() & noexcept { return update_; }
   [[nodiscard]] const LowRank& low_rank() const& noexcept { return update_; }
   [[nodiscard]] LowRank low_rank() && { return std::move(update_); }
+
+  /// Calls visit("base", view), visit("scale", number), visit("U", view) and visit("V", view). What
+  /// is written into them becomes the value; the rank has to be set before.
+  template <class Visitor>
+  void visit_state(const Visitor& visitor) {
+    visitor("base", base_view());
+    visitor("scale", scale_);
+    update_.visit_state(visitor);
+  }
 
   void reserve(Index columns) { update_.reserve(columns); }
 
@@ -205,7 +249,6 @@ class CumulativeUpdate
     detail::Coefficient<Coefficient> scale;
   };
 
-  CumulativeUpdate() = default;
   CumulativeUpdate(View<Scalar> base, LowRank update, int)
       : borrowed_(base), update_(std::move(update)) {}
 
@@ -213,6 +256,13 @@ class CumulativeUpdate
     std::swap(borrowed_, other.borrowed_);
     update_.swap(other.update_);
     std::swap(scale_, other.scale_);
+  }
+  template <class Node>
+  static Storage evaluated(const Node& node) {
+    Storage result(node.rows(), node.cols());
+    detail::evaluate_into(Context<Backend>::current(), node, Coefficient{1}, Coefficient{0},
+                          view_of(result), false);
+    return result;
   }
   void check_shapes(View<const Scalar> base) const {
     if (base.rows != update_.rows() || base.cols != update_.cols()) {
@@ -258,6 +308,14 @@ class CumulativeUpdate
   LowRank update_;
   Coefficient scale_{1};
 };
+
+/// One line: shape, rank and scale.
+template <class Traits, class Scalar, class Backend>
+std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out,
+                                             const CumulativeUpdate<Scalar, Backend>& matrix) {
+  return out << "CumulativeUpdate " << matrix.rows() << " x " << matrix.cols() << ", rank "
+             << matrix.rank() << ", scale " << matrix.scale();
+}
 
 ACCRETE_END_NAMESPACE
 

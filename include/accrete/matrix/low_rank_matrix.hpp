@@ -5,6 +5,7 @@
 #include <accrete/matrix/truncation_report.hpp>
 
 #include <algorithm>
+#include <iosfwd>
 #include <limits>
 #include <string>
 #include <type_traits>
@@ -172,6 +173,14 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
   View<Scalar> u_view() && = delete;
   View<Scalar> v_view() && = delete;
 
+  /// Calls visit("U", view) and visit("V", view) for the factors in use. What is written into them
+  /// becomes the value; the rank has to be set before.
+  template <class Visitor>
+  void visit_state(const Visitor& visitor) {
+    visitor("U", u_view());
+    visitor("V", v_view());
+  }
+
   /// Makes room for `columns` columns in each factor; never shrinks. @throws RankError for a number
   /// beyond all memory.
   void reserve(Index columns) {
@@ -335,6 +344,14 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
   Index rank_ = 0;
   Index base_columns_ = 0;
 };
+
+/// One line: shape, rank and capacity.
+template <class Traits, class Scalar, class Backend>
+std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out,
+                                             const LowRankMatrix<Scalar, Backend>& matrix) {
+  return out << "LowRankMatrix " << matrix.rows() << " x " << matrix.cols() << ", rank "
+             << matrix.rank() << ", capacity " << matrix.capacity();
+}
 
 ACCRETE_END_NAMESPACE
 

@@ -29,8 +29,7 @@ class SingularValues : public Eigen::VectorXd {
 
   // Where Eigen's own iterators do not make it a range for std::span.
   operator std::span<const double>() const noexcept
-    requires(!std::is_convertible_v<const Eigen::VectorXd&, std::span<const double>>)
-  {
+      requires(!std::is_convertible_v<const Eigen::VectorXd&, std::span<const double>>) {
     return {data(), static_cast<std::size_t>(size())};
   }
   // NOLINTEND(google-explicit-constructor)

@@ -8,9 +8,10 @@
 #include <accrete/number_text.hpp>
 
 #include <algorithm>
+#include <iosfwd>
 #include <limits>
-#include <string>
 #include <span>
+#include <string>
 
 ACCRETE_BEGIN_NAMESPACE
 
@@ -58,6 +59,14 @@ struct TruncationReport {
   /// From the old factors to the new ones; empty for a matrix that had no factors.
   BasisChange<Scalar> basis;
 };
+
+/// One line: the ranks and what was discarded.
+template <class Traits, class Scalar>
+std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out,
+                                             const TruncationReport<Scalar>& report) {
+  return out << "TruncationReport: rank " << report.rank_before << " -> " << report.rank_after
+             << ", discarded energy " << report.discarded_energy;
+}
 
 namespace detail {
 

@@ -5,6 +5,7 @@
 #include <accrete/plan/plan.hpp>
 
 #include <cstdio>
+#include <iosfwd>
 #include <string>
 
 ACCRETE_BEGIN_NAMESPACE
@@ -113,6 +114,13 @@ inline std::string Plan::text() const {
              ? text + "  * prepared once: " + detail::fixed_text(preparation_seconds() * 1e6, 1) +
                    " us\n"
              : text;
+}
+
+/// Its text().
+template <class Traits>
+std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out,
+                                             const Plan& plan) {
+  return out << plan.text().c_str();
 }
 
 ACCRETE_END_NAMESPACE

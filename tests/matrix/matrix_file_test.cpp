@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+#include "numerics.hpp"
+#include "test_backend.hpp"
+
+#include <accrete/matrix/matrix_file.hpp>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <string>
+
+namespace ac = accrete;
+
+namespace {
+
+template <class Scalar>
+using LowRank = ac::LowRankMatrix<Scalar, TestBackend>;
+template <class Scalar>
+using Update = ac::CumulativeUpdate<Scalar, TestBackend>;
+
+/// A path of this process that is gone at the end.
+struct TemporaryPath {
+  std::string path;
+  explicit TemporaryPath(const char* name)
+      : path((std::filesystem::temp_directory_path() /
+              (std::string(name) + std::to_string(reinterpret_cast<std::uintptr_t>(this))))
+                 .string()) {}
+  TemporaryPath(const TemporaryPath&) = delete;
+  ~TemporaryPath() { std::remove(path.c_str()); }
+};
+
+std::string bytes_of(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+void write_bytes(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+template <class T>
+std::string with(std::string bytes, std::size_t at, T value) {
+  bytes.replace(at, sizeof value, reinterpret_cast<const char*>(&value), sizeof value);
+  return bytes;
+}
+
+template <class Scalar>
+Update<Scalar> weight() {
+  Update<Scalar> W(random_matrix<Scalar>(6, 5, 1),
+                   {random_matrix<Scalar>(6, 2, 2), random_matrix<Scalar>(5, 2, 3)});
+  W.set_scale(Scalar(0.3));
+  W.reserve(4); // spare columns are no part of the file
+  return W;
+}
+
+} // namespace
+
+TEST_CASE_TEMPLATE("matrices come back bit for bit", Scalar, TEST_SCALARS) {
+  const TemporaryPath file("accrete_matrix_");
+  const auto W = weight<Scalar>();
+  ac::save(W, file.path);
+  const auto loaded = ac::load_cumulative_update<Scalar, TestBackend>(file.path);
+  CHECK(loaded.base() == W.base());
+  CHECK(loaded.U() == W.U());
+  CHECK(loaded.V() == W.V());
+  CHECK(loaded.scale() == W.scale());
+
+  ac::save(W.low_rank(), file.path);
+  const auto update = ac::load_low_rank_matrix<Scalar, TestBackend>(file.path);
+  CHECK(update.U() == W.U());
+  CHECK(update.V() == W.V());
+
+  ac::save(LowRank<Scalar>(3, 0), file.path);
+  const auto empty = ac::load_low_rank_matrix<Scalar, TestBackend>(file.path);
+  CHECK(empty.rows() == 3);
+  CHECK(empty.cols() == 0);
+  CHECK(empty.rank() == 0);
+}
+
+TEST_CASE("what is not finite is neither written nor read") {
+  const TemporaryPath file("accrete_matrix_");
+  auto W = weight<double>();
+  ac::save(W, file.path);
+  const std::string before = bytes_of(file.path);
+  W.V()(1, 1) = std::numeric_limits<double>::quiet_NaN();
+  CHECK_THROWS_WITH_AS(ac::save(W, file.path),
+                       doctest::Contains("V, 5 x 2, holds NaN or infinity; nothing was written"),
+                       ac::NumericError);
+  CHECK_THROWS_AS(ac::save(W.low_rank(), file.path), ac::NumericError);
+  W.V()(1, 1) = 0;
+  W.base()(0, 0) = std::numeric_limits<double>::infinity();
+  CHECK_THROWS_AS(ac::save(W, file.path), ac::NumericError);
+  CHECK(bytes_of(file.path) == before);
+
+  constexpr std::size_t header = 48;
+  write_bytes(file.path, with(before, header + 8 * 31, std::numeric_limits<double>::infinity()));
+  CHECK_THROWS_WITH_AS((void)(ac::load_cumulative_update<double, TestBackend>(file.path)),
+                       doctest::Contains("holds NaN or infinity; it is damaged"), ac::Error);
+}
+
+TEST_CASE("damaged and foreign files are refused") {
+  const TemporaryPath file("accrete_matrix_");
+  const auto W = weight<double>();
+  ac::save(W, file.path);
+  const std::string good = bytes_of(file.path);
+  const auto refusal = [&](const std::string& bytes) {
+    write_bytes(file.path, bytes);
+    try {
+      (void)ac::load_cumulative_update<double, TestBackend>(file.path);
+    } catch (const ac::Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  CHECK(refusal(good).empty());
+  CHECK(refusal(good.substr(0, good.size() - 1)).find("another length") != std::string::npos);
+  CHECK(refusal(good + 'x').find("another length") != std::string::npos);
+  CHECK(refusal(good.substr(0, 20)).find("ends too early") != std::string::npos);
+  CHECK(refusal(with(good, 16, std::int64_t{1})).find("another length") != std::string::npos);
+  CHECK(refusal(with(good, 32, std::int64_t{-1})).find("another length") != std::string::npos);
+  CHECK(refusal(with(good, 0, 'x')).find("holds something else") != std::string::npos);
+  CHECK(refusal(with(good, good.size() - 8, 'x')).find("does not end") != std::string::npos);
+  CHECK(refusal(with(good, 8, std::int64_t{4})).find("another scalar") != std::string::npos);
+
+  write_bytes(file.path, good);
+  CHECK_THROWS_WITH_AS((void)(ac::load_cumulative_update<float, TestBackend>(file.path)),
+                       doctest::Contains("another scalar"), ac::Error);
+  CHECK_THROWS_WITH_AS((void)(ac::load_low_rank_matrix<double, TestBackend>(file.path)),
+                       doctest::Contains("holds something else"), ac::Error);
+  CHECK_THROWS_WITH_AS((void)(ac::load_low_rank_matrix<double, TestBackend>(file.path + ".no")),
+                       doctest::Contains("cannot be opened"), ac::Error);
+}
+
+TEST_CASE_TEMPLATE("visit_state reaches every part", Scalar, TEST_SCALARS) {
+  auto from = weight<Scalar>();
+  Update<Scalar> to(Dense<Scalar>::Zero(6, 5),
+                    {Dense<Scalar>::Zero(6, 2), Dense<Scalar>::Zero(5, 2)});
+  std::vector<Dense<Scalar>> parts;
+  struct Read {
+    std::vector<Dense<Scalar>>& parts;
+    void operator()(const char*, ac::View<Scalar> view) const {
+      parts.push_back(ac::lazy(view).eval());
+    }
+    void operator()(const char*, Scalar& number) const {
+      parts.push_back(Dense<Scalar>::Constant(1, 1, number));
+    }
+  };
+  from.visit_state(Read{parts});
+  REQUIRE(parts.size() == 4);
+  std::size_t next = 0;
+  struct Write {
+    const std::vector<Dense<Scalar>>& parts;
+    std::size_t& next;
+    void operator()(const char*, ac::View<Scalar> view) const { view = ac::lazy(parts[next++]); }
+    void operator()(const char*, Scalar& number) const { number = parts[next++](0, 0); }
+  };
+  to.visit_state(Write{parts, next});
+  CHECK(Dense<Scalar>(to) == Dense<Scalar>(from));
+}
