@@ -161,6 +161,7 @@ TEST_CASE("texts and times that are no cost model are refused") {
   CHECK(refusal("accrete cost model 1\n1\n").find("another version") != std::string::npos);
   CHECK(refusal(text.substr(0, text.size() / 2)).find("ends too early") != std::string::npos);
   CHECK(refusal(text.substr(0, 40) + "x" + text.substr(40)).find("number") != std::string::npos);
+  CHECK(refusal(text + "1e-6\n").find("goes on") != std::string::npos);
   const MeasuredModel::Table good = power_law(1e-12);
   for (const double time : {0.0, -1e-6, std::nan("")}) {
     MeasuredModel::Table bad = good;

@@ -92,7 +92,7 @@ struct UpdatableSVD {
     fill_diagonal(core);
     convert<Scalar>(parts.coefficients, core.block(0, r, r, block.cols));
     convert<Scalar>(parts.rest, core.block(r, r, parts.rest.rows, block.cols));
-    Core svd = decompose_core(frame, core, parts.dropped, run);
+    const Core svd = decompose_core(frame, core, parts.dropped, run);
     near.reserve(device(), near.rows(), svd.a.cols);
     if (far != nullptr) {
       far->reserve(device(), far->rows() + block.cols, svd.a.cols);
@@ -104,7 +104,7 @@ struct UpdatableSVD {
       }
     });
     cols += run == Run::columns ? block.cols : 0;
-    take(svd.spectrum);
+    take(svd.cut);
     count_update();
   }
 
@@ -132,14 +132,14 @@ struct UpdatableSVD {
     Kernels<Backend>::combine(device(), 1.0, widened(frame, added), 1.0, core);
     const double dropped =
         pa.dropped * pb.norm + pa.norm * pb.dropped + rounding(r + a.cols, pa.norm * pb.norm);
-    Core svd = decompose_core(frame, core, dropped, Run::none);
+    const Core svd = decompose_core(frame, core, dropped, Run::none);
     left.reserve(device(), left.rows(), svd.a.cols);
     right.reserve(device(), right.rows(), svd.a.cols);
     change_bases([&] {
       left.turn(device(), pa.directions, svd.a);
       right.turn(device(), pb.directions, svd.b);
     });
-    take(svd.spectrum);
+    take(svd.cut);
     count_update();
   }
 
@@ -156,8 +156,9 @@ struct UpdatableSVD {
       return;
     }
     const auto svd = factor_svd<Backend, Scalar>(device(), frame, u, v, true);
-    Spectrum spectrum = cut(svd.values, u.cols, 0, run);
-    const Index kept = spectrum.rank();
+    spectrum_ = svd.values;
+    const Cut next = cut(u.cols, 0, run);
+    const Index kept = next.rank;
     const auto new_left = temporary<Scalar>(frame, u.rows, kept);
     const auto new_right = temporary<Scalar>(frame, v.rows, kept);
     const auto a = polished(frame, widened(frame, svd.a.left_columns(kept)));
@@ -171,7 +172,7 @@ struct UpdatableSVD {
       }
     });
     cols = keep_v ? v.rows : cols;
-    take(spectrum);
+    take(next);
   }
 
   /// Frobenius norm of UᵀU - I or VᵀV - I, the larger.
@@ -196,17 +197,15 @@ struct UpdatableSVD {
   }
 
  private:
-  /// What an update makes of the values and the error bound.
-  struct Spectrum {
-    std::vector<double> values;
+  /// How much of spectrum_ an update keeps, and what becomes of the error bound.
+  struct Cut {
+    Index rank = 0;
     TruncationLoss loss;
-
-    [[nodiscard]] Index rank() const noexcept { return static_cast<Index>(values.size()); }
   };
   struct Core {
     View<const Scalar> a;
     View<const Scalar> b;
-    Spectrum spectrum;
+    Cut cut;
   };
 
   template <class Change>
@@ -223,9 +222,10 @@ struct UpdatableSVD {
       throw;
     }
   }
-  void take(Spectrum& spectrum) noexcept {
-    values.swap(spectrum.values);
-    loss = spectrum.loss;
+  /// The last part of an update; cut() has made room for it.
+  void take(const Cut& next) noexcept {
+    values.assign(spectrum_.begin(), spectrum_.begin() + next.rank);
+    loss = next.loss;
   }
 
   static double epsilon() { return static_cast<double>(std::numeric_limits<Scalar>::epsilon()); }
@@ -262,12 +262,11 @@ struct UpdatableSVD {
     const auto b = temporary<double>(frame, core.cols, count);
     const auto sigma = temporary<double>(frame, count, 1);
     Kernels<Backend>::svd(device(), core, a, sigma, b);
-    std::vector<double> spectrum(static_cast<std::size_t>(count));
-    Kernels<Backend>::download(device(), View<const double>(sigma), spectrum.data());
-    Spectrum kept = cut(std::move(spectrum), std::max(core.rows, core.cols), dropped, run);
-    const Index k = kept.rank();
-    return {polished(frame, a.left_columns(k)), polished(frame, b.left_columns(k)),
-            std::move(kept)};
+    spectrum_.resize(static_cast<std::size_t>(count));
+    Kernels<Backend>::download(device(), View<const double>(sigma), spectrum_.data());
+    const Cut next = cut(std::max(core.rows, core.cols), dropped, run);
+    return {polished(frame, a.left_columns(next.rank)), polished(frame, b.left_columns(next.rank)),
+            next};
   }
 
   template <class Frame>
@@ -307,14 +306,14 @@ struct UpdatableSVD {
     }
   }
 
-  /// The part of a spectrum that the options keep.
-  Spectrum cut(std::vector<double> spectrum, Index core_size, double dropped, Run run) const {
-    const auto count = static_cast<Index>(spectrum.size());
-    const Index kept = choose_rank(spectrum, truncation, rank_rounding<Scalar>(core_size)).rank;
-    const double norm = safe_norm(spectrum.data(), count);
-    const double lost = safe_norm(spectrum.data() + kept, count - kept);
-    spectrum.resize(static_cast<std::size_t>(kept));
-    Spectrum result{std::move(spectrum), loss};
+  /// The part of spectrum_ that the options keep.
+  Cut cut(Index core_size, double dropped, Run run) {
+    const auto count = static_cast<Index>(spectrum_.size());
+    const Index kept = choose_rank(spectrum_, truncation, rank_rounding<Scalar>(core_size)).rank;
+    const double norm = safe_norm(spectrum_.data(), count);
+    const double lost = safe_norm(spectrum_.data() + kept, count - kept);
+    values.reserve(static_cast<std::size_t>(kept));
+    Cut result{kept, loss};
     result.loss.add(lost, dropped + rounding(core_size, norm), run);
     return result;
   }
@@ -346,6 +345,8 @@ struct UpdatableSVD {
     }
     return safe_norm(host, gram.size());
   }
+
+  std::vector<double> spectrum_; // of the core before the cut
 };
 
 } // namespace detail

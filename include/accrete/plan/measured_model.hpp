@@ -109,10 +109,13 @@ class MeasuredModel final : public CostModel {
     }
     const char* at = text.data() + sizeof header - 1;
     const char* const last = text.data() + text.size();
+    const auto skip_space = [&at, last] {
+      at = std::find_if(at, last, [](char c) { return c != '\n' && c != '\r' && c != ' '; });
+    };
     Tables tables;
     for (Table& table : tables) {
-      for_each_entry(table, [&at, last](double& value) {
-        at = std::find_if(at, last, [](char c) { return c != '\n' && c != '\r' && c != ' '; });
+      for_each_entry(table, [&](double& value) {
+        skip_space();
         const auto [end, status] = std::from_chars(at, last, value);
         if (status != std::errc()) {
           throw ArgumentError("MeasuredModel::parse: the text ends too early or holds no number "
@@ -120,6 +123,11 @@ class MeasuredModel final : public CostModel {
         }
         at = end;
       });
+    }
+    skip_space();
+    if (at != last) {
+      throw ArgumentError("MeasuredModel::parse: the text goes on after the last number; it was "
+                          "damaged, calibrate anew");
     }
     return {tables[0], tables[1], tables[2]};
   }
