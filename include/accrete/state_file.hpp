@@ -79,7 +79,7 @@ class StateFile {
       text += ": ";
       text += std::strerror(reason);
     }
-    throw Error(text);
+    ACCRETE_THROW Error(text);
   }
 
  private:
@@ -116,18 +116,18 @@ void write_file(const char* kind, const std::string& path, const Write& write) {
     return file.close();
   }
   const std::string temporary = target.path + ".new";
-  try {
+  ACCRETE_TRY {
     StateFile file(kind, temporary, "wb");
     write(file);
     file.close();
-  } catch (...) {
+  } ACCRETE_CATCH(...) {
     std::remove(temporary.c_str());
-    throw;
+    ACCRETE_RETHROW;
   }
   if (std::rename(temporary.c_str(), target.path.c_str()) != 0) {
     const int reason = errno;
     std::remove(temporary.c_str());
-    throw Error(std::string(kind) + " file " + path +
+    ACCRETE_THROW Error(std::string(kind) + " file " + path +
                 " cannot be replaced: " + std::strerror(reason));
   }
 }

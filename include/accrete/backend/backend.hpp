@@ -12,7 +12,7 @@ ACCRETE_BEGIN_NAMESPACE
 namespace detail {
 
 [[noreturn]] inline void throw_row_major(Index rows, Index cols) {
-  throw ArgumentError("accrete: a column-major map of a row-major " + shape_text(rows, cols) +
+  ACCRETE_THROW ArgumentError("a column-major map of a row-major " + shape_text(rows, cols) +
                       " view: it would read other entries; use the View itself, or a copy of it");
 }
 

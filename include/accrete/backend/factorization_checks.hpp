@@ -16,7 +16,7 @@ ACCRETE_BEGIN_NAMESPACE
 namespace detail {
 
 [[noreturn]] inline void throw_not_finite(const std::string& operation, Index rows, Index cols) {
-  throw NumericError(operation + ": the " + shape_text(rows, cols) +
+  ACCRETE_THROW NumericError(operation + ": the " + shape_text(rows, cols) +
                      " operand holds NaN or infinity, which a factorisation would spread over "
                      "every entry; find where it arose (a diverging step, an overflow) first");
 }
@@ -24,7 +24,7 @@ namespace detail {
 inline void check_output(const std::string& operation, const char* name, Index rows, Index cols,
                          Index expected_rows, Index expected_cols) {
   if (rows != expected_rows || cols != expected_cols) {
-    throw ShapeError(operation + ": " + name + " is " + shape_text(rows, cols) + " but must be " +
+    ACCRETE_THROW ShapeError(operation + ": " + name + " is " + shape_text(rows, cols) + " but must be " +
                      shape_text(expected_rows, expected_cols));
   }
 }
@@ -32,7 +32,7 @@ inline void check_output(const std::string& operation, const char* name, Index r
 template <class Scalar>
 void check_thin_qr(const View<Scalar>& a, const View<Scalar>& r) {
   if (a.rows < a.cols) {
-    throw ShapeError("thin_qr: the operand is " + shape_text(a.rows, a.cols) +
+    ACCRETE_THROW ShapeError("thin_qr: the operand is " + shape_text(a.rows, a.cols) +
                      " but needs at least as many rows as columns; factorise its transpose");
   }
   check_output("thin_qr", "r", r.rows, r.cols, a.cols, a.cols);
@@ -42,7 +42,7 @@ void check_thin_qr(const View<Scalar>& a, const View<Scalar>& r) {
 template <class Scalar>
 void check_svd(const View<const Scalar>& a, const View<Scalar>& u, const View<Scalar>& values,
                const View<Scalar>& v) {
-  const Index count = std::min(a.rows, a.cols);
+  const Index count = (std::min)(a.rows, a.cols);
   check_output("svd", "values", values.rows, values.cols, count, 1);
   if (u.data == nullptr && v.data == nullptr) {
     return;
@@ -55,7 +55,7 @@ template <class Scalar>
 void check_symmetric_eigen(const View<const Scalar>& a, const View<Scalar>& values,
                            const View<Scalar>& vectors) {
   if (a.rows != a.cols) {
-    throw ShapeError("symmetric_eigen: the operand is " + shape_text(a.rows, a.cols) +
+    ACCRETE_THROW ShapeError("symmetric_eigen: the operand is " + shape_text(a.rows, a.cols) +
                      " but must be square");
   }
   check_output("symmetric_eigen", "values", values.rows, values.cols, a.rows, 1);

@@ -39,7 +39,7 @@ void check_adamw(const View<Scalar>& parameter, const View<const Scalar>& gradie
                  std::span<const AdamWColumn<Scalar>> columns) {
   const auto check = [&](const char* name, Index rows, Index cols) {
     if (rows != parameter.rows || cols != parameter.cols) {
-      throw ShapeError(std::string("adamw: the ") + name + " is " + shape_text(rows, cols) +
+      ACCRETE_THROW ShapeError(std::string("adamw: the ") + name + " is " + shape_text(rows, cols) +
                        " but the parameter " + shape_text(parameter.rows, parameter.cols));
     }
   };
@@ -48,7 +48,7 @@ void check_adamw(const View<Scalar>& parameter, const View<const Scalar>& gradie
   check("second moment", second.rows, second.cols);
   const auto count = static_cast<Index>(columns.size());
   if (count != 1 && count != parameter.cols) {
-    throw ShapeError("adamw: " + std::to_string(count) + " column corrections for " +
+    ACCRETE_THROW ShapeError("adamw: " + std::to_string(count) + " column corrections for " +
                      std::to_string(parameter.cols) + " columns; give one for all or one each");
   }
 }

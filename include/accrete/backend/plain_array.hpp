@@ -16,7 +16,7 @@ namespace detail {
 inline void* reallocated(void* memory, std::size_t bytes) {
   void* result = std::realloc(memory, bytes);
   if (result == nullptr) {
-    throw std::bad_alloc();
+    ACCRETE_THROW std::bad_alloc();
   }
   return result;
 }

@@ -81,7 +81,7 @@ class Workspace {
       offset_ = 0;
     }
     if (block_ == blocks_.size()) {
-      add_block(std::max(bytes, capacity()));
+      add_block((std::max)(bytes, capacity()));
     }
     void* p = blocks_[block_].data + offset_;
     offset_ += bytes;
@@ -100,9 +100,9 @@ class Workspace {
     const std::size_t bytes = capacity();
     free_blocks();
     block_ = 0;
-    try {
+    ACCRETE_TRY {
       add_block(bytes);
-    } catch (const std::bad_alloc&) {
+    } ACCRETE_CATCH(const std::bad_alloc&) {
       free_blocks(); // the next frame asks again and reports the failure to its caller
     }
   }

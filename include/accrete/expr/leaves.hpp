@@ -14,11 +14,11 @@ namespace detail {
 [[noreturn]] inline void throw_resized(Index old_rows, Index old_cols, Index rows, Index cols) {
   char text[256];
   std::snprintf(text, sizeof text,
-                "accrete: an operand was %td x %td when the expression was built and is %td x %td "
+                "an operand was %td x %td when the expression was built and is %td x %td "
                 "now; build the expression anew, or assign expression.eval() when the operand is "
                 "the destination too",
                 old_rows, old_cols, rows, cols);
-  throw ShapeError(text);
+  ACCRETE_THROW ShapeError(text);
 }
 
 /// A named Eigen matrix: read again at evaluation, so a resize in between is noticed.

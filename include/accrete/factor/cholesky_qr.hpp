@@ -80,7 +80,7 @@ bool invert_cholesky(Index k, Scalar* gram, Scalar* inverse) {
 template <class Scalar>
 bool squares_are_exact(Index rows, Index k, const Scalar* gram) {
   using Limits = std::numeric_limits<Scalar>;
-  const Scalar least = static_cast<Scalar>(rows) * (Limits::min() / Limits::epsilon());
+  const Scalar least = static_cast<Scalar>(rows) * ((Limits::min)() / Limits::epsilon());
   for (Index j = 0; j < k; ++j) {
     if (!is_finite(gram[j * k + j]) || gram[j * k + j] < least) {
       return false;

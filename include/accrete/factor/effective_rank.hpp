@@ -19,10 +19,10 @@ inline double largest_value(const char* operation, std::span<const double> value
   double largest = 0;
   for (const double value : values) {
     if (!(value >= 0 && std::isfinite(value))) {
-      throw ArgumentError(std::string(operation) + ": a singular value is " +
+      ACCRETE_THROW ArgumentError(std::string(operation) + ": a singular value is " +
                           std::to_string(value) + "; give finite values that are not negative");
     }
-    largest = std::max(largest, value);
+    largest = (std::max)(largest, value);
   }
   return largest;
 }

@@ -70,7 +70,7 @@ template <class Backend, class Scalar>
 void check_factors(Device<Backend>& device, const char* operation, View<const Scalar> u,
                    View<const Scalar> v) {
   if (u.cols != v.cols) {
-    throw ShapeError(std::string(operation) + ": U is " + shape_text(u.rows, u.cols) +
+    ACCRETE_THROW ShapeError(std::string(operation) + ": U is " + shape_text(u.rows, u.cols) +
                      " and V is " + shape_text(v.rows, v.cols) +
                      "; both need the same number of columns");
   }
@@ -91,7 +91,7 @@ FactorSVD<Scalar> factor_svd(Device<Backend>& device, Frame& frame, View<const S
   svd.right = orthogonal_factor(device, frame, v);
   const Index rows = svd.left.triangle.rows;
   const Index cols = svd.right.triangle.rows;
-  const Index count = std::min(rows, cols);
+  const Index count = (std::min)(rows, cols);
   const auto core = temporary<Scalar>(frame, rows, cols);
   const auto values = temporary<Scalar>(frame, count, 1);
   multiply(device, svd.left.triangle, svd.right.triangle.transposed(), core);

@@ -15,7 +15,7 @@ ACCRETE_BEGIN_NAMESPACE
 
 struct IncrementalPCAOptions {
   /// Most components kept.
-  Index max_rank = std::numeric_limits<Index>::max();
+  Index max_rank = (std::numeric_limits<Index>::max)();
   /// Largest Frobenius norm that one block may discard, as a fraction of the whole's.
   double tolerance = 0;
 };
@@ -210,7 +210,7 @@ class IncrementalPCA {
 
   void check(const char* operation, const char* name, View<const Scalar> a, Index expected) const {
     if (a.rows != expected) {
-      throw ShapeError(std::string("IncrementalPCA ") + operation + ": " + name + " is " +
+      ACCRETE_THROW ShapeError(std::string("IncrementalPCA ") + operation + ": " + name + " is " +
                        detail::shape_text(a.rows, a.cols) + " but has to have " +
                        std::to_string(expected) + " rows; samples are columns");
     }

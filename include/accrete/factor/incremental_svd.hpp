@@ -34,7 +34,7 @@ class IncrementalSVD {
   explicit IncrementalSVD(Index rows, const Options& options = {}) : options_(options) {
     options.validate();
     if (rows < 0) {
-      throw ShapeError("IncrementalSVD: " + std::to_string(rows) +
+      ACCRETE_THROW ShapeError("IncrementalSVD: " + std::to_string(rows) +
                        " rows; the number of rows must not be negative");
     }
     configure();
@@ -175,7 +175,7 @@ class IncrementalSVD {
       return;
     }
     for (Index first = 0; first < b.cols; first += rows()) { // a wider piece has no thin QR
-      const Index count = std::min(rows(), b.cols - first);
+      const Index count = (std::min)(rows(), b.cols - first);
       svd_.append(b.columns(first, count), Run::columns);
     }
   }
@@ -185,7 +185,7 @@ class IncrementalSVD {
     require_v("append_rows");
     const View<const Scalar> b = view_of(block).transposed();
     if (b.rows != cols()) {
-      throw ShapeError("IncrementalSVD append_rows: the block is " +
+      ACCRETE_THROW ShapeError("IncrementalSVD append_rows: the block is " +
                        detail::shape_text(b.cols, b.rows) + " but X has " + std::to_string(cols()) +
                        " columns; append blocks of that many columns");
     }
@@ -195,7 +195,7 @@ class IncrementalSVD {
       return;
     }
     for (Index first = 0; first < b.cols; first += cols()) {
-      svd_.append(b.columns(first, std::min(cols(), b.cols - first)), Run::rows);
+      svd_.append(b.columns(first, (std::min)(cols(), b.cols - first)), Run::rows);
     }
   }
 
@@ -207,7 +207,7 @@ class IncrementalSVD {
     check_rows("add", "A", a, rows());
     check_rows("add", "B", b, cols());
     if (a.cols != b.cols) {
-      throw ShapeError("IncrementalSVD add: A is " + detail::shape_text(a.rows, a.cols) +
+      ACCRETE_THROW ShapeError("IncrementalSVD add: A is " + detail::shape_text(a.rows, a.cols) +
                        " and B " + detail::shape_text(b.rows, b.cols) +
                        "; both need the same number of columns");
     }
@@ -260,7 +260,7 @@ class IncrementalSVD {
   /// X <- factor X, 0 <= factor <= 1: older columns weigh less. @throws ArgumentError
   void forget(double factor) {
     if (!detail::is_within(factor, 0, 1)) {
-      throw ArgumentError("IncrementalSVD forget: factor = " + detail::number_text(factor) +
+      ACCRETE_THROW ArgumentError("IncrementalSVD forget: factor = " + detail::number_text(factor) +
                           "; give a number in [0, 1]");
     }
     for (double& value : svd_.values) {
@@ -275,7 +275,7 @@ class IncrementalSVD {
     require_v("merge");
     other.require_v("merge");
     if (other.rows() != rows()) {
-      throw ShapeError("IncrementalSVD merge: X has " + std::to_string(rows()) +
+      ACCRETE_THROW ShapeError("IncrementalSVD merge: X has " + std::to_string(rows()) +
                        " rows and the other " + std::to_string(other.rows()) +
                        "; both need the same number of rows");
     }
@@ -328,14 +328,14 @@ class IncrementalSVD {
 
   void require_v(const char* operation) const {
     if (!options_.keep_v) {
-      throw ArgumentError(std::string("IncrementalSVD ") + operation +
+      ACCRETE_THROW ArgumentError(std::string("IncrementalSVD ") + operation +
                           ": needs V; construct with keep_v = true");
     }
   }
   void check_rows(const char* operation, const char* name, View<const Scalar> a,
                   Index expected) const {
     if (a.rows != expected) {
-      throw ShapeError(std::string("IncrementalSVD ") + operation + ": " + name + " is " +
+      ACCRETE_THROW ShapeError(std::string("IncrementalSVD ") + operation + ": " + name + " is " +
                        detail::shape_text(a.rows, a.cols) + " but X is " +
                        detail::shape_text(rows(), cols()) + "; give it " +
                        std::to_string(expected) + " rows");
@@ -343,7 +343,7 @@ class IncrementalSVD {
   }
   void check_range(const char* operation, Index first, Index count) const {
     if (first < 0 || count < 0 || count > cols() - first) {
-      throw ShapeError(std::string("IncrementalSVD ") + operation + ": " + std::to_string(count) +
+      ACCRETE_THROW ShapeError(std::string("IncrementalSVD ") + operation + ": " + std::to_string(count) +
                        " columns from " + std::to_string(first) + " on, but X has " +
                        std::to_string(cols()) + "; stay within them");
     }
@@ -358,7 +358,7 @@ class IncrementalSVD {
     if (a.cols == 0 || rows() == 0 || cols() == 0) {
       return;
     }
-    if (a.cols <= std::min(rows(), cols())) {
+    if (a.cols <= (std::min)(rows(), cols())) {
       svd_.add(a, b);
       return;
     }

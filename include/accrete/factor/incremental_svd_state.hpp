@@ -18,7 +18,7 @@ ACCRETE_BEGIN_NAMESPACE
 
 struct IncrementalSVDOptions {
   /// Most singular values kept.
-  Index max_rank = std::numeric_limits<Index>::max();
+  Index max_rank = (std::numeric_limits<Index>::max)();
   /// Largest Frobenius norm that one update may discard, as a fraction of the whole's.
   double tolerance = 0;
   /// Without V, columns can be appended and nothing else.
@@ -29,15 +29,15 @@ struct IncrementalSVDOptions {
   /// @throws ArgumentError when a field is outside its domain.
   void validate() const {
     if (max_rank < 0) {
-      throw ArgumentError("IncrementalSVD: max_rank = " + std::to_string(max_rank) +
+      ACCRETE_THROW ArgumentError("IncrementalSVD: max_rank = " + std::to_string(max_rank) +
                           "; give at least 0");
     }
     if (!detail::is_within(tolerance, 0, 1)) {
-      throw ArgumentError("IncrementalSVD: tolerance = " + detail::number_text(tolerance) +
+      ACCRETE_THROW ArgumentError("IncrementalSVD: tolerance = " + detail::number_text(tolerance) +
                           " is a fraction of the Frobenius norm; give a number in [0, 1]");
     }
     if (check_every < 1) {
-      throw ArgumentError("IncrementalSVD: check_every = " + std::to_string(check_every) +
+      ACCRETE_THROW ArgumentError("IncrementalSVD: check_every = " + std::to_string(check_every) +
                           "; give at least 1");
     }
   }
@@ -71,9 +71,9 @@ struct IncrementalSVDState {
   void validate() const {
     options.validate();
     const auto rank = static_cast<Index>(singular_values.size());
-    const Index most = std::min({U.rows(), cols, options.max_rank});
+    const Index most = (std::min)({U.rows(), cols, options.max_rank});
     if (rank > most) {
-      throw RankError("IncrementalSVD state: " + std::to_string(rank) +
+      ACCRETE_THROW RankError("IncrementalSVD state: " + std::to_string(rank) +
                       " singular values of an X of " + detail::shape_text(U.rows(), cols) +
                       " with max_rank = " + std::to_string(options.max_rank) +
                       "; the state is damaged");
@@ -81,7 +81,7 @@ struct IncrementalSVDState {
     const Index v_rows = options.keep_v ? cols : 0;
     const Index v_cols = options.keep_v ? rank : 0;
     if (U.cols() != rank || cols < 0 || V.rows() != v_rows || V.cols() != v_cols) {
-      throw ShapeError("IncrementalSVD state: U is " + detail::shape_text(U.rows(), U.cols()) +
+      ACCRETE_THROW ShapeError("IncrementalSVD state: U is " + detail::shape_text(U.rows(), U.cols()) +
                        ", V " + detail::shape_text(V.rows(), V.cols()) + ", for " +
                        std::to_string(rank) + " singular values and " + std::to_string(cols) +
                        " columns of X; they belong to different decompositions");
@@ -89,21 +89,21 @@ struct IncrementalSVDState {
     const auto valid = [](double value) { return detail::is_finite(value) && value >= 0; };
     bool sound = detail::all_finite(U.data(), U.size()) && detail::all_finite(V.data(), V.size()) &&
                  valid(settled_error) && valid(run_error);
-    double before = std::numeric_limits<double>::max();
+    double before = (std::numeric_limits<double>::max)();
     for (const double value : singular_values) {
       sound = sound && valid(value) && value <= before;
       before = value;
     }
     if (!sound) {
-      throw NumericError("IncrementalSVD state: the singular values must descend and be neither "
+      ACCRETE_THROW NumericError("IncrementalSVD state: the singular values must descend and be neither "
                          "negative nor infinite, and all entries finite; the state is damaged");
     }
     if (departure(U) > most_departure() || departure(V) > most_departure()) {
-      throw NumericError("IncrementalSVD state: the columns of U or V are not orthonormal; the "
+      ACCRETE_THROW NumericError("IncrementalSVD state: the columns of U or V are not orthonormal; the "
                          "state is damaged");
     }
     if (updates < 0 || run < 0 || run > 2) {
-      throw ArgumentError("IncrementalSVD state: updates = " + std::to_string(updates) +
+      ACCRETE_THROW ArgumentError("IncrementalSVD state: updates = " + std::to_string(updates) +
                           ", run = " + std::to_string(run) + "; the state is damaged");
     }
   }

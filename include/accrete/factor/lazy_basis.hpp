@@ -53,10 +53,10 @@ class LazyBasis {
       return;
     }
     const auto grown = [](Index needed, Index held) {
-      return needed <= held ? held : std::max(needed, 2 * held);
+      return needed <= held ? held : (std::max)(needed, 2 * held);
     };
     Storage larger(grown(rows, storage_.rows()), grown(cols, storage_.cols()));
-    const Index width = std::max(cols_, stored_width());
+    const Index width = (std::max)(cols_, stored_width());
     copy_into<Backend, Scalar>(device, all().block(0, 0, rows_, width),
                                view_of(larger).block(0, 0, rows_, width));
     storage_ = std::move(larger);
@@ -175,7 +175,7 @@ class LazyBasis {
     width_ = width + bottom.rows;
     cols_ = top.cols;
     if (rotation_.rows() < width_ || rotation_.cols() < cols_) {
-      const Index side = std::max(width_, cols_) + most_pending(cols_);
+      const Index side = (std::max)(width_, cols_) + most_pending(cols_);
       rotation_ = Storage(side, side);
     }
     copy_into<Backend, Scalar>(device, total, rotation().block(0, 0, width, cols_));

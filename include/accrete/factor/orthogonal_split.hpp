@@ -104,7 +104,7 @@ class Orthogonalization {
     parts_.norm = std::hypot(safe_norm(host, count), safe_norm(host + count, rank * count));
     const double noise = 8 * std::sqrt(static_cast<double>(count + rank)) *
                          static_cast<double>(std::numeric_limits<Scalar>::epsilon()) * parts_.norm;
-    Index kept = std::min(count, block_.rows - rank);
+    Index kept = (std::min)(count, block_.rows - rank);
     while (kept > 0 && !(static_cast<double>(host[kept - 1]) > noise)) {
       --kept;
     }

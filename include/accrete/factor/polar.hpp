@@ -26,15 +26,15 @@ namespace detail {
 /// x <- x / its Frobenius norm, whatever the magnitude. False for zero, which stays.
 template <class Backend, class Scalar>
 bool normalise(Device<Backend>& device, View<Scalar> x) {
-  constexpr double least = std::numeric_limits<double>::min();
-  constexpr double largest_factor = std::numeric_limits<Scalar>::max() / 16;
+  constexpr double least = (std::numeric_limits<double>::min)();
+  constexpr double largest_factor = (std::numeric_limits<Scalar>::max)() / 16;
   double squared = Kernels<Backend>::squared_norm(device, View<const Scalar>(x));
   // Squares of numbers near the ends of the range need a factor ahead, tiny ones two.
   for (int pass = 0; pass < 3; ++pass) {
     const double factor = !is_finite(squared) ? 0x1p-540
                           : squared < least   ? 0x1p+540
                                               : 1 / std::sqrt(squared);
-    Kernels<Backend>::combine(device, static_cast<Scalar>(std::min(factor, largest_factor)),
+    Kernels<Backend>::combine(device, static_cast<Scalar>((std::min)(factor, largest_factor)),
                               View<const Scalar>(x), Scalar{0}, x);
     squared = Kernels<Backend>::squared_norm(device, View<const Scalar>(x));
   }

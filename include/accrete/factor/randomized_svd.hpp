@@ -26,7 +26,7 @@ struct RandomizedSVDOptions {
   void validate() const {
     const auto require = [](const char* name, Index value, Index least) {
       if (value < least) {
-        throw ArgumentError(std::string("randomized_svd: ") + name + " = " + std::to_string(value) +
+        ACCRETE_THROW ArgumentError(std::string("randomized_svd: ") + name + " = " + std::to_string(value) +
                             "; give at least " + std::to_string(least));
       }
     };
@@ -113,9 +113,9 @@ template <detail::Operand Operand>
   auto& context = Context<Backend>::current();
   auto& device = context.device();
   const char* const name = "randomized_svd";
-  const Index smallest = std::min(node.rows(), node.cols());
-  const Index rank = std::min(options.rank, smallest);
-  const Index width = rank + std::min(options.oversampling, smallest - rank);
+  const Index smallest = (std::min)(node.rows(), node.cols());
+  const Index rank = (std::min)(options.rank, smallest);
+  const Index width = rank + (std::min)(options.oversampling, smallest - rank);
 
   SVD<Scalar, Backend> result;
   result.U = Matrix<Scalar, Backend>(node.rows(), rank);
@@ -173,12 +173,12 @@ template <detail::Operand Operand, detail::Operand Basis>
   auto& device = context.device();
   const char* const name = "block_power_iteration";
   if (iterations < 1) {
-    throw ArgumentError(std::string(name) + ": iterations = " + std::to_string(iterations) +
+    ACCRETE_THROW ArgumentError(std::string(name) + ": iterations = " + std::to_string(iterations) +
                         "; give at least 1");
   }
   const auto start = detail::lift<Backend>(basis);
   const Index k = start.cols();
-  if (start.rows() != node.rows() || k > std::min(node.rows(), node.cols())) {
+  if (start.rows() != node.rows() || k > (std::min)(node.rows(), node.cols())) {
     detail::throw_shape_error(name, node.rows(), node.cols(), start.rows(), k,
                               "the basis needs the rows of the operand and at most as many columns "
                               "as its smaller side");

@@ -21,9 +21,9 @@ void column_norms_into(Device<Backend>& device, View<const Scalar> base, Scalar 
   std::vector<Scalar> host(static_cast<std::size_t>(base.cols), Scalar{0});
   if (!base.empty()) {
     Frame<Backend> frame(device.workspace());
-    const auto piece = temporary<Scalar>(frame, base.rows, std::min(width, base.cols));
+    const auto piece = temporary<Scalar>(frame, base.rows, (std::min)(width, base.cols));
     for (Index first = 0; first < base.cols; first += width) {
-      const Index count = std::min(width, base.cols - first);
+      const Index count = (std::min)(width, base.cols - first);
       const View<Scalar> columns = piece.left_columns(count);
       Kernels<Backend>::combine(device, Scalar{1}, base.columns(first, count), Scalar{0}, columns);
       if (u.cols > 0) {

@@ -46,7 +46,7 @@ SVD<Scalar, Backend> svd_of_factors(Device<Backend>& device, View<const Scalar> 
                                     View<const Scalar> v) {
   check_factors(device, "svd", u, v);
   SVD<Scalar, Backend> result;
-  const Index count = std::min({u.rows, v.rows, u.cols});
+  const Index count = (std::min)({u.rows, v.rows, u.cols});
   result.U = Matrix<Scalar, Backend>(u.rows, count);
   result.V = Matrix<Scalar, Backend>(v.rows, count);
   result.singular_values.resize(count);
@@ -64,7 +64,7 @@ SVD<Scalar, Backend> svd_of_factors(Device<Backend>& device, View<const Scalar> 
 template <class Backend, class Scalar>
 SVD<Scalar, Backend> svd_of_dense(Device<Backend>& device, View<const Scalar> a) {
   SVD<Scalar, Backend> result;
-  const Index count = std::min(a.rows, a.cols);
+  const Index count = (std::min)(a.rows, a.cols);
   result.U = Matrix<Scalar, Backend>(a.rows, count);
   result.V = Matrix<Scalar, Backend>(a.cols, count);
   result.singular_values.resize(count);
@@ -89,7 +89,7 @@ SingularValues singular_values_of_factors(Device<Backend>& device, View<const Sc
 template <class Backend, class Scalar>
 SingularValues singular_values_of_dense(Device<Backend>& device, View<const Scalar> a) {
   Frame<Backend> frame(device.workspace());
-  const Index count = std::min(a.rows, a.cols);
+  const Index count = (std::min)(a.rows, a.cols);
   const auto values = temporary<Scalar>(frame, count, 1);
   Kernels<Backend>::svd(device, a, View<Scalar>{}, values, View<Scalar>{});
   return downloaded_values(device, View<const Scalar>(values));

@@ -30,7 +30,7 @@ namespace detail {
 template <class Node>
 void check_square(const char* operation, const Node& node) {
   if (node.rows() != node.cols()) {
-    throw ShapeError(std::string(operation) + ": the operand is " +
+    ACCRETE_THROW ShapeError(std::string(operation) + ": the operand is " +
                      shape_text(node.rows(), node.cols()) + " but must be square and symmetric");
   }
 }
@@ -113,7 +113,7 @@ template <detail::Operand Operand>
   auto& device = context.device();
   detail::check_square("inverse_sqrt", node);
   if (!detail::is_finite(damping) || damping < 0) {
-    throw ArgumentError("inverse_sqrt: damping = " + detail::number_text(damping) +
+    ACCRETE_THROW ArgumentError("inverse_sqrt: damping = " + detail::number_text(damping) +
                         "; give a finite number that is not negative");
   }
   const Index k = node.rows();
@@ -126,10 +126,10 @@ template <detail::Operand Operand>
   const auto scaled = detail::temporary<Scalar>(frame, k, k);
   const std::vector<Scalar> values = detail::symmetric_eigen(context, frame, node, vectors);
   const auto largest =
-      static_cast<double>(std::max(std::abs(values.front()), std::abs(values.back())));
+      static_cast<double>((std::max)(std::abs(values.front()), std::abs(values.back())));
   const double smallest = static_cast<double>(values.back()) + damping;
   if (smallest <= detail::rank_rounding<Scalar>(k) * (largest + damping)) {
-    throw NumericError("inverse_sqrt: the smallest eigenvalue of the " + detail::shape_text(k, k) +
+    ACCRETE_THROW NumericError("inverse_sqrt: the smallest eigenvalue of the " + detail::shape_text(k, k) +
                        " operand with damping is " + detail::number_text(smallest) +
                        ", zero or negative within rounding of the largest, " +
                        detail::number_text(largest) + "; raise the damping");

@@ -60,9 +60,9 @@ FactorCut<Scalar> cut_factors(Device<Backend>& device, Frame& frame, View<const 
   }
   cut.svd = factor_svd<Backend, Scalar>(device, frame, u, v, true);
   cut.choice = choose_rank(cut.svd.values, options,
-                           rank_rounding<Scalar>(std::max(cut.svd.a.rows, cut.svd.b.rows)));
+                           rank_rounding<Scalar>((std::max)(cut.svd.a.rows, cut.svd.b.rows)));
   cut.roots.assign(static_cast<std::size_t>(cut.choice.rank), 0.0);
-  for (Index j = 0; j < std::min(cut.choice.rank, cut.choice.numerical_rank); ++j) {
+  for (Index j = 0; j < (std::min)(cut.choice.rank, cut.choice.numerical_rank); ++j) {
     const auto k = static_cast<std::size_t>(j);
     cut.roots[k] = std::sqrt(cut.svd.values[k]);
   }
@@ -161,7 +161,7 @@ template <class Backend, class Scalar, class Frame>
 DenseTruncation<Scalar> truncate_dense(Device<Backend>& device, Frame& frame, View<const Scalar> a,
                                        const TruncationOptions& options) {
   options.validate();
-  const Index count = std::min(a.rows, a.cols);
+  const Index count = (std::min)(a.rows, a.cols);
   const auto u = temporary<Scalar>(frame, a.rows, count);
   const auto v = temporary<Scalar>(frame, a.cols, count);
   const auto values = temporary<Scalar>(frame, count, 1);
@@ -173,7 +173,7 @@ DenseTruncation<Scalar> truncate_dense(Device<Backend>& device, Frame& frame, Vi
   const RankChoice choice =
       choose_rank(result.report.singular_values, options, rank_rounding<Scalar>(count));
   std::vector<double> roots(static_cast<std::size_t>(choice.rank), 0.0);
-  for (Index j = 0; j < std::min(choice.rank, choice.numerical_rank); ++j) {
+  for (Index j = 0; j < (std::min)(choice.rank, choice.numerical_rank); ++j) {
     roots[static_cast<std::size_t>(j)] = std::sqrt(result.report.singular_values[j]);
   }
   result.u = u.left_columns(choice.rank);

@@ -178,7 +178,7 @@ struct UpdatableSVD {
   /// Frobenius norm of UᵀU - I or VᵀV - I, the larger.
   [[nodiscard]] double orthogonality() {
     const double of_left = departure(left.settled(device()));
-    return keep_v ? std::max(of_left, departure(right.settled(device()))) : of_left;
+    return keep_v ? (std::max)(of_left, departure(right.settled(device()))) : of_left;
   }
 
   /// U and V orthonormal again without a change of X: QR of both, the triangles into the core.
@@ -212,14 +212,14 @@ struct UpdatableSVD {
   void change_bases(const Change& change) {
     const Index left_rows = left.rows();
     const Index right_rows = right.rows();
-    try {
+    ACCRETE_TRY {
       change();
-    } catch (...) {
+    } ACCRETE_CATCH(...) {
       values.clear();
       left = Basis(left_rows);
       right = Basis(right_rows);
       loss.settled = std::numeric_limits<double>::infinity();
-      throw;
+      ACCRETE_RETHROW;
     }
   }
   /// The last part of an update; cut() has made room for it.
@@ -257,14 +257,14 @@ struct UpdatableSVD {
   /// epsilons.
   template <class Frame>
   Core decompose_core(Frame& frame, View<const double> core, double dropped, Run run) {
-    const Index count = std::min(core.rows, core.cols);
+    const Index count = (std::min)(core.rows, core.cols);
     const auto a = temporary<double>(frame, core.rows, count);
     const auto b = temporary<double>(frame, core.cols, count);
     const auto sigma = temporary<double>(frame, count, 1);
     Kernels<Backend>::svd(device(), core, a, sigma, b);
     spectrum_.resize(static_cast<std::size_t>(count));
     Kernels<Backend>::download(device(), View<const double>(sigma), spectrum_.data());
-    const Cut next = cut(std::max(core.rows, core.cols), dropped, run);
+    const Cut next = cut((std::max)(core.rows, core.cols), dropped, run);
     return {polished(frame, a.left_columns(next.rank)), polished(frame, b.left_columns(next.rank)),
             next};
   }
@@ -324,7 +324,7 @@ struct UpdatableSVD {
     }
     // Each small SVD departs from orthogonality by some epsilons, in float too many to wait.
     const double limit =
-        std::max(2e-13, epsilon() * (8 + 3 * std::sqrt(static_cast<double>(rank()))));
+        (std::max)(2e-13, epsilon() * (8 + 3 * std::sqrt(static_cast<double>(rank()))));
     if (orthogonality() > limit) {
       restore();
     }

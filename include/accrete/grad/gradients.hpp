@@ -174,7 +174,7 @@ auto lift_upstream(const Product<Left, Right>& forward, Upstream&& upstream) {
 
 inline void check_kept(const char* name, Index rows, Index cols, Index rank, Index samples) {
   if (rows != rank || cols != samples) {
-    throw ShapeError(std::string("accrete: gradients: the kept product ") + name + " is " +
+    ACCRETE_THROW ShapeError(std::string("gradients: the kept product ") + name + " is " +
                      shape_text(rows, cols) + " and must be " + shape_text(rank, samples) +
                      " (rank x samples)");
   }

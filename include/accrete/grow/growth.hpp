@@ -19,26 +19,26 @@ ACCRETE_BEGIN_NAMESPACE
 template <class Scalar, class Backend, class Initializer>
 void grow(LowRankMatrix<Scalar, Backend>& matrix, Index count, const Initializer& initializer) {
   if (count < 0) {
-    throw ArgumentError("grow: cannot grow by " + std::to_string(count) +
+    ACCRETE_THROW ArgumentError("grow: cannot grow by " + std::to_string(count) +
                         " columns; use truncate or set_rank to shrink");
   }
   const Index before = matrix.rank();
-  const Index most = std::min(matrix.rows(), matrix.cols());
+  const Index most = (std::min)(matrix.rows(), matrix.cols());
   if (count > most - before) {
-    throw RankError("grow: rank " + std::to_string(before) + " + " + std::to_string(count) +
+    ACCRETE_THROW RankError("grow: rank " + std::to_string(before) + " + " + std::to_string(count) +
                     " exceeds min(m, n) of the " +
                     detail::shape_text(matrix.rows(), matrix.cols()) + " matrix; grow by at most " +
                     std::to_string(std::max<Index>(most - before, 0)));
   }
   if (before + count > matrix.capacity()) {
-    matrix.reserve(std::max(before + count, std::min(2 * matrix.capacity(), most)));
+    matrix.reserve((std::max)(before + count, (std::min)(2 * matrix.capacity(), most)));
   }
   matrix.set_rank(before + count);
-  try {
+  ACCRETE_TRY {
     initializer(Context<Backend>::current().device(), matrix.u_view(), matrix.v_view(), before);
-  } catch (...) {
+  } ACCRETE_CATCH(...) {
     matrix.set_rank(before);
-    throw;
+    ACCRETE_RETHROW;
   }
 }
 

@@ -26,7 +26,7 @@ namespace detail {
 
 inline void require_usable(const char* name, double value) {
   if (!accrete::detail::is_finite(value) || value == 0) {
-    throw ArgumentError(std::string("init::") + name + ": " + accrete::detail::number_text(value) +
+    ACCRETE_THROW ArgumentError(std::string("init::") + name + ": " + accrete::detail::number_text(value) +
                         " must be finite and not zero, or the new columns could never move");
   }
 }
@@ -117,7 +117,7 @@ class Orthogonal {
   template <class Backend, class Scalar>
   void operator()(Device<Backend>& device, View<Scalar> u, View<Scalar> v, Index first) const {
     if (u.cols > u.rows) {
-      throw RankError("init::orthogonal: " + std::to_string(u.cols) + " columns of length " +
+      ACCRETE_THROW RankError("init::orthogonal: " + std::to_string(u.cols) + " columns of length " +
                       std::to_string(u.rows) + " cannot be orthogonal; grow by " +
                       std::to_string(std::max<Index>(u.rows - first, 0)) + " at most");
     }

@@ -43,7 +43,7 @@ struct InRankOptions {
   /// 768 a buffer in proportion to it.
   [[nodiscard]] static InRankOptions scaled_to(Index rows, Index cols) {
     constexpr Index official_width = 768;
-    const Index width = std::min(rows, cols);
+    const Index width = (std::min)(rows, cols);
     InRankOptions options;
     options.max_rank = std::max<Index>(width / 2, 2);
     if (width < official_width) {
@@ -51,7 +51,7 @@ struct InRankOptions {
       const auto buffer = static_cast<Index>(std::lround(100.0 * share));
       options.buffer = std::clamp<Index>(buffer, 1, options.max_rank - 1);
     }
-    options.initial_rank = std::min(options.initial_rank, options.max_rank - options.buffer);
+    options.initial_rank = (std::min)(options.initial_rank, options.max_rank - options.buffer);
     return options;
   }
 
@@ -59,18 +59,18 @@ struct InRankOptions {
   void validate() const {
     if (initial_rank < 1 || buffer < 1 || initial_rank > max_rank ||
         buffer > max_rank - initial_rank) {
-      throw RankError(
+      ACCRETE_THROW RankError(
           "InRank: initial_rank = " + std::to_string(initial_rank) +
           " and buffer = " + std::to_string(buffer) +
           " must be at least 1 and together at most max_rank = " + std::to_string(max_rank) +
           "; InRankOptions::scaled_to(rows, cols) fits them");
     }
     if (!detail::is_within(threshold, 0, 1) || threshold == 0 || threshold == 1) {
-      throw ArgumentError("InRank: threshold = " + detail::number_text(threshold) +
+      ACCRETE_THROW ArgumentError("InRank: threshold = " + detail::number_text(threshold) +
                           " must lie between 0 and 1");
     }
     if (warmup < 0 || interval < 1) {
-      throw ArgumentError("InRank: warmup = " + std::to_string(warmup) +
+      ACCRETE_THROW ArgumentError("InRank: warmup = " + std::to_string(warmup) +
                           ", interval = " + std::to_string(interval) +
                           "; warmup must not be negative and interval at least 1");
     }
@@ -92,11 +92,11 @@ struct InRankOptions {
                                             Index total_count = 0) {
   const auto count = static_cast<Index>(values.size());
   if (rank < 0 || rank > count) {
-    throw RankError("explained_ratio: rank " + std::to_string(rank) + " of " +
+    ACCRETE_THROW RankError("explained_ratio: rank " + std::to_string(rank) + " of " +
                     std::to_string(count) + " singular values");
   }
   if (reading == ExplainedRatio::variance && total_count < count) {
-    throw ArgumentError("explained_ratio: total_count = " + std::to_string(total_count) +
+    ACCRETE_THROW ArgumentError("explained_ratio: total_count = " + std::to_string(total_count) +
                         " is below the " + std::to_string(count) +
                         " singular values; give min(rows, cols) of the matrix");
   }
@@ -130,7 +130,7 @@ struct InRankOptions {
 
 /// Decides from the singular values of U Vᵀ when and how far the rank of one layer grows.
 ///
-///     InRankPolicy policy(InRankOptions::scaled_to(m, n), std::min(m, n));
+///     InRankPolicy policy(InRankOptions::scaled_to(m, n), (std::min)(m, n));
 ///     if (policy.due(step)) {
 ///       policy.update(singular_values(matrix));
 ///       grow(matrix, policy.active_columns() - matrix.rank(), init::orthogonal());
@@ -143,7 +143,7 @@ class InRankPolicy {
       : options_(options), total_count_(total_count), rank_(options.initial_rank) {
     options_.validate();
     if (options_.reading == ExplainedRatio::variance && total_count < options_.max_rank) {
-      throw ArgumentError("InRankPolicy: total_count = " + std::to_string(total_count) +
+      ACCRETE_THROW ArgumentError("InRankPolicy: total_count = " + std::to_string(total_count) +
                           " is below max_rank = " + std::to_string(options_.max_rank) +
                           "; the variance reading needs min(rows, cols) of the matrix");
     }
@@ -167,11 +167,11 @@ class InRankPolicy {
   Index update(std::span<const double> singular_values) {
     for (const double value : singular_values) {
       if (!detail::is_finite(value)) {
-        throw NumericError("InRankPolicy::update: a singular value is NaN or infinite; the "
+        ACCRETE_THROW NumericError("InRankPolicy::update: a singular value is NaN or infinite; the "
                            "training has diverged");
       }
     }
-    const Index most = std::min({rank_ + options_.buffer, options_.max_rank - options_.buffer,
+    const Index most = (std::min)({rank_ + options_.buffer, options_.max_rank - options_.buffer,
                                  static_cast<Index>(singular_values.size())});
     while (rank_ < most && explained_ratio(singular_values, rank_, options_.reading, total_count_) <
                                options_.threshold) {
@@ -183,7 +183,7 @@ class InRankPolicy {
   /// Restores the rank of a checkpoint. @throws RankError outside initial_rank...max_rank - buffer.
   void set_rank(Index rank) {
     if (rank < options_.initial_rank || rank > options_.max_rank - options_.buffer) {
-      throw RankError("InRankPolicy: rank " + std::to_string(rank) + " is outside " +
+      ACCRETE_THROW RankError("InRankPolicy: rank " + std::to_string(rank) + " is outside " +
                       std::to_string(options_.initial_rank) + " to " +
                       std::to_string(options_.max_rank - options_.buffer));
     }

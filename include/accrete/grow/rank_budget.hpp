@@ -43,7 +43,7 @@ inline LayerRank layer_rank(const LayerSpectrum& layer, Index rank) {
   const Index dense = layer.rows * layer.cols;
   const Index factors = rank * (layer.rows + layer.cols);
   if (factors >= dense) {
-    return {std::min(layer.rows, layer.cols), false, dense};
+    return {(std::min)(layer.rows, layer.cols), false, dense};
   }
   return {rank, true, factors};
 }
@@ -86,8 +86,8 @@ template <class PolicyAt = decltype(rank_by::relative_threshold)>
 ranks_within_budget(std::span<const LayerSpectrum> layers, Index budget,
                     const PolicyAt& policy_at = rank_by::relative_threshold) {
   for (const LayerSpectrum& layer : layers) {
-    if (static_cast<Index>(layer.values.size()) > std::min(layer.rows, layer.cols)) {
-      throw ArgumentError("ranks_within_budget: " + std::to_string(layer.values.size()) +
+    if (static_cast<Index>(layer.values.size()) > (std::min)(layer.rows, layer.cols)) {
+      ACCRETE_THROW ArgumentError("ranks_within_budget: " + std::to_string(layer.values.size()) +
                           " singular values of a " + detail::shape_text(layer.rows, layer.cols) +
                           " layer; there are min(rows, cols) at most");
     }
@@ -98,7 +98,7 @@ ranks_within_budget(std::span<const LayerSpectrum> layers, Index budget,
   }
   best = detail::allocate_ranks(layers, 1.0, policy_at);
   if (best.parameters > budget) {
-    throw ArgumentError("ranks_within_budget: a budget of " + std::to_string(budget) +
+    ACCRETE_THROW ArgumentError("ranks_within_budget: a budget of " + std::to_string(budget) +
                         " parameters; the least ranks already take " +
                         std::to_string(best.parameters));
   }

@@ -25,11 +25,11 @@ inline void check_spectrum(const char* operation, std::span<const double> values
   for (std::size_t i = 0; i < values.size(); ++i) {
     const double value = values[i];
     if (!is_finite(value)) {
-      throw NumericError(std::string(operation) + ": singular value " + std::to_string(i) +
+      ACCRETE_THROW NumericError(std::string(operation) + ": singular value " + std::to_string(i) +
                          " is NaN or infinite; the training has diverged");
     }
     if (value < 0 || (i > 0 && value > values[i - 1])) {
-      throw ArgumentError(std::string(operation) + ": singular value " + std::to_string(i) + " = " +
+      ACCRETE_THROW ArgumentError(std::string(operation) + ": singular value " + std::to_string(i) + " = " +
                           number_text(value) +
                           "; they must descend and not be negative, as singular_values() returns "
                           "them");
@@ -39,7 +39,7 @@ inline void check_spectrum(const char* operation, std::span<const double> values
 
 inline double require_fraction(const char* policy, const char* name, double value) {
   if (!is_within(value, 0, 1)) {
-    throw ArgumentError(std::string("rank_by::") + policy + ": " + name + " = " +
+    ACCRETE_THROW ArgumentError(std::string("rank_by::") + policy + ": " + name + " = " +
                         number_text(value) + " must lie in [0, 1]");
   }
   return value;
@@ -47,7 +47,7 @@ inline double require_fraction(const char* policy, const char* name, double valu
 
 inline Index require_rank(const char* policy, Index rank) {
   if (rank < 0) {
-    throw RankError(std::string("rank_by::") + policy + ": rank " + std::to_string(rank) +
+    ACCRETE_THROW RankError(std::string("rank_by::") + policy + ": rank " + std::to_string(rank) +
                     " must not be negative");
   }
   return rank;
@@ -81,7 +81,7 @@ class Fixed {
   explicit Fixed(Index rank) : rank_(detail::require_rank("fixed", rank)) {}
   [[nodiscard]] Index operator()(std::span<const double> values) const {
     detail::check_spectrum("rank_by::fixed", values);
-    return std::min(rank_, static_cast<Index>(values.size()));
+    return (std::min)(rank_, static_cast<Index>(values.size()));
   }
 
  private:
@@ -217,13 +217,13 @@ class Bounded {
   Bounded(const Policy& policy, Index least, Index most)
       : policy_(policy), least_(detail::require_rank("bounded", least)), most_(most) {
     if (most < least) {
-      throw RankError("rank_by::bounded: least = " + std::to_string(least) +
+      ACCRETE_THROW RankError("rank_by::bounded: least = " + std::to_string(least) +
                       " exceeds most = " + std::to_string(most));
     }
   }
   [[nodiscard]] Index operator()(std::span<const double> values) const {
     const Index rank = std::clamp(static_cast<Index>(policy_(values)), least_, most_);
-    return std::min(rank, static_cast<Index>(values.size()));
+    return (std::min)(rank, static_cast<Index>(values.size()));
   }
 
  private:

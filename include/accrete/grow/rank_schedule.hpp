@@ -31,16 +31,16 @@ class RankSchedule {
   /// negative rank.
   explicit RankSchedule(std::vector<RankStage> stages) : stages_(std::move(stages)) {
     if (stages_.empty() || stages_.front().step != 0) {
-      throw ArgumentError("RankSchedule: the first stage must begin at step 0");
+      ACCRETE_THROW ArgumentError("RankSchedule: the first stage must begin at step 0");
     }
     for (std::size_t i = 0; i < stages_.size(); ++i) {
       if (i > 0 && stages_[i].step <= stages_[i - 1].step) {
-        throw ArgumentError("RankSchedule: stage " + std::to_string(i) + " begins at step " +
+        ACCRETE_THROW ArgumentError("RankSchedule: stage " + std::to_string(i) + " begins at step " +
                             std::to_string(stages_[i].step) + ", the one before it at step " +
                             std::to_string(stages_[i - 1].step) + "; the steps must rise");
       }
       if (stages_[i].rank < 0) {
-        throw RankError("RankSchedule: rank " + std::to_string(stages_[i].rank) +
+        ACCRETE_THROW RankError("RankSchedule: rank " + std::to_string(stages_[i].rank) +
                         " must not be negative");
       }
     }
@@ -51,7 +51,7 @@ class RankSchedule {
   /// @throws ArgumentError for a negative step.
   [[nodiscard]] Index operator()(std::int64_t step) const {
     if (step < 0) {
-      throw ArgumentError("RankSchedule: step " + std::to_string(step) + " must not be negative");
+      ACCRETE_THROW ArgumentError("RankSchedule: step " + std::to_string(step) + " must not be negative");
     }
     Index rank = 0;
     for (const RankStage& stage : stages_) {
@@ -73,11 +73,11 @@ class RankSchedule {
 [[nodiscard]] inline std::vector<Index> ranks_linear_in_depth(Index first, Index last,
                                                               Index layers) {
   if (first < 0 || last < 0) {
-    throw RankError("ranks_linear_in_depth: ranks " + std::to_string(first) + " to " +
+    ACCRETE_THROW RankError("ranks_linear_in_depth: ranks " + std::to_string(first) + " to " +
                     std::to_string(last) + " must not be negative");
   }
   if (layers < 0) {
-    throw ArgumentError("ranks_linear_in_depth: " + std::to_string(layers) +
+    ACCRETE_THROW ArgumentError("ranks_linear_in_depth: " + std::to_string(layers) +
                         " layers; the count must not be negative");
   }
   std::vector<Index> ranks(static_cast<std::size_t>(layers));

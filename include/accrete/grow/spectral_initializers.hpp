@@ -40,11 +40,11 @@ LowRankMatrix<Scalar, Backend> balanced_factors(const SVD<Scalar, Backend>& svd,
 template <class Scalar, class Backend>
 void check_leading(const char* name, const SVD<Scalar, Backend>& svd, Index rank) {
   if (rank < 0 || rank > svd.singular_values.size()) {
-    throw RankError(std::string("init::") + name + ": rank " + std::to_string(rank) + " of " +
+    ACCRETE_THROW RankError(std::string("init::") + name + ": rank " + std::to_string(rank) + " of " +
                     std::to_string(svd.singular_values.size()) + " singular values");
   }
   if (!accrete::detail::all_finite(svd.singular_values.data(), svd.singular_values.size())) {
-    throw NumericError(std::string("init::") + name + ": a singular value is NaN or infinite");
+    ACCRETE_THROW NumericError(std::string("init::") + name + ": a singular value is NaN or infinite");
   }
 }
 
@@ -59,7 +59,7 @@ std::vector<double> roots_of_values(const char* name, const SVD<Scalar, Backend>
     const double rounding =
         accrete::detail::rank_rounding<Scalar>(svd.singular_values.size()) * svd.singular_values[0];
     if (svd.singular_values[j] <= rounding) {
-      throw RankError(std::string("init::") + name + ": rank " + std::to_string(rank) +
+      ACCRETE_THROW RankError(std::string("init::") + name + ": rank " + std::to_string(rank) +
                       ", but only " + std::to_string(j) +
                       " singular values are not zero within rounding; the other columns could "
                       "never move");
@@ -76,7 +76,7 @@ void leading_vectors_outside(Context<Backend>& context, const Node& gradient, Vi
                              std::uint64_t seed, View<Scalar> target) {
   const char* const name = "init::gradient_subspace";
   auto& device = context.device();
-  const Index most = std::min(target.rows - q.cols, gradient.cols());
+  const Index most = (std::min)(target.rows - q.cols, gradient.cols());
   const Index width = std::min<Index>(target.cols + 10, most);
   accrete::detail::Frame<Backend> frame(device.workspace());
   const auto left = accrete::detail::temporary<Scalar>(frame, target.rows, width);
@@ -154,7 +154,7 @@ template <class Scalar, class Backend>
 void pissa(CumulativeUpdate<Scalar, Backend>& matrix, const SVD<Scalar, Backend>& principal,
            Index rank) {
   if (matrix.rank() != 0) {
-    throw RankError("init::pissa: the update has rank " + std::to_string(matrix.rank()) +
+    ACCRETE_THROW RankError("init::pissa: the update has rank " + std::to_string(matrix.rank()) +
                     "; merge() or reset() it first");
   }
   if (principal.U.rows() != matrix.rows() || principal.V.rows() != matrix.cols()) {
@@ -164,7 +164,7 @@ void pissa(CumulativeUpdate<Scalar, Backend>& matrix, const SVD<Scalar, Backend>
   }
   const auto scale = static_cast<double>(matrix.scale());
   if (scale == 0 || !accrete::detail::is_finite(scale)) {
-    throw ArgumentError("init::pissa: the scale " + accrete::detail::number_text(scale) +
+    ACCRETE_THROW ArgumentError("init::pissa: the scale " + accrete::detail::number_text(scale) +
                         " must be finite and not zero");
   }
   auto factors = detail::balanced_factors(

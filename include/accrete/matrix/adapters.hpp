@@ -110,7 +110,7 @@ class AdapterSet {
   /// No adapter yet, of rows x cols bases. @throws ShapeError for negative sizes.
   AdapterSet(Index rows, Index cols) : rows_(rows), cols_(cols) {
     if (rows < 0 || cols < 0) {
-      throw ShapeError("accrete: AdapterSet of " + detail::shape_text(rows, cols) +
+      ACCRETE_THROW ShapeError("AdapterSet of " + detail::shape_text(rows, cols) +
                        ": sizes must not be negative");
     }
   }
@@ -173,7 +173,7 @@ class AdapterSet {
 
   [[nodiscard]] std::size_t checked(Index adapter) const {
     if (adapter < 0 || adapter >= size()) {
-      throw ArgumentError("accrete: AdapterSet has " + std::to_string(size()) +
+      ACCRETE_THROW ArgumentError("AdapterSet has " + std::to_string(size()) +
                           " adapters, numbered from 0; there is no number " +
                           std::to_string(adapter));
     }
@@ -204,13 +204,13 @@ class AdapterSet {
                                 "the input");
     }
     if (static_cast<Index>(adapter_of_column.size()) != x.cols) {
-      throw ShapeError("accrete: AdapterSet::apply: adapter_of_column has " +
+      ACCRETE_THROW ShapeError("AdapterSet::apply: adapter_of_column has " +
                        std::to_string(adapter_of_column.size()) + " entries and the input " +
                        std::to_string(x.cols) + " columns; give one for each, -1 for no adapter");
     }
     for (const Index adapter : adapter_of_column) {
       if (adapter < -1 || adapter >= size()) {
-        throw ArgumentError("accrete: AdapterSet::apply: adapter_of_column names adapter " +
+        ACCRETE_THROW ArgumentError("AdapterSet::apply: adapter_of_column names adapter " +
                             std::to_string(adapter) + " of " + std::to_string(size()) +
                             "; give a number from 0, or -1 for no adapter");
       }

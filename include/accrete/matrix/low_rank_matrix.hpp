@@ -59,7 +59,7 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
   /// @throws ShapeError for negative sizes.
   LowRankMatrix(Index rows, Index cols, Index capacity = 0) {
     if (rows < 0 || cols < 0 || capacity < 0) {
-      throw ShapeError("accrete: LowRankMatrix of " + detail::shape_text(rows, cols) +
+      ACCRETE_THROW ShapeError("LowRankMatrix of " + detail::shape_text(rows, cols) +
                        " with capacity " + std::to_string(capacity) +
                        ": sizes must not be negative");
     }
@@ -121,7 +121,7 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
   LowRankMatrix& operator=(const Node& expression) {
     check_low_rank<Node>();
     const Index rank = detail::rank_of(expression);
-    LowRankMatrix result(expression.rows(), expression.cols(), std::max(rank, capacity()));
+    LowRankMatrix result(expression.rows(), expression.cols(), (std::max)(rank, capacity()));
     result.rank_ = rank;
     detail::write_factors(context(), expression, result.u_view(), result.v_view());
     return *this = std::move(result);
@@ -187,8 +187,8 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
     if (columns <= capacity()) {
       return;
     }
-    if (columns > std::numeric_limits<Index>::max() - base_columns_) {
-      throw RankError("accrete: room for " + std::to_string(columns) +
+    if (columns > (std::numeric_limits<Index>::max)() - base_columns_) {
+      ACCRETE_THROW RankError("room for " + std::to_string(columns) +
                       " columns beside the base: more than an index can count");
     }
     LowRankMatrix larger(*this, rows(), cols(), columns);
@@ -203,7 +203,7 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
     const auto added = outer<Backend>(u, v);
     if (rank_ + added.rank() > capacity()) {
       // The old storage stays alive meanwhile: u and v may be columns of this matrix.
-      LowRankMatrix larger(*this, rows(), cols(), std::max(2 * capacity(), rank_ + added.rank()));
+      LowRankMatrix larger(*this, rows(), cols(), (std::max)(2 * capacity(), rank_ + added.rank()));
       larger += expression();
       larger += added;
       swap(larger);
@@ -216,7 +216,7 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
   /// which become zero. @throws RankError beyond the capacity.
   void set_rank(Index rank) {
     if (rank < 0 || rank > capacity()) {
-      throw RankError("accrete: rank " + std::to_string(rank) + " is outside the capacity of " +
+      ACCRETE_THROW RankError("rank " + std::to_string(rank) + " is outside the capacity of " +
                       std::to_string(capacity()) + " columns; reserve() more first");
     }
     if (rank > rank_) {

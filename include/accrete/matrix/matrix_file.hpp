@@ -49,7 +49,7 @@ Eigen::MatrixX<Scalar> checked_copy(const char* kind, const char* part, View<con
   Eigen::MatrixX<Scalar> host(view.rows, view.cols);
   Kernels<Backend>::download(Context<Backend>::current().device(), view, host.data());
   if (!all_finite(host.data(), host.size())) {
-    throw NumericError("save of a " + std::string(kind) + ": " + part + ", " +
+    ACCRETE_THROW NumericError("save of a " + std::string(kind) + ": " + part + ", " +
                        shape_text(view.rows, view.cols) +
                        ", holds NaN or infinity; nothing was written");
   }
@@ -135,7 +135,7 @@ void save(const CumulativeUpdate<Scalar, Backend>& matrix, const std::string& pa
                                         matrix.rank(),
                                         matrix.scale()};
   if (!detail::is_finite(header.scale)) {
-    throw NumericError("save of a CumulativeUpdate: its scale is NaN or infinite; nothing was "
+    ACCRETE_THROW NumericError("save of a CumulativeUpdate: its scale is NaN or infinite; nothing was "
                        "written");
   }
   detail::write_file(kind, path, [&](detail::StateFile& file) {

@@ -19,7 +19,7 @@ ACCRETE_BEGIN_NAMESPACE
 /// tolerances, but no more than `max_rank` and no fewer than `min_rank` (or what the shape allows).
 struct TruncationOptions {
   /// Most singular values kept.
-  Index max_rank = std::numeric_limits<Index>::max();
+  Index max_rank = (std::numeric_limits<Index>::max)();
   /// Largest Frobenius norm of the discarded part, as a fraction of the whole's; in [0, 1].
   /// 0 discards only what is zero within rounding.
   double tolerance = 0;
@@ -31,16 +31,16 @@ struct TruncationOptions {
   /// Throws ArgumentError when a field is outside its domain.
   void validate() const {
     if (max_rank < 0 || min_rank < 0 || min_rank > max_rank) {
-      throw ArgumentError(
+      ACCRETE_THROW ArgumentError(
           "truncate: needs 0 <= min_rank <= max_rank, got min_rank = " + std::to_string(min_rank) +
           ", max_rank = " + std::to_string(max_rank) + "; raise max_rank or lower min_rank");
     }
     if (!detail::is_within(tolerance, 0, 1)) {
-      throw ArgumentError("truncate: tolerance = " + detail::number_text(tolerance) +
+      ACCRETE_THROW ArgumentError("truncate: tolerance = " + detail::number_text(tolerance) +
                           " is a fraction of the Frobenius norm; give a number in [0, 1]");
     }
     if (detail::is_nan(absolute_tolerance) || absolute_tolerance < 0) {
-      throw ArgumentError(
+      ACCRETE_THROW ArgumentError(
           "truncate: absolute_tolerance = " + detail::number_text(absolute_tolerance) +
           " is a Frobenius norm; give a number that is not negative");
     }
@@ -84,7 +84,7 @@ inline RankChoice choose_rank(std::span<const double> values, const TruncationOp
   const auto count = static_cast<Index>(values.size());
   const double largest = count > 0 ? values.front() : 0.0;
   if (largest <= 0) {
-    return {std::min({options.min_rank, options.max_rank, count}), 0, 0.0};
+    return {(std::min)({options.min_rank, options.max_rank, count}), 0, 0.0};
   }
   const auto energy = [&](Index i) {
     const double ratio = values[static_cast<std::size_t>(i)] / largest;
@@ -102,7 +102,7 @@ inline RankChoice choose_rank(std::span<const double> values, const TruncationOp
   }
   const double absolute = options.absolute_tolerance / largest;
   const double allowed =
-      std::max(options.tolerance * options.tolerance * total, absolute * absolute);
+      (std::max)(options.tolerance * options.tolerance * total, absolute * absolute);
   double discarded = 0;
   for (choice.rank = count; choice.rank > 0; --choice.rank) {
     const double next = discarded + energy(choice.rank - 1);

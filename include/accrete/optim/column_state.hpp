@@ -34,11 +34,11 @@ class ColumnState {
   /// `owner` names the optimizer in errors. @throws ShapeError for negative sizes.
   ColumnState(const char* owner, Index rows, Index cols, Index capacity) : owner_(owner) {
     if (rows < 0 || cols < 0) {
-      throw ShapeError(std::string(owner) + ": a " + shape_text(rows, cols) +
+      ACCRETE_THROW ShapeError(std::string(owner) + ": a " + shape_text(rows, cols) +
                        " parameter has no state");
     }
     for (Storage& moment : moments_) {
-      moment = Storage(rows, std::max(cols, capacity));
+      moment = Storage(rows, (std::max)(cols, capacity));
     }
     append(cols);
   }
@@ -80,16 +80,16 @@ class ColumnState {
 
   void append(Index count) {
     if (count < 0) {
-      throw ArgumentError(std::string(owner_) + ": cannot append " + std::to_string(count) +
+      ACCRETE_THROW ArgumentError(std::string(owner_) + ": cannot append " + std::to_string(count) +
                           " columns; use keep_columns to drop some");
     }
     const Index before = cols();
-    if (count > std::numeric_limits<Index>::max() - before) {
-      throw RankError(std::string(owner_) + ": " + std::to_string(before) + " + " +
+    if (count > (std::numeric_limits<Index>::max)() - before) {
+      ACCRETE_THROW RankError(std::string(owner_) + ": " + std::to_string(before) + " + " +
                       std::to_string(count) + " columns are more than an index can count");
     }
     if (before + count > capacity()) {
-      reserve(std::max(2 * capacity(), before + count));
+      reserve((std::max)(2 * capacity(), before + count));
     }
     steps_.resize(static_cast<std::size_t>(before + count));
     frozen_.resize(static_cast<std::size_t>(before + count));
@@ -99,7 +99,7 @@ class ColumnState {
   void keep(std::span<const Index> indices) {
     check_columns("keep_columns", indices);
     const auto count = static_cast<Index>(indices.size());
-    ColumnState kept(owner_, rows(), count, std::max(capacity(), count));
+    ColumnState kept(owner_, rows(), count, (std::max)(capacity(), count));
     for (std::size_t j = 0; j < indices.size(); ++j) {
       const auto from = static_cast<std::size_t>(indices[j]);
       for (std::size_t i = 0; i < Moments; ++i) {
@@ -129,7 +129,7 @@ class ColumnState {
   void freeze(std::span<const Index> indices, std::int64_t count) {
     check_columns("freeze_columns", indices);
     if (count < 0) {
-      throw ArgumentError(std::string(owner_) + ": cannot freeze columns for " +
+      ACCRETE_THROW ArgumentError(std::string(owner_) + ": cannot freeze columns for " +
                           std::to_string(count) + " steps");
     }
     for (const Index index : indices) {
@@ -173,11 +173,11 @@ class ColumnState {
   /// column that contributes most, a zero column starts anew.
   [[nodiscard]] ColumnState rotated(const HostMatrix& change) const {
     if (change.rows() != cols()) {
-      throw ShapeError(std::string(owner_) + ": rotate by a " +
+      ACCRETE_THROW ShapeError(std::string(owner_) + ": rotate by a " +
                        shape_text(change.rows(), change.cols()) + " matrix, but there are " +
                        std::to_string(cols()) + " columns; its rows must be the old columns");
     }
-    ColumnState result(owner_, rows(), change.cols(), std::max(capacity(), change.cols()));
+    ColumnState result(owner_, rows(), change.cols(), (std::max)(capacity(), change.cols()));
     if (change.rows() == 0) {
       return result;
     }
@@ -223,7 +223,7 @@ class ColumnState {
 
   void check_shape(const char* operation, const char* name, Index m, Index k) const {
     if (m != rows() || k != cols()) {
-      throw ShapeError(std::string(operation) + ": the " + name + " is " + shape_text(m, k) +
+      ACCRETE_THROW ShapeError(std::string(operation) + ": the " + name + " is " + shape_text(m, k) +
                        " but the state " + shape_text(rows(), cols()) +
                        "; append_columns or keep_columns when the parameter does");
     }
@@ -247,7 +247,7 @@ class ColumnState {
   void check_columns(const char* operation, std::span<const Index> indices) const {
     for (const Index index : indices) {
       if (index < 0 || index >= cols()) {
-        throw RankError(std::string(owner_) + ": " + operation + " of column " +
+        ACCRETE_THROW RankError(std::string(owner_) + ": " + operation + " of column " +
                         std::to_string(index) + ", but there are " + std::to_string(cols()));
       }
     }
@@ -281,7 +281,7 @@ class ColumnState {
 /// @throws ArgumentError unless both are finite.
 inline void check_rate(const char* operation, double learning_rate, double gradient_scale) {
   if (!is_finite(learning_rate) || !is_finite(gradient_scale)) {
-    throw ArgumentError(std::string(operation) + ": learning_rate = " + number_text(learning_rate) +
+    ACCRETE_THROW ArgumentError(std::string(operation) + ": learning_rate = " + number_text(learning_rate) +
                         ", gradient_scale = " + number_text(gradient_scale) +
                         "; both must be finite");
   }
@@ -291,7 +291,7 @@ inline void check_rate(const char* operation, double learning_rate, double gradi
 inline void require_option(bool holds, const char* owner, const char* name, double value,
                            const char* domain) {
   if (!holds) {
-    throw ArgumentError(std::string(owner) + ": " + name + " = " + number_text(value) +
+    ACCRETE_THROW ArgumentError(std::string(owner) + ": " + name + " = " + number_text(value) +
                         " is outside " + domain);
   }
 }

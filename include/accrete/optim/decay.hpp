@@ -31,7 +31,7 @@ struct FactorDecay {
   /// Throws ArgumentError when a field is outside its domain.
   void validate() const {
     if (!detail::is_finite(strength) || strength < 0) {
-      throw ArgumentError("FactorDecay: strength = " + detail::number_text(strength) +
+      ACCRETE_THROW ArgumentError("FactorDecay: strength = " + detail::number_text(strength) +
                           " is outside [0, infinity)");
     }
   }
@@ -90,7 +90,7 @@ void add_decay_gradient(const FactorDecay& decay, const LowRankMatrix<Scalar, Ba
   decay.validate();
   const auto check = [](const char* name, const auto& gradient, const auto& factor) {
     if (gradient.rows != factor.rows || gradient.cols != factor.cols) {
-      throw ShapeError(std::string("add_decay_gradient: ") + name + " is " +
+      ACCRETE_THROW ShapeError(std::string("add_decay_gradient: ") + name + " is " +
                        detail::shape_text(gradient.rows, gradient.cols) + " but the factor " +
                        detail::shape_text(factor.rows, factor.cols));
     }
@@ -116,7 +116,7 @@ void apply_decay(const FactorDecay& decay, LowRankMatrix<Scalar, Backend>& matri
                  double learning_rate) {
   decay.validate();
   if (!detail::is_finite(learning_rate)) {
-    throw ArgumentError("apply_decay: learning_rate = " + detail::number_text(learning_rate) +
+    ACCRETE_THROW ArgumentError("apply_decay: learning_rate = " + detail::number_text(learning_rate) +
                         " must be finite");
   }
   auto& device = Context<Backend>::current().device();

@@ -181,7 +181,7 @@ class Muon {
     });
     const auto leaf = detail::factor_leaf<Scalar, Backend>(View<const Scalar>(update));
     const auto orthogonal = polar_factor(leaf, {.method = PolarMethod::muon});
-    const double shape = std::max(1.0, static_cast<double>(rows()) / static_cast<double>(cols()));
+    const double shape = (std::max)(1.0, static_cast<double>(rows()) / static_cast<double>(cols()));
     add(-learning_rate * std::sqrt(shape), view_of(orthogonal), 1.0, parameter);
   }
 

@@ -28,7 +28,7 @@ struct Pruning {
   /// Throws ArgumentError when a field is outside its domain.
   void validate() const {
     if (!detail::is_within(fraction, 0, 1)) {
-      throw ArgumentError("Pruning: fraction = " + detail::number_text(fraction) +
+      ACCRETE_THROW ArgumentError("Pruning: fraction = " + detail::number_text(fraction) +
                           " must lie in [0, 1]");
     }
   }

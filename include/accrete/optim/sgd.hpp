@@ -29,7 +29,7 @@ struct SGDOptions {
     require(detail::is_finite(weight_decay) && weight_decay >= 0, "weight_decay", weight_decay,
             "[0, infinity)");
     if (nesterov && (momentum == 0 || dampening != 0)) {
-      throw ArgumentError("SGD: nesterov needs a momentum above 0 and no dampening");
+      ACCRETE_THROW ArgumentError("SGD: nesterov needs a momentum above 0 and no dampening");
     }
   }
 

@@ -109,7 +109,7 @@ void transport(StateU& state_u, StateV& state_v, const BasisChange<typename Stat
                const Policy& policy = {}) {
   const auto check = [&](const char* name, Index columns) {
     if (columns != basis.old_rank()) {
-      throw ShapeError(std::string("transport: the state of ") + name + " has " +
+      ACCRETE_THROW ShapeError(std::string("transport: the state of ") + name + " has " +
                        std::to_string(columns) + " columns, the change of basis starts from " +
                        std::to_string(basis.old_rank()));
     }
@@ -131,7 +131,7 @@ void transport(StateU& state_u, StateV& state_v, const BasisChange<typename Stat
 template <Optimizer StateU, Optimizer StateV, class Policy>
 void transport(StateU& state_u, StateV& state_v, Index rank, const Policy& policy) {
   if (rank < 0) {
-    throw RankError("transport: rank " + std::to_string(rank) + " must not be negative");
+    ACCRETE_THROW RankError("transport: rank " + std::to_string(rank) + " must not be negative");
   }
   policy(state_u, rank);
   policy(state_v, rank);

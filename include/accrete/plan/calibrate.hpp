@@ -130,7 +130,7 @@ class Calibration {
             const View<const Scalar> b = matrix(1, call.k, call.n, right_row_major);
             const View<Value> c = result(call.m, call.n);
             target = timer_.seconds([&] { K::gemm(device_, Value{1}, a, b, Value{0}, c); });
-          } else if (call.n >= std::max(call.m, call.k)) {
+          } else if (call.n >= (std::max)(call.m, call.k)) {
             target = at(times, i, j - 1, l) * ratio(call.n, measured(columns, j - 1));
           } else if (call.m >= call.k) {
             target = at(times, i - 1, j, l) * ratio(call.m, measured(sides, i - 1));
@@ -247,7 +247,7 @@ class Calibration {
     const double whole = timer_.seconds(
         [&] { evaluate_into(context_, leaf(a) * leaf(x), Value{1}, Value{0}, y, false); });
     const double kernel = timer_.seconds([&] { K::gemv(device_, Value{1}, a, x, Value{0}, y); });
-    return std::max(whole - kernel, 1e-9);
+    return (std::max)(whole - kernel, 1e-9);
   }
 
   Context<Backend>& context_;

@@ -23,7 +23,7 @@ struct Choice {
   };
   Kind kind = Kind::copy;
   int position = 0;
-  double seconds = std::numeric_limits<double>::max();
+  double seconds = (std::numeric_limits<double>::max)();
   double adding_seconds = 0.0; ///< more that it takes to add to the target
   int first_part = -1;
   int last_part = -1;
@@ -53,12 +53,12 @@ class ChainSearch {
   };
 
   static constexpr int none = -1;
-  static constexpr double no_limit = std::numeric_limits<double>::max();
+  static constexpr double no_limit = (std::numeric_limits<double>::max)();
   static constexpr double most_seconds = 1e100; ///< of a kernel call
 
   /// Finite whatever the model says, so that there is always a choice below no limit.
   [[nodiscard]] double seconds(const KernelCall& call) const {
-    return std::max(0.0, std::min(most_seconds, model_.seconds(call)));
+    return (std::max)(0.0, (std::min)(most_seconds, model_.seconds(call)));
   }
   [[nodiscard]] double copy_cost(const Piece& piece, bool adding) const {
     return seconds({Kernel::combine, piece.rows, piece.cols, 1, adding, task_.scalar_bytes,
@@ -128,7 +128,7 @@ class ChainSearch {
     if (!zero && written.any) {
       choice(whole).seconds +=
           is_product && saved > 0.0
-              ? -std::min(saved, product_cost(chain, choice(part).position, false))
+              ? -(std::min)(saved, product_cost(chain, choice(part).position, false))
               : choice(part).adding_seconds;
     } else if (!zero) {
       choice(whole).adding_seconds = choice(part).adding_seconds;
@@ -201,7 +201,7 @@ class ChainSearch {
     const Known known = known_[number];
     if (known.choice < 0 && limit > known.least_seconds) {
       // At least twice the limit of the search before: few are made, whatever the chain costs.
-      const double most = std::max(limit, 2.0 * known.least_seconds);
+      const double most = (std::max)(limit, 2.0 * known.least_seconds);
       const int best = search(chain, most);
       known_[number] = {best, most};
     }

@@ -105,14 +105,14 @@ class RooflineModel final : public CostModel {
   [[nodiscard]] const Rates& rates() const noexcept { return rates_; }
 
   [[nodiscard]] double seconds(const KernelCall& call) const override {
-    const double shortest = static_cast<double>(std::min({call.m, call.n, call.k}));
+    const double shortest = static_cast<double>((std::min)({call.m, call.n, call.k}));
     const double peak = call.scalar_bytes == 2   ? rates_.bfloat16_flops
                         : call.scalar_bytes == 4 ? rates_.peak_flops
                                                  : rates_.peak_flops / 2;
     const double rate =
         call.kernel == Kernel::gemm ? peak * shortest / (shortest + rates_.thin_side) : peak;
     return rates_.overhead_seconds +
-           std::max(call.flops() / std::max(rate, 1.0), call.bytes() / rates_.bandwidth);
+           (std::max)(call.flops() / (std::max)(rate, 1.0), call.bytes() / rates_.bandwidth);
   }
 
  private:

@@ -34,7 +34,7 @@ template <class Node, class Operands>
 [[nodiscard]] bool is_fixed_pattern(const Operands& operands) noexcept {
   if constexpr (is_low_rank_product<Node>) {
     const auto& [u, vt, x] = operands.leaves;
-    return x.cols == 1 && u.cols > 0 && u.cols <= std::min(u.rows, vt.cols);
+    return x.cols == 1 && u.cols > 0 && u.cols <= (std::min)(u.rows, vt.cols);
   } else {
     return false;
   }

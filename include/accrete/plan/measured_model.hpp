@@ -103,7 +103,7 @@ class MeasuredModel final : public CostModel {
   /// What text() gave. @throws ArgumentError for anything else.
   [[nodiscard]] static MeasuredModel parse(const std::string& text) {
     if (text.rfind(header, 0) != 0) {
-      throw ArgumentError("MeasuredModel::parse: the text does not begin with \"" +
+      ACCRETE_THROW ArgumentError("MeasuredModel::parse: the text does not begin with \"" +
                           std::string(header, sizeof header - 2) +
                           "\"; it comes from another version or is no cost model, calibrate anew");
     }
@@ -118,7 +118,7 @@ class MeasuredModel final : public CostModel {
         skip_space();
         const auto [end, status] = std::from_chars(at, last, value);
         if (status != std::errc()) {
-          throw ArgumentError("MeasuredModel::parse: the text ends too early or holds no number "
+          ACCRETE_THROW ArgumentError("MeasuredModel::parse: the text ends too early or holds no number "
                               "where one is due; calibrate anew");
         }
         at = end;
@@ -126,7 +126,7 @@ class MeasuredModel final : public CostModel {
     }
     skip_space();
     if (at != last) {
-      throw ArgumentError("MeasuredModel::parse: the text goes on after the last number; it was "
+      ACCRETE_THROW ArgumentError("MeasuredModel::parse: the text goes on after the last number; it was "
                           "damaged, calibrate anew");
     }
     return {tables[0], tables[1], tables[2]};
@@ -154,7 +154,7 @@ class MeasuredModel final : public CostModel {
     case Kernel::gemm:
       // Adding to a result reads and writes all of it, however few operations there are.
       return call.accumulate
-                 ? std::max(product(logs, call), elementwise(logs_of_result.accumulate[0], entries))
+                 ? (std::max)(product(logs, call), elementwise(logs_of_result.accumulate[0], entries))
                  : product(logs, call);
     case Kernel::gemv:
       return matrix_times_vector(logs, call);
@@ -182,7 +182,7 @@ class MeasuredModel final : public CostModel {
     const Place size = read_grid.place_within(bytes_log);
     const double longer =
         rate(seconds_a_byte, size, std::log2(all)) - rate(seconds_a_byte, size, bytes_log);
-    return bytes * std::max(longer, 0.0);
+    return bytes * (std::max)(longer, 0.0);
   }
   static double rate(const Reads& seconds_a_byte, const Place& size, double set_log) noexcept {
     const std::array<Place, 2> at{size, working_set_grid.place_within(set_log)};
@@ -253,7 +253,7 @@ class MeasuredModel final : public CostModel {
     for (const Table& table : tables_) {
       for_each_entry(table, [](double value) {
         if (!detail::is_finite(value) || value <= 0) {
-          throw ArgumentError("MeasuredModel: a time of " + detail::number_text(value) +
+          ACCRETE_THROW ArgumentError("MeasuredModel: a time of " + detail::number_text(value) +
                               " s is not positive; calibrate anew");
         }
       });

@@ -21,7 +21,7 @@ template <class Backend, class Weight, class X, class Operands>
 Plan plan_for(Context<Backend>& context, const Product<Weight, X>& product,
               const Operands& operands, Executions executions) {
   if (executions.count < 1) {
-    throw ArgumentError("accrete: a plan for " + std::to_string(executions.count) +
+    ACCRETE_THROW ArgumentError("a plan for " + std::to_string(executions.count) +
                         " executions: the number must be at least 1");
   }
   const auto neighbours = neighbours_of(operands.leaves);
@@ -82,7 +82,7 @@ class PreparedProduct {
     const View<Scalar> result = view_of(target.derived());
     for (const auto& leaf : operands.leaves) {
       if (overlaps(leaf, result)) {
-        throw ArgumentError("accrete: the destination of a prepared product overlaps an operand; "
+        ACCRETE_THROW ArgumentError("the destination of a prepared product overlaps an operand; "
                             "evaluate into another matrix");
       }
     }

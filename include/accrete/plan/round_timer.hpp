@@ -76,7 +76,7 @@ class RoundTimer {
       call();
     }
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-    return std::max(elapsed.count(), 1e-9) / static_cast<double>(count);
+    return (std::max)(elapsed.count(), 1e-9) / static_cast<double>(count);
   }
 
   PlainArray<Rounds> rounds_; ///< of each call that is timed

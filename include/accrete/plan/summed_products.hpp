@@ -62,8 +62,8 @@ class SummedProducts {
     KernelCall alone = step.call(plan_.scalar_bytes);
     alone.accumulate = false;
     const KernelCall pass{Kernel::gemm, step.m, step.n, 1, false, plan_.scalar_bytes};
-    const double saved = std::max(0.0, model_.seconds(pass));
-    return std::min(step.predicted_seconds, std::max(0.0, model_.seconds(alone) - saved));
+    const double saved = (std::max)(0.0, model_.seconds(pass));
+    return (std::min)(step.predicted_seconds, (std::max)(0.0, model_.seconds(alone) - saved));
   }
 
   /// Moves a product to just before the next one of its result. Nothing reads a result before its

@@ -69,7 +69,7 @@ struct AmxStore {
     const __mmask16 high_mask = static_cast<__mmask16>(first_lanes(rows - 16));
     const __m512 scale = _mm512_set1_ps(alpha);
     const __m512 keep = _mm512_set1_ps(beta);
-    for (const Index last = std::min(cols, done + count); done < last; ++done) {
+    for (const Index last = (std::min)(cols, done + count); done < last; ++done) {
       const __m512d even = _mm512_castps_pd(_mm512_load_ps(sums + done * 32));
       const __m512d odd = _mm512_castps_pd(_mm512_load_ps(sums + done * 32 + 16));
       __m512 low = _mm512_castpd_ps(_mm512_permutex2var_pd(even, low_rows, odd));
@@ -96,7 +96,7 @@ struct AmxColumns {
 
   /// Asks for the cache lines of a few columns.
   ACCRETE_AMX void prefetch(Index columns) {
-    for (const Index last = std::min(count, done + columns); done < last; ++done) {
+    for (const Index last = (std::min)(count, done + columns); done < last; ++done) {
       __builtin_prefetch(data + done * stride, 1);
       __builtin_prefetch(data + done * stride + 16, 1);
     }

@@ -181,8 +181,8 @@ struct AmxOperand {
   }
   /// The lines of one step of one panel.
   [[nodiscard]] AmxLines lines(Index panel, Index step) const noexcept {
-    const Index outers = std::min(amx_panel, outer - panel * amx_panel);
-    const Index inners = std::min(amx_step, inner - step * amx_step);
+    const Index outers = (std::min)(amx_panel, outer - panel * amx_panel);
+    const Index inners = (std::min)(amx_step, inner - step * amx_step);
     return has_inner_lines() ? AmxLines{at(panel, step), outer_step, outers, inners}
                              : AmxLines{at(panel, step), inner_step, inners, outers};
   }

@@ -56,16 +56,16 @@ struct AmxCut {
     const bool by_rows = packed(ceiling(row_panels, threads), col_panels) <=
                          packed(row_panels, ceiling(col_panels, threads));
     if (by_rows) {
-      row_parts = std::min(threads, row_panels);
-      col_parts = std::min(threads / row_parts, col_panels);
+      row_parts = (std::min)(threads, row_panels);
+      col_parts = (std::min)(threads / row_parts, col_panels);
     } else {
-      col_parts = std::min(threads, col_panels);
-      row_parts = std::min(threads / col_parts, row_panels);
+      col_parts = (std::min)(threads, col_panels);
+      row_parts = (std::min)(threads / col_parts, row_panels);
     }
     const Index task_rows = ceiling(row_panels, row_parts);
     const Index task_cols = ceiling(col_panels, col_parts);
     const bool right_stays = 2 * task_cols * depth <= held_steps;
-    const Index most_left = right_stays ? std::max(Index{1}, 4 * most_depth / depth) : held_panels;
+    const Index most_left = right_stays ? (std::max)(Index{1}, 4 * most_depth / depth) : held_panels;
     left_panels = ceiling(task_rows, ceiling(task_rows, most_left));
     right_panels = right_stays ? task_cols : Index{1};
     chunk = ceiling(depth, ceiling(depth, right_steps));
@@ -128,7 +128,7 @@ class AmxTask {
     right_ = left_ + cut_.left_entries();
     const AmxTiles tiles;
     for (step_ = 0; step_ < cut_.steps; step_ += cut_.depth) {
-      depth_ = std::min(cut_.depth, cut_.steps - step_);
+      depth_ = (std::min)(cut_.depth, cut_.steps - step_);
       multiply(cut_.row_panels * r / cut_.row_parts, cut_.col_panels * s / cut_.col_parts);
     }
     pending_.store(amx_panel);
@@ -141,10 +141,10 @@ class AmxTask {
   ACCRETE_AMX void multiply(Index first_row, Index first_col) {
     const bool right_stays = last_col_ - first_col <= cut_.right_panels;
     for (Index row = first_row; row < last_row_; row += cut_.left_panels) {
-      const Index rows = std::min(cut_.left_panels, last_row_ - row);
+      const Index rows = (std::min)(cut_.left_panels, last_row_ - row);
       pack_left(row, rows);
       for (Index col = first_col; col < last_col_; col += cut_.right_panels) {
-        const Index cols = std::min(cut_.right_panels, last_col_ - col);
+        const Index cols = (std::min)(cut_.right_panels, last_col_ - col);
         const bool packed = !cut_.shares_right && !is_in_place(rows, col + cols);
         if (packed && (!right_stays || row == first_row)) {
           pack_right(col, cols);
@@ -177,14 +177,14 @@ class AmxTask {
 
   /// The packed rows times one packed panel of columns.
   ACCRETE_AMX void multiply_panel(Index row, Index rows, Index col, const AmxRight& right) {
-    const Index width = std::min(amx_panel, cols_ - col * amx_panel);
+    const Index width = (std::min)(amx_panel, cols_ - col * amx_panel);
     for (Index k = 0; k < depth_; k += cut_.chunk) {
-      const Index steps = std::min(cut_.chunk, depth_ - k);
+      const Index steps = (std::min)(cut_.chunk, depth_ - k);
       const bool last = k + steps == depth_;
       for (Index x = 0; x < rows; ++x) {
         float* sums = sums_ + x % cut_.blocks * block_entries;
         const Index i = (row + x) * amx_panel;
-        const Index height = std::min(amx_panel, rows_ - i);
+        const Index height = (std::min)(amx_panel, rows_ - i);
         Result* c = c_ + i + col * amx_panel * stride_;
         amx_block(left_ + (x * depth_ + k) * amx_step_entries,
                   AmxRight{right.data + k * right.step, right.column, right.step}, steps, k > 0,

@@ -39,7 +39,7 @@ struct Avx512Cut {
     if (cols <= rows && row_units >= 2 * avx512_height * threads) {
       row_parts = threads;
     } else {
-      col_parts = std::min(threads, col_units);
+      col_parts = (std::min)(threads, col_units);
       row_parts = std::clamp(threads / col_parts, Index{1}, row_units);
     }
     depth = ceiling(ceiling(inner, ceiling(inner, most_depth)), 8) * 8;
@@ -49,8 +49,8 @@ struct Avx512Cut {
     // that fits itself: then the result is written down its columns.
     const bool right_stays = task_rows * depth > held && task_cols * depth <= held / 2;
     const Index most =
-        right_stays ? panel_rows : std::max(panel_rows, held / depth / panel_rows * panel_rows);
-    right_cols = right_stays ? task_cols : std::min(task_cols, Index{64});
+        right_stays ? panel_rows : (std::max)(panel_rows, held / depth / panel_rows * panel_rows);
+    right_cols = right_stays ? task_cols : (std::min)(task_cols, Index{64});
     left_rows = ceiling(ceiling(task_rows, ceiling(task_rows, most)), panel_rows) * panel_rows;
   }
 
@@ -87,7 +87,7 @@ class Avx512Task {
     bool added = false;
     while (next_pieces(product, inner)) {
       for (Index row = rows_.first; row < rows_.last; row += cut_.left_rows) {
-        multiply(row, std::min(cut_.left_rows, rows_.last - row), added ? Scalar{1} : beta_);
+        multiply(row, (std::min)(cut_.left_rows, rows_.last - row), added ? Scalar{1} : beta_);
       }
       added = true;
     }
@@ -99,8 +99,8 @@ class Avx512Task {
   };
   static Part part(Index length, Index unit, Index index, Index parts) noexcept {
     const Index units = Cut::ceiling(length, unit);
-    return {std::min(length, units * index / parts * unit),
-            std::min(length, units * (index + 1) / parts * unit)};
+    return {(std::min)(length, units * index / parts * unit),
+            (std::min)(length, units * (index + 1) / parts * unit)};
   }
 
   /// The next stretch of the inner dimension, from `inner` of `product` on.
@@ -109,7 +109,7 @@ class Avx512Task {
     total_ = 0;
     while (product < count_ && total_ < cut_.depth) {
       const auto& [a, b] = products_[product];
-      const Index depth = std::min(a.cols - inner, cut_.depth - total_);
+      const Index depth = (std::min)(a.cols - inner, cut_.depth - total_);
       piece_[pieces_++] = {a.data + inner * a.col_step(),
                            a.row_step(),
                            a.col_step(),
@@ -136,11 +136,11 @@ class Avx512Task {
     const bool is_last = row + rows == rows_.last;
     for (Index tile = 0; tile < tiles; ++tile) {
       const Index col = cols_.first + tile * avx512_width;
-      const Index cols = std::min(Index{avx512_width}, cols_.last - col);
+      const Index cols = (std::min)(Index{avx512_width}, cols_.last - col);
       const bool in_place = set_right(col, cols, row == rows_.first);
       for (Index panel = 0; panel < panels; ++panel) {
         const Index first = panel * Cut::panel_rows;
-        const Index height = std::min(Cut::panel_rows, rows - first);
+        const Index height = (std::min)(Cut::panel_rows, rows - first);
         Scalar* packed = left_ + first * total_;
         bool is_packed = true;
         Avx512Ahead ahead;
@@ -175,7 +175,7 @@ class Avx512Task {
       if (right_column_major_) {
         pack_right(col, cols, place);
       } else if (place == 0) {
-        pack_right(col, std::min(cut_.right_cols, cols_.last - col), 0);
+        pack_right(col, (std::min)(cut_.right_cols, cols_.last - col), 0);
       }
     }
     Scalar* packed = right_ + place * total_;
@@ -217,7 +217,7 @@ class Avx512Task {
       const Piece& p = piece_[i];
       for (Index v = 0; v < height; ++v) {
         pack_avx512_rows(p.left + (row + v * lanes) * p.left_row, p.left_row, p.left_inner,
-                         std::min(lanes, rows - v * lanes), p.depth, out + v * lanes, height);
+                         (std::min)(lanes, rows - v * lanes), p.depth, out + v * lanes, height);
       }
       out += height * lanes * p.depth;
     }

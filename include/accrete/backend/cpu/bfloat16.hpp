@@ -65,7 +65,7 @@ inline void add_bfloat16_columns(Index rows, Index cols, const std::uint16_t* a,
                                  const float* x, float* y) {
   constexpr Index piece = 2048;
   for (Index row = 0; row < rows; row += piece) {
-    const Index count = std::min(piece, rows - row);
+    const Index count = (std::min)(piece, rows - row);
     Index j = 0;
     for (; j + 8 <= cols; j += 8) {
       add_bfloat16_panel(count, a + row + j * stride, stride, x + j, y + row);
@@ -255,7 +255,7 @@ struct Bfloat16Kernels<Cpu> {
     const Index grain = a.is_column_major() ? 1 : 32;
     parallel_ranges(small ? 1 : device.threads(), c.cols, grain, [&](Index first, Index count) {
       for (Index row = 0; row < c.rows; row += piece) {
-        const Index rows = std::min(piece, c.rows - row);
+        const Index rows = (std::min)(piece, c.rows - row);
         for (Index j = first; j < first + count; ++j) {
           set_column(rows, as_bits(&a(row, j)), a.row_step(), as_bits(&c(row, j)), update);
         }

@@ -132,7 +132,7 @@ class BidiagonalSvd {
     }
     const Scalar rest = sum_of<Scalar>(squares);
     using Limits = std::numeric_limits<Scalar>;
-    if (!(rest > Limits::min() / Limits::epsilon())) {
+    if (!(rest > (Limits::min)() / Limits::epsilon())) {
       std::fill(x + first, x + count, Scalar{0});
       x[first] = Scalar{1};
       return {Scalar{0}, alpha};
@@ -245,7 +245,7 @@ class BidiagonalSvd {
       }
       v[k] += Scalar{1};
     }
-    for (Index k = 0; k < std::min(shift, q.cols); ++k) {
+    for (Index k = 0; k < (std::min)(shift, q.cols); ++k) {
       q.column(k)[k] = Scalar{1};
     }
   }
@@ -302,9 +302,9 @@ class BidiagonalSvd {
     Scalar* const rotations = frame.allocate<Scalar>(4 * n);
     double largest = 0;
     for (Index i = 0; i < n; ++i) {
-      largest = std::max(largest, std::abs(diagonal_[i]));
+      largest = (std::max)(largest, std::abs(diagonal_[i]));
       if (i + 1 < n) {
-        largest = std::max(largest, std::abs(beside_[i]));
+        largest = (std::max)(largest, std::abs(beside_[i]));
       }
     }
     const double negligible =

@@ -36,7 +36,7 @@ class Device<Cpu> {
   /// Limits the kernels to `count` threads. @throws ArgumentError when count < 1.
   void set_threads(int count) {
     if (count < 1) {
-      throw ArgumentError("accrete: set_threads(" + std::to_string(count) +
+      ACCRETE_THROW ArgumentError("set_threads(" + std::to_string(count) +
                           "): the number of threads must be at least 1");
     }
     threads_ = count;
@@ -92,7 +92,7 @@ void parallel_ranges(int threads, Index count, Index grain, const Body& body) {
   for (Index piece = 0; piece < pieces; ++piece) {
     const Index first = piece * step;
     if (first < count) {
-      body(first, std::min(step, count - first));
+      body(first, (std::min)(step, count - first));
     }
   }
 #endif

@@ -180,9 +180,9 @@ struct CpuElementwise {
       return;
     }
     for (Index j = 0; j < c.cols; j += tile) {
-      const Index last = std::min(c.cols, j + tile);
+      const Index last = (std::min)(c.cols, j + tile);
       for (Index i = 0; i < c.rows; i += tile) {
-        const Index rows = std::min(c.rows - i, tile);
+        const Index rows = (std::min)(c.rows - i, tile);
         for (Index k = j; k < last; ++k) {
           update_run(a.data + i * a.stride + k, a.stride, c.data + i + k * c.stride, rows, value);
         }

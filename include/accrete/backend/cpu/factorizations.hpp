@@ -115,7 +115,7 @@ struct CpuFactorizations {
   template <class Scalar>
   static bool small_svd(Device<Cpu>& device, View<const Scalar> a, View<Scalar> u,
                         View<Scalar> values, View<Scalar> v) {
-    if (!qr_steps_pay(std::max(a.rows, a.cols), std::min(a.rows, a.cols), u.data != nullptr)) {
+    if (!qr_steps_pay((std::max)(a.rows, a.cols), (std::min)(a.rows, a.cols), u.data != nullptr)) {
       return false;
     }
     if (!CpuElementwise::all_finite(device, a)) {
@@ -144,7 +144,7 @@ struct CpuFactorizations {
     Scalar largest{0};
     for (Index j = 0; j < a.cols; ++j) {
       for (Index i = 0; i < a.rows; ++i) {
-        largest = std::max(largest, std::abs(a(i, j)));
+        largest = (std::max)(largest, std::abs(a(i, j)));
       }
     }
     return largest;
@@ -166,7 +166,7 @@ struct CpuFactorizations {
 
   template <class Scalar>
   [[noreturn]] static void throw_no_convergence(const char* operation, const View<Scalar>& a) {
-    throw NumericError(std::string(operation) + ": no convergence on the " +
+    ACCRETE_THROW NumericError(std::string(operation) + ": no convergence on the " +
                        shape_text(a.rows, a.cols) + " operand; try it in double precision");
   }
 
@@ -204,7 +204,7 @@ struct CpuFactorizations {
 
   [[noreturn]] static void throw_no_convergence(const std::string& operation, Index rows,
                                                 Index cols) {
-    throw NumericError(operation + ": no convergence on the " + shape_text(rows, cols) +
+    ACCRETE_THROW NumericError(operation + ": no convergence on the " + shape_text(rows, cols) +
                        " operand; try it in double precision");
   }
 };

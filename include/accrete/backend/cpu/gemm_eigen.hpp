@@ -80,8 +80,8 @@ void eigen_gemm(Device<Cpu>& device, Scalar alpha, View<const Scalar> a, View<co
   const Index pieces = std::min<Index>(threads, (length + grain - 1) / grain);
   const Index step = ((length + pieces - 1) / pieces + grain - 1) / grain * grain;
 
-  GemmBlocking<Scalar> blocking(by_columns ? c.rows : std::min(step, c.rows),
-                                by_columns ? std::min(step, c.cols) : c.cols, a.cols);
+  GemmBlocking<Scalar> blocking(by_columns ? c.rows : (std::min)(step, c.rows),
+                                by_columns ? (std::min)(step, c.cols) : c.cols, a.cols);
   Workspace::Frame frame(device.workspace());
   Scalar* memory = frame.allocate<Scalar>(blocking.space() * pieces);
   parallel_ranges(static_cast<int>(pieces), length, grain, [&](Index first, Index count) {

@@ -43,8 +43,8 @@ void provider_gemm([[maybe_unused]] Device<Cpu>& device, [[maybe_unused]] Scalar
     onednn_gemm(device, alpha, a, b, beta, c);
   }
 #elif defined(ACCRETE_USE_BLAS)
-  constexpr Index most = std::numeric_limits<int>::max();
-  if (std::max({c.rows, c.cols, a.cols, a.stride, b.stride, c.stride}) > most) {
+  constexpr Index most = (std::numeric_limits<int>::max)();
+  if ((std::max)({c.rows, c.cols, a.cols, a.stride, b.stride, c.stride}) > most) {
     if (beta == Scalar{0}) {
       CpuElementwise::fill(device, Scalar{0}, c);
     } else {

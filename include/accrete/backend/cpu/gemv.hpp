@@ -21,7 +21,7 @@ void combine_columns(Scalar alpha, const View<const Scalar>& a, const Scalar* x,
   const Index pass = a.size() > cached ? 16 : most;
   constexpr int height = vector_bytes == 64 ? 4 : 8; // sums that hide the latency of additions
   for (Index j = 0; j < a.cols; j += pass) {
-    const View<const Scalar> some = a.columns(j, std::min(pass, a.cols - j));
+    const View<const Scalar> some = a.columns(j, (std::min)(pass, a.cols - j));
     Scalar factors[most];
     for (Index k = 0; k < some.cols; ++k) {
       factors[k] = alpha * x[j + k];

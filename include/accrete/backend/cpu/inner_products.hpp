@@ -20,7 +20,7 @@ void set_block_of_products(Scalar alpha, Index count, const Scalar* a, Index a_s
   using Vector = typename Lanes<Scalar>::type;
   constexpr Index lanes = Lanes<Scalar>::count;
   // A sum waits for its last addition: eight at a time keep the units busy.
-  constexpr int parts = std::max(1, 8 / (height * width));
+  constexpr int parts = (std::max)(1, 8 / (height * width));
   Vector sums[parts * height * width] = {};
   const auto add = [&](int part, auto load) {
     Vector columns[width];
@@ -113,7 +113,7 @@ void set_inner_products(Scalar alpha, View<const Scalar> a, const Scalar* b, Ind
   // A piece stays in the first cache, where a single column leaves more room.
   const Index piece = (c.cols == 1 ? 32768 : 8192) / static_cast<Index>(sizeof(Scalar));
   for (Index first = 0; first < a.cols; first += piece) {
-    const Index count = std::min(piece, a.cols - first);
+    const Index count = (std::min)(piece, a.cols - first);
     const Scalar before = first == 0 ? beta : Scalar{1};
     Index i = a.rows;
     for (; c.cols == 1 && i >= 8; i -= 8) {

@@ -27,8 +27,8 @@ struct GemmCut {
 /// translation's cache where entries that it packs together do.
 inline GemmCut gemm_cut(int threads, const View<const float>& a, const View<const float>& b) {
   const bool by_columns = b.cols > a.rows;
-  const Index longer = std::max(a.rows, b.cols);
-  const Index shorter = std::min(a.rows, b.cols);
+  const Index longer = (std::max)(a.rows, b.cols);
+  const Index shorter = (std::min)(a.rows, b.cols);
   constexpr Index part = 128;             // fewest rows or columns a thread
   constexpr Index small = Index{1} << 22; // multiply-adds that threads do not pay for
   if (longer < part * threads || longer * shorter * a.cols < small) {
@@ -79,7 +79,7 @@ inline void onednn_gemm(Device<Cpu>& device, float alpha, View<const float> a, V
           const View<float> part =
               cut.by_columns ? c.columns(first, count) : c.block(first, 0, count, c.cols);
           for (Index k = 0; k < a.cols; k += depth) {
-            const Index some = std::min(depth, a.cols - k);
+            const Index some = (std::min)(depth, a.cols - k);
             const dnnl_status_t made =
                 call_onednn(alpha, left.columns(k, some), right.block(k, 0, some, right.cols),
                             k == 0 ? beta : 1.0F, part);
@@ -91,7 +91,7 @@ inline void onednn_gemm(Device<Cpu>& device, float alpha, View<const float> a, V
         });
   }
   if (status != dnnl_success) {
-    throw Error("accrete: oneDNN refused the product " + shape_text(a.rows, a.cols) + " * " +
+    ACCRETE_THROW Error("oneDNN refused the product " + shape_text(a.rows, a.cols) + " * " +
                 shape_text(b.rows, b.cols) + " with status " + std::to_string(status));
   }
 }

@@ -171,7 +171,7 @@ template <class Scalar>
 void set_outer_products(Scalar alpha, View<const Scalar> a, View<const Scalar> b, Scalar beta,
                         View<Scalar> c, std::type_identity_t<Scalar*> space) {
   for (Index row = 0; row < a.rows; row += outer_rows) {
-    const Index rows = std::min(outer_rows, a.rows - row);
+    const Index rows = (std::min)(outer_rows, a.rows - row);
     set_row_block(alpha, a.block(row, 0, rows, a.cols), b, beta, c.block(row, 0, rows, c.cols),
                   space);
   }

@@ -114,7 +114,7 @@ struct CpuProducts {
     }
     constexpr Index mebi = Index{1} << 20;
     return sizeof(Scalar) == 4 && a.cols >= 48 && a.cols <= 128 &&
-           std::min(c.rows, c.cols) >= 768 &&
+           (std::min)(c.rows, c.cols) >= 768 &&
            c.size() >= (beta != Scalar{0} && a.cols <= 96 ? 3 * mebi / 2 : 8 * mebi);
   }
 
@@ -133,7 +133,7 @@ struct CpuProducts {
   template <class Scalar>
   static bool few_columns_pay(const View<const Scalar>& a, Index columns) noexcept {
     if constexpr (sizeof(Scalar) == 4) {
-      const Index width = std::max(a.rows, columns);
+      const Index width = (std::max)(a.rows, columns);
       const bool both_narrow = width <= 48 && columns <= 2 * a.rows;
       return (both_narrow && a.cols >= 32 * width && a.size() <= Index{1} << 21) ||
              (columns >= 4 && columns <= 16 && a.cols >= 512 && a.size() >= Index{1} << 18);
@@ -189,8 +189,8 @@ struct CpuProducts {
     const Index stride = (a.rows + 15) / 16 * 16;
     Scalar* sums = frame.allocate<Scalar>(threads * stride);
     parallel_ranges(threads, threads, 1, [&](Index thread, Index) {
-      const Index first = std::min(thread * step, a.cols);
-      const Index count = std::min(step, a.cols - first);
+      const Index first = (std::min)(thread * step, a.cols);
+      const Index count = (std::min)(step, a.cols - first);
       gemv_serial(alpha, a.columns(first, count), x + first, Scalar{0}, sums + thread * stride);
     });
     for (int t = 0; t < threads; ++t) {
@@ -240,7 +240,7 @@ struct CpuProducts {
       const bool packs =
           beta != Scalar{0} && a.cols > 4 && c.cols >= threads * 16 * Index{tile_width};
       Workspace::Frame frame(device.workspace());
-      const Index size = (std::min(a.rows, outer_rows) * a.cols + 15) / 16 * 16;
+      const Index size = ((std::min)(a.rows, outer_rows) * a.cols + 15) / 16 * 16;
       Scalar* space = packs ? frame.allocate<Scalar>(threads * size) : nullptr;
       const Index step =
           ((c.cols + threads - 1) / threads + tile_width - 1) / tile_width * tile_width;

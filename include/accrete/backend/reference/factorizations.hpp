@@ -133,7 +133,7 @@ struct ReferenceFactorizations {
           if (!is_finite(a(i, j))) {
             throw_not_finite(operation, rows, cols);
           }
-          largest = std::max(largest, std::abs(a(i, j)));
+          largest = (std::max)(largest, std::abs(a(i, j)));
         }
       }
       scale = unit_scale(largest);
@@ -234,7 +234,7 @@ struct ReferenceFactorizations {
           const double alpha = column_dot(a, i, a, i);
           const double beta = column_dot(a, j, a, j);
           const double gamma = column_dot(a, i, a, j);
-          if (std::min(alpha, beta) <= noise) {
+          if ((std::min)(alpha, beta) <= noise) {
             continue;
           }
           if (std::abs(gamma) <= epsilon * std::sqrt(alpha * beta)) {
