@@ -371,7 +371,7 @@ TEST_CASE("a decomposition that was moved from is 0 x 0") {
   CHECK(svd.error_bound() == 0);
   CHECK_THROWS_WITH_AS(
       svd.append_columns(x),
-      "IncrementalSVD append_columns: the block is 6 x 5 but X is 0 x 0; give it 0 rows",
+      "accrete: IncrementalSVD append_columns: the block is 6 x 5 but X is 0 x 0; give it 0 rows",
       accrete::ShapeError);
   CHECK(svd.U().size() == 0);
   svd = std::move(taken);
@@ -384,9 +384,10 @@ TEST_CASE("a decomposition that was moved from is 0 x 0") {
 
 TEST_CASE("a refused factor is named with all its digits") {
   Stream<double> svd(3);
-  CHECK_THROWS_WITH_AS(svd.forget(1.0000001),
-                       "IncrementalSVD forget: factor = 1.0000001; give a number in [0, 1]",
-                       accrete::ArgumentError);
+  CHECK_THROWS_WITH_AS(
+      svd.forget(1.0000001),
+      "accrete: IncrementalSVD forget: factor = 1.0000001; give a number in [0, 1]",
+      accrete::ArgumentError);
 }
 
 TEST_CASE_TEMPLATE("a constant decomposition shows all of itself", S, TEST_SCALARS) {

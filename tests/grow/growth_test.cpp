@@ -115,10 +115,11 @@ TEST_CASE("growth outside what the shape allows is refused, and nothing changes"
 TEST_CASE("growth by the largest index is refused like any that is too large") {
   constexpr Index largest = std::numeric_limits<Index>::max();
   LowRank<double> L = random_product<double>(6, 5, 2);
-  CHECK_THROWS_WITH_AS(accrete::grow(L, largest, accrete::init::zero()),
-                       "grow: rank 2 + 9223372036854775807 exceeds min(m, n) of the 6 x 5 matrix; "
-                       "grow by at most 3",
-                       accrete::RankError);
+  CHECK_THROWS_WITH_AS(
+      accrete::grow(L, largest, accrete::init::zero()),
+      "accrete: grow: rank 2 + 9223372036854775807 exceeds min(m, n) of the 6 x 5 matrix; "
+      "grow by at most 3",
+      accrete::RankError);
   accrete::CumulativeUpdate<double, TestBackend> W(Mat<double>::Ones(6, 5));
   CHECK_THROWS_AS(W.reserve(largest), accrete::RankError);
   CHECK(L.rank() == 2);

@@ -185,6 +185,6 @@ TEST_CASE("the text of a model does not depend on the locale") {
   MeasuredModel::Table bad = good;
   bad.step = -1.0000001;
   CHECK_THROWS_WITH_AS(MeasuredModel(good, bad, good),
-                       "MeasuredModel: a time of -1.0000001 s is not positive; calibrate anew",
+                       "accrete: MeasuredModel: a time of -1.0000001 s is not positive; calibrate anew",
                        accrete::ArgumentError);
 }

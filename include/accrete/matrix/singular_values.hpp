@@ -5,6 +5,7 @@
 
 #include <Eigen/Core>
 
+#include <cstddef>
 #include <span>
 #include <type_traits>
 #include <vector>
@@ -27,9 +28,11 @@ class SingularValues : public Eigen::VectorXd {
       : Eigen::VectorXd(
             Eigen::Map<const Eigen::VectorXd>(values.data(), static_cast<Index>(values.size()))) {}
 
-  // Where Eigen's own iterators do not make it a range for std::span.
-  operator std::span<const double>() const noexcept
-      requires(!std::is_convertible_v<const Eigen::VectorXd&, std::span<const double>>) {
+  // Where Eigen's iterators do not make it a range for std::span already.
+  template <class Span>
+  requires std::is_same_v<Span, std::span<const double>> &&
+      (!std::is_convertible_v<const Eigen::VectorXd&, Span>)
+      operator Span() const noexcept {
     return {data(), static_cast<std::size_t>(size())};
   }
   // NOLINTEND(google-explicit-constructor)
