@@ -120,7 +120,8 @@ void write_file(const char* kind, const std::string& path, const Write& write) {
     StateFile file(kind, temporary, "wb");
     write(file);
     file.close();
-  } ACCRETE_CATCH(...) {
+  }
+  ACCRETE_CATCH(...) {
     std::remove(temporary.c_str());
     ACCRETE_RETHROW;
   }
@@ -128,7 +129,7 @@ void write_file(const char* kind, const std::string& path, const Write& write) {
     const int reason = errno;
     std::remove(temporary.c_str());
     ACCRETE_THROW Error(std::string(kind) + " file " + path +
-                " cannot be replaced: " + std::strerror(reason));
+                        " cannot be replaced: " + std::strerror(reason));
   }
 }
 

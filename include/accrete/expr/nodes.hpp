@@ -19,8 +19,8 @@ constexpr void check_scalars() {
 [[noreturn]] inline void throw_shape_error(const char* operation, Index left_rows, Index left_cols,
                                            Index right_rows, Index right_cols, const char* remedy) {
   char text[320]; // every expression compiles this: printf costs less of that time than strings
-  std::snprintf(text, sizeof text, "%s of %td x %td and %td x %td: %s", operation,
-                left_rows, left_cols, right_rows, right_cols, remedy);
+  std::snprintf(text, sizeof text, "%s of %td x %td and %td x %td: %s", operation, left_rows,
+                left_cols, right_rows, right_cols, remedy);
   ACCRETE_THROW ShapeError(text);
 }
 

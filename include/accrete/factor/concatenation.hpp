@@ -84,8 +84,9 @@ template <detail::LowRankOperand Operand>
   return detail::with_low_rank(operand, [&](auto& device, auto u, auto v) {
     if (i < 0 || j < 0 || rows < 0 || cols < 0 || rows > u.rows - i || cols > v.rows - j) {
       ACCRETE_THROW ShapeError("block: " + detail::shape_text(rows, cols) + " entries from (" +
-                       std::to_string(i) + ", " + std::to_string(j) + ") on, but the operand is " +
-                       detail::shape_text(u.rows, v.rows) + "; stay within it");
+                               std::to_string(i) + ", " + std::to_string(j) +
+                               ") on, but the operand is " + detail::shape_text(u.rows, v.rows) +
+                               "; stay within it");
     }
     LowRankMatrix<Scalar, Backend> result(rows, cols, u.cols);
     result.set_rank(u.cols);

@@ -20,7 +20,8 @@ inline double largest_value(const char* operation, std::span<const double> value
   for (const double value : values) {
     if (!(value >= 0 && std::isfinite(value))) {
       ACCRETE_THROW ArgumentError(std::string(operation) + ": a singular value is " +
-                          std::to_string(value) + "; give finite values that are not negative");
+                                  std::to_string(value) +
+                                  "; give finite values that are not negative");
     }
     largest = (std::max)(largest, value);
   }

@@ -71,8 +71,8 @@ void check_factors(Device<Backend>& device, const char* operation, View<const Sc
                    View<const Scalar> v) {
   if (u.cols != v.cols) {
     ACCRETE_THROW ShapeError(std::string(operation) + ": U is " + shape_text(u.rows, u.cols) +
-                     " and V is " + shape_text(v.rows, v.cols) +
-                     "; both need the same number of columns");
+                             " and V is " + shape_text(v.rows, v.cols) +
+                             "; both need the same number of columns");
   }
   if (!Kernels<Backend>::all_finite(device, u)) {
     throw_not_finite(std::string(operation) + " of U Vᵀ, U", u.rows, u.cols);

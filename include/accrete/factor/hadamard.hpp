@@ -82,8 +82,9 @@ template <detail::LowRankOperand Operand>
 [[nodiscard]] auto hadamard_power(const Operand& operand, Index exponent,
                                   const TruncationOptions& options) {
   if (exponent < 0) {
-    ACCRETE_THROW ArgumentError("hadamard_power: exponent = " + std::to_string(exponent) +
-                        "; a low-rank matrix has no entrywise inverse of low rank, give 0 or more");
+    ACCRETE_THROW ArgumentError(
+        "hadamard_power: exponent = " + std::to_string(exponent) +
+        "; a low-rank matrix has no entrywise inverse of low rank, give 0 or more");
   }
   auto square = truncate(operand, options);
   using Result = decltype(square);

@@ -211,8 +211,8 @@ class IncrementalPCA {
   void check(const char* operation, const char* name, View<const Scalar> a, Index expected) const {
     if (a.rows != expected) {
       ACCRETE_THROW ShapeError(std::string("IncrementalPCA ") + operation + ": " + name + " is " +
-                       detail::shape_text(a.rows, a.cols) + " but has to have " +
-                       std::to_string(expected) + " rows; samples are columns");
+                               detail::shape_text(a.rows, a.cols) + " but has to have " +
+                               std::to_string(expected) + " rows; samples are columns");
     }
   }
 

@@ -35,7 +35,7 @@ class IncrementalSVD {
     options.validate();
     if (rows < 0) {
       ACCRETE_THROW ShapeError("IncrementalSVD: " + std::to_string(rows) +
-                       " rows; the number of rows must not be negative");
+                               " rows; the number of rows must not be negative");
     }
     configure();
     svd_.left = Basis(rows);
@@ -185,9 +185,9 @@ class IncrementalSVD {
     require_v("append_rows");
     const View<const Scalar> b = view_of(block).transposed();
     if (b.rows != cols()) {
-      ACCRETE_THROW ShapeError("IncrementalSVD append_rows: the block is " +
-                       detail::shape_text(b.cols, b.rows) + " but X has " + std::to_string(cols()) +
-                       " columns; append blocks of that many columns");
+      ACCRETE_THROW ShapeError(
+          "IncrementalSVD append_rows: the block is " + detail::shape_text(b.cols, b.rows) +
+          " but X has " + std::to_string(cols()) + " columns; append blocks of that many columns");
     }
     check_finite("IncrementalSVD append_rows", b);
     if (cols() == 0) {
@@ -208,8 +208,8 @@ class IncrementalSVD {
     check_rows("add", "B", b, cols());
     if (a.cols != b.cols) {
       ACCRETE_THROW ShapeError("IncrementalSVD add: A is " + detail::shape_text(a.rows, a.cols) +
-                       " and B " + detail::shape_text(b.rows, b.cols) +
-                       "; both need the same number of columns");
+                               " and B " + detail::shape_text(b.rows, b.cols) +
+                               "; both need the same number of columns");
     }
     check_finite("IncrementalSVD add, A", a);
     check_finite("IncrementalSVD add, B", b);
@@ -261,7 +261,7 @@ class IncrementalSVD {
   void forget(double factor) {
     if (!detail::is_within(factor, 0, 1)) {
       ACCRETE_THROW ArgumentError("IncrementalSVD forget: factor = " + detail::number_text(factor) +
-                          "; give a number in [0, 1]");
+                                  "; give a number in [0, 1]");
     }
     for (double& value : svd_.values) {
       value *= factor;
@@ -276,8 +276,8 @@ class IncrementalSVD {
     other.require_v("merge");
     if (other.rows() != rows()) {
       ACCRETE_THROW ShapeError("IncrementalSVD merge: X has " + std::to_string(rows()) +
-                       " rows and the other " + std::to_string(other.rows()) +
-                       "; both need the same number of rows");
+                               " rows and the other " + std::to_string(other.rows()) +
+                               "; both need the same number of rows");
     }
     const double before = error_bound();
     const double joined = std::hypot(before, other.error_bound());
@@ -329,23 +329,23 @@ class IncrementalSVD {
   void require_v(const char* operation) const {
     if (!options_.keep_v) {
       ACCRETE_THROW ArgumentError(std::string("IncrementalSVD ") + operation +
-                          ": needs V; construct with keep_v = true");
+                                  ": needs V; construct with keep_v = true");
     }
   }
   void check_rows(const char* operation, const char* name, View<const Scalar> a,
                   Index expected) const {
     if (a.rows != expected) {
       ACCRETE_THROW ShapeError(std::string("IncrementalSVD ") + operation + ": " + name + " is " +
-                       detail::shape_text(a.rows, a.cols) + " but X is " +
-                       detail::shape_text(rows(), cols()) + "; give it " +
-                       std::to_string(expected) + " rows");
+                               detail::shape_text(a.rows, a.cols) + " but X is " +
+                               detail::shape_text(rows(), cols()) + "; give it " +
+                               std::to_string(expected) + " rows");
     }
   }
   void check_range(const char* operation, Index first, Index count) const {
     if (first < 0 || count < 0 || count > cols() - first) {
-      ACCRETE_THROW ShapeError(std::string("IncrementalSVD ") + operation + ": " + std::to_string(count) +
-                       " columns from " + std::to_string(first) + " on, but X has " +
-                       std::to_string(cols()) + "; stay within them");
+      ACCRETE_THROW ShapeError(std::string("IncrementalSVD ") + operation + ": " +
+                               std::to_string(count) + " columns from " + std::to_string(first) +
+                               " on, but X has " + std::to_string(cols()) + "; stay within them");
     }
   }
   static void check_finite(const char* operation, View<const Scalar> a) {

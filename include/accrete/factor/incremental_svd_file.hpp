@@ -107,15 +107,15 @@ template <class Scalar>
     file.fail("has another length than its header says; it was cut or damaged", 0);
   }
   IncrementalSVDState<Scalar> state;
-  state.options = {.max_rank = static_cast<Index>(header.max_rank),
+  state.options = {.max_rank = Index{header.max_rank},
                    .tolerance = header.tolerance,
                    .keep_v = header.keep_v != 0,
-                   .check_every = static_cast<Index>(header.check_every)};
-  state.cols = static_cast<Index>(header.cols);
+                   .check_every = Index{header.check_every}};
+  state.cols = Index{header.cols};
   state.singular_values.resize(header.rank);
   state.U.resize(header.rows, header.rank);
   state.V.resize(header.keep_v != 0 ? header.cols : 0, header.keep_v != 0 ? header.rank : 0);
-  state.updates = static_cast<Index>(header.updates);
+  state.updates = Index{header.updates};
   state.settled_error = header.settled_error;
   state.run_error = header.run_error;
   state.run = static_cast<int>(header.run);

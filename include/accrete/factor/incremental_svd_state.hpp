@@ -30,15 +30,15 @@ struct IncrementalSVDOptions {
   void validate() const {
     if (max_rank < 0) {
       ACCRETE_THROW ArgumentError("IncrementalSVD: max_rank = " + std::to_string(max_rank) +
-                          "; give at least 0");
+                                  "; give at least 0");
     }
     if (!detail::is_within(tolerance, 0, 1)) {
       ACCRETE_THROW ArgumentError("IncrementalSVD: tolerance = " + detail::number_text(tolerance) +
-                          " is a fraction of the Frobenius norm; give a number in [0, 1]");
+                                  " is a fraction of the Frobenius norm; give a number in [0, 1]");
     }
     if (check_every < 1) {
       ACCRETE_THROW ArgumentError("IncrementalSVD: check_every = " + std::to_string(check_every) +
-                          "; give at least 1");
+                                  "; give at least 1");
     }
   }
 };
@@ -70,21 +70,22 @@ struct IncrementalSVDState {
   /// not belong together.
   void validate() const {
     options.validate();
-    const auto rank = static_cast<Index>(singular_values.size());
+    const Index rank = singular_values.size();
     const Index most = (std::min)({U.rows(), cols, options.max_rank});
     if (rank > most) {
       ACCRETE_THROW RankError("IncrementalSVD state: " + std::to_string(rank) +
-                      " singular values of an X of " + detail::shape_text(U.rows(), cols) +
-                      " with max_rank = " + std::to_string(options.max_rank) +
-                      "; the state is damaged");
+                              " singular values of an X of " + detail::shape_text(U.rows(), cols) +
+                              " with max_rank = " + std::to_string(options.max_rank) +
+                              "; the state is damaged");
     }
     const Index v_rows = options.keep_v ? cols : 0;
     const Index v_cols = options.keep_v ? rank : 0;
     if (U.cols() != rank || cols < 0 || V.rows() != v_rows || V.cols() != v_cols) {
-      ACCRETE_THROW ShapeError("IncrementalSVD state: U is " + detail::shape_text(U.rows(), U.cols()) +
-                       ", V " + detail::shape_text(V.rows(), V.cols()) + ", for " +
-                       std::to_string(rank) + " singular values and " + std::to_string(cols) +
-                       " columns of X; they belong to different decompositions");
+      ACCRETE_THROW ShapeError(
+          "IncrementalSVD state: U is " + detail::shape_text(U.rows(), U.cols()) + ", V " +
+          detail::shape_text(V.rows(), V.cols()) + ", for " + std::to_string(rank) +
+          " singular values and " + std::to_string(cols) +
+          " columns of X; they belong to different decompositions");
     }
     const auto valid = [](double value) { return detail::is_finite(value) && value >= 0; };
     bool sound = detail::all_finite(U.data(), U.size()) && detail::all_finite(V.data(), V.size()) &&
@@ -95,16 +96,18 @@ struct IncrementalSVDState {
       before = value;
     }
     if (!sound) {
-      ACCRETE_THROW NumericError("IncrementalSVD state: the singular values must descend and be neither "
-                         "negative nor infinite, and all entries finite; the state is damaged");
+      ACCRETE_THROW NumericError(
+          "IncrementalSVD state: the singular values must descend and be neither "
+          "negative nor infinite, and all entries finite; the state is damaged");
     }
     if (departure(U) > most_departure() || departure(V) > most_departure()) {
-      ACCRETE_THROW NumericError("IncrementalSVD state: the columns of U or V are not orthonormal; the "
-                         "state is damaged");
+      ACCRETE_THROW NumericError(
+          "IncrementalSVD state: the columns of U or V are not orthonormal; the "
+          "state is damaged");
     }
     if (updates < 0 || run < 0 || run > 2) {
       ACCRETE_THROW ArgumentError("IncrementalSVD state: updates = " + std::to_string(updates) +
-                          ", run = " + std::to_string(run) + "; the state is damaged");
+                                  ", run = " + std::to_string(run) + "; the state is damaged");
     }
   }
 

@@ -106,7 +106,7 @@ template <detail::LowRankOperand Operand>
   return detail::with_low_rank(operand, [](auto& device, auto u, auto v) {
     if (u.rows != v.rows) {
       ACCRETE_THROW ShapeError("trace: the operand is " + detail::shape_text(u.rows, v.rows) +
-                       " but must be square");
+                               " but must be square");
     }
     return Kernels<Backend>::dot(device, u, v);
   });

@@ -26,8 +26,9 @@ struct RandomizedSVDOptions {
   void validate() const {
     const auto require = [](const char* name, Index value, Index least) {
       if (value < least) {
-        ACCRETE_THROW ArgumentError(std::string("randomized_svd: ") + name + " = " + std::to_string(value) +
-                            "; give at least " + std::to_string(least));
+        ACCRETE_THROW ArgumentError(std::string("randomized_svd: ") + name + " = " +
+                                    std::to_string(value) + "; give at least " +
+                                    std::to_string(least));
       }
     };
     require("rank", rank, 1);
@@ -174,7 +175,7 @@ template <detail::Operand Operand, detail::Operand Basis>
   const char* const name = "block_power_iteration";
   if (iterations < 1) {
     ACCRETE_THROW ArgumentError(std::string(name) + ": iterations = " + std::to_string(iterations) +
-                        "; give at least 1");
+                                "; give at least 1");
   }
   const auto start = detail::lift<Backend>(basis);
   const Index k = start.cols();

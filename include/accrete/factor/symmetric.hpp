@@ -31,7 +31,8 @@ template <class Node>
 void check_square(const char* operation, const Node& node) {
   if (node.rows() != node.cols()) {
     ACCRETE_THROW ShapeError(std::string(operation) + ": the operand is " +
-                     shape_text(node.rows(), node.cols()) + " but must be square and symmetric");
+                             shape_text(node.rows(), node.cols()) +
+                             " but must be square and symmetric");
   }
 }
 
@@ -114,7 +115,7 @@ template <detail::Operand Operand>
   detail::check_square("inverse_sqrt", node);
   if (!detail::is_finite(damping) || damping < 0) {
     ACCRETE_THROW ArgumentError("inverse_sqrt: damping = " + detail::number_text(damping) +
-                        "; give a finite number that is not negative");
+                                "; give a finite number that is not negative");
   }
   const Index k = node.rows();
   Matrix<Scalar, Backend> result(k, k);
@@ -129,10 +130,11 @@ template <detail::Operand Operand>
       static_cast<double>((std::max)(std::abs(values.front()), std::abs(values.back())));
   const double smallest = static_cast<double>(values.back()) + damping;
   if (smallest <= detail::rank_rounding<Scalar>(k) * (largest + damping)) {
-    ACCRETE_THROW NumericError("inverse_sqrt: the smallest eigenvalue of the " + detail::shape_text(k, k) +
-                       " operand with damping is " + detail::number_text(smallest) +
-                       ", zero or negative within rounding of the largest, " +
-                       detail::number_text(largest) + "; raise the damping");
+    ACCRETE_THROW NumericError("inverse_sqrt: the smallest eigenvalue of the " +
+                               detail::shape_text(k, k) + " operand with damping is " +
+                               detail::number_text(smallest) +
+                               ", zero or negative within rounding of the largest, " +
+                               detail::number_text(largest) + "; raise the damping");
   }
   // The result is a product b bᵀ, positive definite by construction.
   std::vector<double> factors(values.size());

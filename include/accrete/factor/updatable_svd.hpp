@@ -212,9 +212,8 @@ struct UpdatableSVD {
   void change_bases(const Change& change) {
     const Index left_rows = left.rows();
     const Index right_rows = right.rows();
-    ACCRETE_TRY {
-      change();
-    } ACCRETE_CATCH(...) {
+    ACCRETE_TRY { change(); }
+    ACCRETE_CATCH(...) {
       values.clear();
       left = Basis(left_rows);
       right = Basis(right_rows);

@@ -20,15 +20,15 @@ template <class Scalar, class Backend, class Initializer>
 void grow(LowRankMatrix<Scalar, Backend>& matrix, Index count, const Initializer& initializer) {
   if (count < 0) {
     ACCRETE_THROW ArgumentError("grow: cannot grow by " + std::to_string(count) +
-                        " columns; use truncate or set_rank to shrink");
+                                " columns; use truncate or set_rank to shrink");
   }
   const Index before = matrix.rank();
   const Index most = (std::min)(matrix.rows(), matrix.cols());
   if (count > most - before) {
-    ACCRETE_THROW RankError("grow: rank " + std::to_string(before) + " + " + std::to_string(count) +
-                    " exceeds min(m, n) of the " +
-                    detail::shape_text(matrix.rows(), matrix.cols()) + " matrix; grow by at most " +
-                    std::to_string(std::max<Index>(most - before, 0)));
+    ACCRETE_THROW RankError(
+        "grow: rank " + std::to_string(before) + " + " + std::to_string(count) +
+        " exceeds min(m, n) of the " + detail::shape_text(matrix.rows(), matrix.cols()) +
+        " matrix; grow by at most " + std::to_string(std::max<Index>(most - before, 0)));
   }
   if (before + count > matrix.capacity()) {
     matrix.reserve((std::max)(before + count, (std::min)(2 * matrix.capacity(), most)));
@@ -36,7 +36,8 @@ void grow(LowRankMatrix<Scalar, Backend>& matrix, Index count, const Initializer
   matrix.set_rank(before + count);
   ACCRETE_TRY {
     initializer(Context<Backend>::current().device(), matrix.u_view(), matrix.v_view(), before);
-  } ACCRETE_CATCH(...) {
+  }
+  ACCRETE_CATCH(...) {
     matrix.set_rank(before);
     ACCRETE_RETHROW;
   }

@@ -26,8 +26,9 @@ namespace detail {
 
 inline void require_usable(const char* name, double value) {
   if (!accrete::detail::is_finite(value) || value == 0) {
-    ACCRETE_THROW ArgumentError(std::string("init::") + name + ": " + accrete::detail::number_text(value) +
-                        " must be finite and not zero, or the new columns could never move");
+    ACCRETE_THROW ArgumentError(
+        std::string("init::") + name + ": " + accrete::detail::number_text(value) +
+        " must be finite and not zero, or the new columns could never move");
   }
 }
 
@@ -117,9 +118,10 @@ class Orthogonal {
   template <class Backend, class Scalar>
   void operator()(Device<Backend>& device, View<Scalar> u, View<Scalar> v, Index first) const {
     if (u.cols > u.rows) {
-      ACCRETE_THROW RankError("init::orthogonal: " + std::to_string(u.cols) + " columns of length " +
-                      std::to_string(u.rows) + " cannot be orthogonal; grow by " +
-                      std::to_string(std::max<Index>(u.rows - first, 0)) + " at most");
+      ACCRETE_THROW RankError("init::orthogonal: " + std::to_string(u.cols) +
+                              " columns of length " + std::to_string(u.rows) +
+                              " cannot be orthogonal; grow by " +
+                              std::to_string(std::max<Index>(u.rows - first, 0)) + " at most");
     }
     using Memory = std::remove_cvref_t<decltype(device.workspace())>;
     typename Memory::Frame frame(device.workspace());

@@ -48,7 +48,7 @@ struct InRankOptions {
     options.max_rank = std::max<Index>(width / 2, 2);
     if (width < official_width) {
       const double share = static_cast<double>(width) / static_cast<double>(official_width);
-      const auto buffer = static_cast<Index>(std::lround(100.0 * share));
+      const auto buffer = Index{std::lround(100.0 * share)};
       options.buffer = std::clamp<Index>(buffer, 1, options.max_rank - 1);
     }
     options.initial_rank = (std::min)(options.initial_rank, options.max_rank - options.buffer);
@@ -67,12 +67,12 @@ struct InRankOptions {
     }
     if (!detail::is_within(threshold, 0, 1) || threshold == 0 || threshold == 1) {
       ACCRETE_THROW ArgumentError("InRank: threshold = " + detail::number_text(threshold) +
-                          " must lie between 0 and 1");
+                                  " must lie between 0 and 1");
     }
     if (warmup < 0 || interval < 1) {
       ACCRETE_THROW ArgumentError("InRank: warmup = " + std::to_string(warmup) +
-                          ", interval = " + std::to_string(interval) +
-                          "; warmup must not be negative and interval at least 1");
+                                  ", interval = " + std::to_string(interval) +
+                                  "; warmup must not be negative and interval at least 1");
     }
   }
 };
@@ -93,12 +93,12 @@ struct InRankOptions {
   const auto count = static_cast<Index>(values.size());
   if (rank < 0 || rank > count) {
     ACCRETE_THROW RankError("explained_ratio: rank " + std::to_string(rank) + " of " +
-                    std::to_string(count) + " singular values");
+                            std::to_string(count) + " singular values");
   }
   if (reading == ExplainedRatio::variance && total_count < count) {
     ACCRETE_THROW ArgumentError("explained_ratio: total_count = " + std::to_string(total_count) +
-                        " is below the " + std::to_string(count) +
-                        " singular values; give min(rows, cols) of the matrix");
+                                " is below the " + std::to_string(count) +
+                                " singular values; give min(rows, cols) of the matrix");
   }
   const double largest = count > 0 ? values.front() : 0.0;
   if (largest <= 0) {
@@ -144,8 +144,8 @@ class InRankPolicy {
     options_.validate();
     if (options_.reading == ExplainedRatio::variance && total_count < options_.max_rank) {
       ACCRETE_THROW ArgumentError("InRankPolicy: total_count = " + std::to_string(total_count) +
-                          " is below max_rank = " + std::to_string(options_.max_rank) +
-                          "; the variance reading needs min(rows, cols) of the matrix");
+                                  " is below max_rank = " + std::to_string(options_.max_rank) +
+                                  "; the variance reading needs min(rows, cols) of the matrix");
     }
   }
 
@@ -168,11 +168,11 @@ class InRankPolicy {
     for (const double value : singular_values) {
       if (!detail::is_finite(value)) {
         ACCRETE_THROW NumericError("InRankPolicy::update: a singular value is NaN or infinite; the "
-                           "training has diverged");
+                                   "training has diverged");
       }
     }
     const Index most = (std::min)({rank_ + options_.buffer, options_.max_rank - options_.buffer,
-                                 static_cast<Index>(singular_values.size())});
+                                   static_cast<Index>(singular_values.size())});
     while (rank_ < most && explained_ratio(singular_values, rank_, options_.reading, total_count_) <
                                options_.threshold) {
       ++rank_;
@@ -184,8 +184,8 @@ class InRankPolicy {
   void set_rank(Index rank) {
     if (rank < options_.initial_rank || rank > options_.max_rank - options_.buffer) {
       ACCRETE_THROW RankError("InRankPolicy: rank " + std::to_string(rank) + " is outside " +
-                      std::to_string(options_.initial_rank) + " to " +
-                      std::to_string(options_.max_rank - options_.buffer));
+                              std::to_string(options_.initial_rank) + " to " +
+                              std::to_string(options_.max_rank - options_.buffer));
     }
     rank_ = rank;
   }

@@ -87,9 +87,9 @@ ranks_within_budget(std::span<const LayerSpectrum> layers, Index budget,
                     const PolicyAt& policy_at = rank_by::relative_threshold) {
   for (const LayerSpectrum& layer : layers) {
     if (static_cast<Index>(layer.values.size()) > (std::min)(layer.rows, layer.cols)) {
-      ACCRETE_THROW ArgumentError("ranks_within_budget: " + std::to_string(layer.values.size()) +
-                          " singular values of a " + detail::shape_text(layer.rows, layer.cols) +
-                          " layer; there are min(rows, cols) at most");
+      ACCRETE_THROW ArgumentError(
+          "ranks_within_budget: " + std::to_string(layer.values.size()) + " singular values of a " +
+          detail::shape_text(layer.rows, layer.cols) + " layer; there are min(rows, cols) at most");
     }
   }
   auto best = detail::allocate_ranks(layers, 0.0, policy_at);
@@ -99,8 +99,8 @@ ranks_within_budget(std::span<const LayerSpectrum> layers, Index budget,
   best = detail::allocate_ranks(layers, 1.0, policy_at);
   if (best.parameters > budget) {
     ACCRETE_THROW ArgumentError("ranks_within_budget: a budget of " + std::to_string(budget) +
-                        " parameters; the least ranks already take " +
-                        std::to_string(best.parameters));
+                                " parameters; the least ranks already take " +
+                                std::to_string(best.parameters));
   }
   double low = 0;
   // A threshold below the rounding of a spectrum tells nothing apart any more.

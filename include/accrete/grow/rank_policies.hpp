@@ -26,13 +26,14 @@ inline void check_spectrum(const char* operation, std::span<const double> values
     const double value = values[i];
     if (!is_finite(value)) {
       ACCRETE_THROW NumericError(std::string(operation) + ": singular value " + std::to_string(i) +
-                         " is NaN or infinite; the training has diverged");
+                                 " is NaN or infinite; the training has diverged");
     }
     if (value < 0 || (i > 0 && value > values[i - 1])) {
-      ACCRETE_THROW ArgumentError(std::string(operation) + ": singular value " + std::to_string(i) + " = " +
-                          number_text(value) +
-                          "; they must descend and not be negative, as singular_values() returns "
-                          "them");
+      ACCRETE_THROW ArgumentError(
+          std::string(operation) + ": singular value " + std::to_string(i) + " = " +
+          number_text(value) +
+          "; they must descend and not be negative, as singular_values() returns "
+          "them");
     }
   }
 }
@@ -40,7 +41,7 @@ inline void check_spectrum(const char* operation, std::span<const double> values
 inline double require_fraction(const char* policy, const char* name, double value) {
   if (!is_within(value, 0, 1)) {
     ACCRETE_THROW ArgumentError(std::string("rank_by::") + policy + ": " + name + " = " +
-                        number_text(value) + " must lie in [0, 1]");
+                                number_text(value) + " must lie in [0, 1]");
   }
   return value;
 }
@@ -48,7 +49,7 @@ inline double require_fraction(const char* policy, const char* name, double valu
 inline Index require_rank(const char* policy, Index rank) {
   if (rank < 0) {
     ACCRETE_THROW RankError(std::string("rank_by::") + policy + ": rank " + std::to_string(rank) +
-                    " must not be negative");
+                            " must not be negative");
   }
   return rank;
 }
@@ -218,7 +219,7 @@ class Bounded {
       : policy_(policy), least_(detail::require_rank("bounded", least)), most_(most) {
     if (most < least) {
       ACCRETE_THROW RankError("rank_by::bounded: least = " + std::to_string(least) +
-                      " exceeds most = " + std::to_string(most));
+                              " exceeds most = " + std::to_string(most));
     }
   }
   [[nodiscard]] Index operator()(std::span<const double> values) const {

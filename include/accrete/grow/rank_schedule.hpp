@@ -35,13 +35,14 @@ class RankSchedule {
     }
     for (std::size_t i = 0; i < stages_.size(); ++i) {
       if (i > 0 && stages_[i].step <= stages_[i - 1].step) {
-        ACCRETE_THROW ArgumentError("RankSchedule: stage " + std::to_string(i) + " begins at step " +
-                            std::to_string(stages_[i].step) + ", the one before it at step " +
-                            std::to_string(stages_[i - 1].step) + "; the steps must rise");
+        ACCRETE_THROW ArgumentError("RankSchedule: stage " + std::to_string(i) +
+                                    " begins at step " + std::to_string(stages_[i].step) +
+                                    ", the one before it at step " +
+                                    std::to_string(stages_[i - 1].step) + "; the steps must rise");
       }
       if (stages_[i].rank < 0) {
         ACCRETE_THROW RankError("RankSchedule: rank " + std::to_string(stages_[i].rank) +
-                        " must not be negative");
+                                " must not be negative");
       }
     }
   }
@@ -51,7 +52,8 @@ class RankSchedule {
   /// @throws ArgumentError for a negative step.
   [[nodiscard]] Index operator()(std::int64_t step) const {
     if (step < 0) {
-      ACCRETE_THROW ArgumentError("RankSchedule: step " + std::to_string(step) + " must not be negative");
+      ACCRETE_THROW ArgumentError("RankSchedule: step " + std::to_string(step) +
+                                  " must not be negative");
     }
     Index rank = 0;
     for (const RankStage& stage : stages_) {
@@ -74,11 +76,11 @@ class RankSchedule {
                                                               Index layers) {
   if (first < 0 || last < 0) {
     ACCRETE_THROW RankError("ranks_linear_in_depth: ranks " + std::to_string(first) + " to " +
-                    std::to_string(last) + " must not be negative");
+                            std::to_string(last) + " must not be negative");
   }
   if (layers < 0) {
     ACCRETE_THROW ArgumentError("ranks_linear_in_depth: " + std::to_string(layers) +
-                        " layers; the count must not be negative");
+                                " layers; the count must not be negative");
   }
   std::vector<Index> ranks(static_cast<std::size_t>(layers));
   for (Index layer = 0; layer < layers; ++layer) {

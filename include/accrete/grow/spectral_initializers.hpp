@@ -40,11 +40,13 @@ LowRankMatrix<Scalar, Backend> balanced_factors(const SVD<Scalar, Backend>& svd,
 template <class Scalar, class Backend>
 void check_leading(const char* name, const SVD<Scalar, Backend>& svd, Index rank) {
   if (rank < 0 || rank > svd.singular_values.size()) {
-    ACCRETE_THROW RankError(std::string("init::") + name + ": rank " + std::to_string(rank) + " of " +
-                    std::to_string(svd.singular_values.size()) + " singular values");
+    ACCRETE_THROW RankError(std::string("init::") + name + ": rank " + std::to_string(rank) +
+                            " of " + std::to_string(svd.singular_values.size()) +
+                            " singular values");
   }
   if (!accrete::detail::all_finite(svd.singular_values.data(), svd.singular_values.size())) {
-    ACCRETE_THROW NumericError(std::string("init::") + name + ": a singular value is NaN or infinite");
+    ACCRETE_THROW NumericError(std::string("init::") + name +
+                               ": a singular value is NaN or infinite");
   }
 }
 
@@ -59,10 +61,11 @@ std::vector<double> roots_of_values(const char* name, const SVD<Scalar, Backend>
     const double rounding =
         accrete::detail::rank_rounding<Scalar>(svd.singular_values.size()) * svd.singular_values[0];
     if (svd.singular_values[j] <= rounding) {
-      ACCRETE_THROW RankError(std::string("init::") + name + ": rank " + std::to_string(rank) +
-                      ", but only " + std::to_string(j) +
-                      " singular values are not zero within rounding; the other columns could "
-                      "never move");
+      ACCRETE_THROW RankError(
+          std::string("init::") + name + ": rank " + std::to_string(rank) + ", but only " +
+          std::to_string(j) +
+          " singular values are not zero within rounding; the other columns could "
+          "never move");
     }
     roots.push_back(std::sqrt(svd.singular_values[j] / scale));
   }
@@ -155,7 +158,7 @@ void pissa(CumulativeUpdate<Scalar, Backend>& matrix, const SVD<Scalar, Backend>
            Index rank) {
   if (matrix.rank() != 0) {
     ACCRETE_THROW RankError("init::pissa: the update has rank " + std::to_string(matrix.rank()) +
-                    "; merge() or reset() it first");
+                            "; merge() or reset() it first");
   }
   if (principal.U.rows() != matrix.rows() || principal.V.rows() != matrix.cols()) {
     accrete::detail::throw_shape_error("init::pissa", matrix.rows(), matrix.cols(),
@@ -165,7 +168,7 @@ void pissa(CumulativeUpdate<Scalar, Backend>& matrix, const SVD<Scalar, Backend>
   const auto scale = static_cast<double>(matrix.scale());
   if (scale == 0 || !accrete::detail::is_finite(scale)) {
     ACCRETE_THROW ArgumentError("init::pissa: the scale " + accrete::detail::number_text(scale) +
-                        " must be finite and not zero");
+                                " must be finite and not zero");
   }
   auto factors = detail::balanced_factors(
       principal, detail::roots_of_values("pissa", principal, rank, std::abs(scale)));

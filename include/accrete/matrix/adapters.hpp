@@ -111,7 +111,7 @@ class AdapterSet {
   AdapterSet(Index rows, Index cols) : rows_(rows), cols_(cols) {
     if (rows < 0 || cols < 0) {
       ACCRETE_THROW ShapeError("AdapterSet of " + detail::shape_text(rows, cols) +
-                       ": sizes must not be negative");
+                               ": sizes must not be negative");
     }
   }
 
@@ -174,8 +174,8 @@ class AdapterSet {
   [[nodiscard]] std::size_t checked(Index adapter) const {
     if (adapter < 0 || adapter >= size()) {
       ACCRETE_THROW ArgumentError("AdapterSet has " + std::to_string(size()) +
-                          " adapters, numbered from 0; there is no number " +
-                          std::to_string(adapter));
+                                  " adapters, numbered from 0; there is no number " +
+                                  std::to_string(adapter));
     }
     return static_cast<std::size_t>(adapter);
   }
@@ -205,14 +205,15 @@ class AdapterSet {
     }
     if (static_cast<Index>(adapter_of_column.size()) != x.cols) {
       ACCRETE_THROW ShapeError("AdapterSet::apply: adapter_of_column has " +
-                       std::to_string(adapter_of_column.size()) + " entries and the input " +
-                       std::to_string(x.cols) + " columns; give one for each, -1 for no adapter");
+                               std::to_string(adapter_of_column.size()) +
+                               " entries and the input " + std::to_string(x.cols) +
+                               " columns; give one for each, -1 for no adapter");
     }
     for (const Index adapter : adapter_of_column) {
       if (adapter < -1 || adapter >= size()) {
         ACCRETE_THROW ArgumentError("AdapterSet::apply: adapter_of_column names adapter " +
-                            std::to_string(adapter) + " of " + std::to_string(size()) +
-                            "; give a number from 0, or -1 for no adapter");
+                                    std::to_string(adapter) + " of " + std::to_string(size()) +
+                                    "; give a number from 0, or -1 for no adapter");
       }
       if (adapter >= 0) {
         check_shape(operation, adapters_[static_cast<std::size_t>(adapter)].update);

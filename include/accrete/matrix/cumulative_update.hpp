@@ -135,9 +135,8 @@ class CumulativeUpdate
   /// base.
   [[nodiscard]] auto base_and_u() const& {
     if (borrowed_) {
-      ACCRETE_THROW ArgumentError(
-          "base_and_u of a CumulativeUpdate with a borrowed base: W0 and U "
-          "do not lie in one memory; construct it with a copy of the base");
+      ACCRETE_THROW ArgumentError("base_and_u of a CumulativeUpdate with a borrowed base: W0 and U "
+                                  "do not lie in one memory; construct it with a copy of the base");
     }
     return Backend::matrix_view(view_of(update_.u_).left_columns(cols() + rank()));
   }

@@ -60,8 +60,8 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
   LowRankMatrix(Index rows, Index cols, Index capacity = 0) {
     if (rows < 0 || cols < 0 || capacity < 0) {
       ACCRETE_THROW ShapeError("LowRankMatrix of " + detail::shape_text(rows, cols) +
-                       " with capacity " + std::to_string(capacity) +
-                       ": sizes must not be negative");
+                               " with capacity " + std::to_string(capacity) +
+                               ": sizes must not be negative");
     }
     u_ = Storage(rows, capacity);
     v_ = Storage(cols, capacity);
@@ -189,7 +189,7 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
     }
     if (columns > (std::numeric_limits<Index>::max)() - base_columns_) {
       ACCRETE_THROW RankError("room for " + std::to_string(columns) +
-                      " columns beside the base: more than an index can count");
+                              " columns beside the base: more than an index can count");
     }
     LowRankMatrix larger(*this, rows(), cols(), columns);
     larger.copy_columns(*this);
@@ -217,7 +217,7 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
   void set_rank(Index rank) {
     if (rank < 0 || rank > capacity()) {
       ACCRETE_THROW RankError("rank " + std::to_string(rank) + " is outside the capacity of " +
-                      std::to_string(capacity()) + " columns; reserve() more first");
+                              std::to_string(capacity()) + " columns; reserve() more first");
     }
     if (rank > rank_) {
       Kernels<Backend>::fill(context().device(), Scalar{0}, all_u().columns(rank_, rank - rank_));

@@ -50,8 +50,8 @@ Eigen::MatrixX<Scalar> checked_copy(const char* kind, const char* part, View<con
   Kernels<Backend>::download(Context<Backend>::current().device(), view, host.data());
   if (!all_finite(host.data(), host.size())) {
     ACCRETE_THROW NumericError("save of a " + std::string(kind) + ": " + part + ", " +
-                       shape_text(view.rows, view.cols) +
-                       ", holds NaN or infinity; nothing was written");
+                               shape_text(view.rows, view.cols) +
+                               ", holds NaN or infinity; nothing was written");
   }
   return host;
 }
@@ -135,8 +135,9 @@ void save(const CumulativeUpdate<Scalar, Backend>& matrix, const std::string& pa
                                         matrix.rank(),
                                         matrix.scale()};
   if (!detail::is_finite(header.scale)) {
-    ACCRETE_THROW NumericError("save of a CumulativeUpdate: its scale is NaN or infinite; nothing was "
-                       "written");
+    ACCRETE_THROW NumericError(
+        "save of a CumulativeUpdate: its scale is NaN or infinite; nothing was "
+        "written");
   }
   detail::write_file(kind, path, [&](detail::StateFile& file) {
     file.write(&header, 1);

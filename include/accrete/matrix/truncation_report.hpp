@@ -37,7 +37,7 @@ struct TruncationOptions {
     }
     if (!detail::is_within(tolerance, 0, 1)) {
       ACCRETE_THROW ArgumentError("truncate: tolerance = " + detail::number_text(tolerance) +
-                          " is a fraction of the Frobenius norm; give a number in [0, 1]");
+                                  " is a fraction of the Frobenius norm; give a number in [0, 1]");
     }
     if (detail::is_nan(absolute_tolerance) || absolute_tolerance < 0) {
       ACCRETE_THROW ArgumentError(

@@ -189,9 +189,10 @@ class AdamW {
   static const AdamWOptions& validated(const AdamWOptions& options) {
     options.validate();
     if (static_cast<Scalar>(options.epsilon) < (std::numeric_limits<Scalar>::min)()) {
-      ACCRETE_THROW ArgumentError("AdamW: epsilon = " + detail::number_text(options.epsilon) +
-                          " is zero or subnormal in the parameter's scalar; give at least " +
-                          detail::number_text((std::numeric_limits<Scalar>::min)()));
+      ACCRETE_THROW ArgumentError(
+          "AdamW: epsilon = " + detail::number_text(options.epsilon) +
+          " is zero or subnormal in the parameter's scalar; give at least " +
+          detail::number_text((std::numeric_limits<Scalar>::min)()));
     }
     return options;
   }

@@ -26,7 +26,7 @@ namespace detail {
 
 /// What the optimizers share: `Moments` matrices as large as an m x k parameter whose columns come
 /// and go, and of each column how often it was updated and for how many steps it still rests.
-template <class Scalar, class Backend, int Moments>
+template <class Scalar, class Backend, std::size_t Moments>
 class ColumnState {
  public:
   using HostMatrix = typename BasisChange<Scalar>::HostMatrix;
@@ -35,7 +35,7 @@ class ColumnState {
   ColumnState(const char* owner, Index rows, Index cols, Index capacity) : owner_(owner) {
     if (rows < 0 || cols < 0) {
       ACCRETE_THROW ShapeError(std::string(owner) + ": a " + shape_text(rows, cols) +
-                       " parameter has no state");
+                               " parameter has no state");
     }
     for (Storage& moment : moments_) {
       moment = Storage(rows, (std::max)(cols, capacity));
@@ -81,12 +81,12 @@ class ColumnState {
   void append(Index count) {
     if (count < 0) {
       ACCRETE_THROW ArgumentError(std::string(owner_) + ": cannot append " + std::to_string(count) +
-                          " columns; use keep_columns to drop some");
+                                  " columns; use keep_columns to drop some");
     }
     const Index before = cols();
     if (count > (std::numeric_limits<Index>::max)() - before) {
       ACCRETE_THROW RankError(std::string(owner_) + ": " + std::to_string(before) + " + " +
-                      std::to_string(count) + " columns are more than an index can count");
+                              std::to_string(count) + " columns are more than an index can count");
     }
     if (before + count > capacity()) {
       reserve((std::max)(2 * capacity(), before + count));
@@ -130,7 +130,7 @@ class ColumnState {
     check_columns("freeze_columns", indices);
     if (count < 0) {
       ACCRETE_THROW ArgumentError(std::string(owner_) + ": cannot freeze columns for " +
-                          std::to_string(count) + " steps");
+                                  std::to_string(count) + " steps");
     }
     for (const Index index : indices) {
       frozen_[static_cast<std::size_t>(index)] = count;
@@ -174,8 +174,9 @@ class ColumnState {
   [[nodiscard]] ColumnState rotated(const HostMatrix& change) const {
     if (change.rows() != cols()) {
       ACCRETE_THROW ShapeError(std::string(owner_) + ": rotate by a " +
-                       shape_text(change.rows(), change.cols()) + " matrix, but there are " +
-                       std::to_string(cols()) + " columns; its rows must be the old columns");
+                               shape_text(change.rows(), change.cols()) +
+                               " matrix, but there are " + std::to_string(cols()) +
+                               " columns; its rows must be the old columns");
     }
     ColumnState result(owner_, rows(), change.cols(), (std::max)(capacity(), change.cols()));
     if (change.rows() == 0) {
@@ -223,9 +224,9 @@ class ColumnState {
 
   void check_shape(const char* operation, const char* name, Index m, Index k) const {
     if (m != rows() || k != cols()) {
-      ACCRETE_THROW ShapeError(std::string(operation) + ": the " + name + " is " + shape_text(m, k) +
-                       " but the state " + shape_text(rows(), cols()) +
-                       "; append_columns or keep_columns when the parameter does");
+      ACCRETE_THROW ShapeError(std::string(operation) + ": the " + name + " is " +
+                               shape_text(m, k) + " but the state " + shape_text(rows(), cols()) +
+                               "; append_columns or keep_columns when the parameter does");
     }
   }
 
@@ -248,7 +249,8 @@ class ColumnState {
     for (const Index index : indices) {
       if (index < 0 || index >= cols()) {
         ACCRETE_THROW RankError(std::string(owner_) + ": " + operation + " of column " +
-                        std::to_string(index) + ", but there are " + std::to_string(cols()));
+                                std::to_string(index) + ", but there are " +
+                                std::to_string(cols()));
       }
     }
   }
@@ -281,9 +283,9 @@ class ColumnState {
 /// @throws ArgumentError unless both are finite.
 inline void check_rate(const char* operation, double learning_rate, double gradient_scale) {
   if (!is_finite(learning_rate) || !is_finite(gradient_scale)) {
-    ACCRETE_THROW ArgumentError(std::string(operation) + ": learning_rate = " + number_text(learning_rate) +
-                        ", gradient_scale = " + number_text(gradient_scale) +
-                        "; both must be finite");
+    ACCRETE_THROW ArgumentError(
+        std::string(operation) + ": learning_rate = " + number_text(learning_rate) +
+        ", gradient_scale = " + number_text(gradient_scale) + "; both must be finite");
   }
 }
 
@@ -292,7 +294,7 @@ inline void require_option(bool holds, const char* owner, const char* name, doub
                            const char* domain) {
   if (!holds) {
     ACCRETE_THROW ArgumentError(std::string(owner) + ": " + name + " = " + number_text(value) +
-                        " is outside " + domain);
+                                " is outside " + domain);
   }
 }
 

@@ -32,7 +32,7 @@ struct FactorDecay {
   void validate() const {
     if (!detail::is_finite(strength) || strength < 0) {
       ACCRETE_THROW ArgumentError("FactorDecay: strength = " + detail::number_text(strength) +
-                          " is outside [0, infinity)");
+                                  " is outside [0, infinity)");
     }
   }
 };
@@ -91,8 +91,8 @@ void add_decay_gradient(const FactorDecay& decay, const LowRankMatrix<Scalar, Ba
   const auto check = [](const char* name, const auto& gradient, const auto& factor) {
     if (gradient.rows != factor.rows || gradient.cols != factor.cols) {
       ACCRETE_THROW ShapeError(std::string("add_decay_gradient: ") + name + " is " +
-                       detail::shape_text(gradient.rows, gradient.cols) + " but the factor " +
-                       detail::shape_text(factor.rows, factor.cols));
+                               detail::shape_text(gradient.rows, gradient.cols) +
+                               " but the factor " + detail::shape_text(factor.rows, factor.cols));
     }
   };
   check("dU", du, matrix.u_view());
@@ -116,8 +116,8 @@ void apply_decay(const FactorDecay& decay, LowRankMatrix<Scalar, Backend>& matri
                  double learning_rate) {
   decay.validate();
   if (!detail::is_finite(learning_rate)) {
-    ACCRETE_THROW ArgumentError("apply_decay: learning_rate = " + detail::number_text(learning_rate) +
-                        " must be finite");
+    ACCRETE_THROW ArgumentError(
+        "apply_decay: learning_rate = " + detail::number_text(learning_rate) + " must be finite");
   }
   auto& device = Context<Backend>::current().device();
   const double alpha = -learning_rate * decay.strength;

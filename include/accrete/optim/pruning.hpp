@@ -29,7 +29,7 @@ struct Pruning {
   void validate() const {
     if (!detail::is_within(fraction, 0, 1)) {
       ACCRETE_THROW ArgumentError("Pruning: fraction = " + detail::number_text(fraction) +
-                          " must lie in [0, 1]");
+                                  " must lie in [0, 1]");
     }
   }
 };

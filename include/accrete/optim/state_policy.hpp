@@ -109,9 +109,9 @@ void transport(StateU& state_u, StateV& state_v, const BasisChange<typename Stat
                const Policy& policy = {}) {
   const auto check = [&](const char* name, Index columns) {
     if (columns != basis.old_rank()) {
-      ACCRETE_THROW ShapeError(std::string("transport: the state of ") + name + " has " +
-                       std::to_string(columns) + " columns, the change of basis starts from " +
-                       std::to_string(basis.old_rank()));
+      ACCRETE_THROW ShapeError(
+          std::string("transport: the state of ") + name + " has " + std::to_string(columns) +
+          " columns, the change of basis starts from " + std::to_string(basis.old_rank()));
     }
   };
   check("U", state_u.cols());

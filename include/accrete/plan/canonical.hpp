@@ -170,8 +170,9 @@ template <class StoredScalar, int leaf_count, int coefficient_count>
 class Gathered {
  public:
   using Stored = StoredScalar;
-  std::array<View<const Stored>, leaf_count> leaves;
-  std::array<accumulator<Stored>, coefficient_count == 0 ? 1 : coefficient_count> coefficients{};
+  std::array<View<const Stored>, std::size_t{leaf_count}> leaves;
+  std::array<accumulator<Stored>, std::size_t{coefficient_count == 0 ? 1 : coefficient_count}>
+      coefficients{};
 
   template <bool transposed, class Holder, class Backend>
   void gather(const Dense<Holder, Backend>& leaf) {

@@ -49,7 +49,7 @@ class KnownChains {
       // Operands are few: their numbers fit beside each other.
       const int number =
           piece.sum * 8192 + piece.operand.index * 8 + static_cast<int>(piece.operand.kind);
-      value = (value ^ static_cast<std::size_t>(number)) * 0x9E3779B97F4A7C15ULL;
+      value = (value ^ static_cast<std::size_t>(number)) * std::size_t{0x9E3779B97F4A7C15U};
       value ^= value >> 32;
     }
     return value % bucket_count;

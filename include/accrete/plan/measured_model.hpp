@@ -103,9 +103,10 @@ class MeasuredModel final : public CostModel {
   /// What text() gave. @throws ArgumentError for anything else.
   [[nodiscard]] static MeasuredModel parse(const std::string& text) {
     if (text.rfind(header, 0) != 0) {
-      ACCRETE_THROW ArgumentError("MeasuredModel::parse: the text does not begin with \"" +
-                          std::string(header, sizeof header - 2) +
-                          "\"; it comes from another version or is no cost model, calibrate anew");
+      ACCRETE_THROW ArgumentError(
+          "MeasuredModel::parse: the text does not begin with \"" +
+          std::string(header, sizeof header - 2) +
+          "\"; it comes from another version or is no cost model, calibrate anew");
     }
     const char* at = text.data() + sizeof header - 1;
     const char* const last = text.data() + text.size();
@@ -118,16 +119,18 @@ class MeasuredModel final : public CostModel {
         skip_space();
         const auto [end, status] = std::from_chars(at, last, value);
         if (status != std::errc()) {
-          ACCRETE_THROW ArgumentError("MeasuredModel::parse: the text ends too early or holds no number "
-                              "where one is due; calibrate anew");
+          ACCRETE_THROW ArgumentError(
+              "MeasuredModel::parse: the text ends too early or holds no number "
+              "where one is due; calibrate anew");
         }
         at = end;
       });
     }
     skip_space();
     if (at != last) {
-      ACCRETE_THROW ArgumentError("MeasuredModel::parse: the text goes on after the last number; it was "
-                          "damaged, calibrate anew");
+      ACCRETE_THROW ArgumentError(
+          "MeasuredModel::parse: the text goes on after the last number; it was "
+          "damaged, calibrate anew");
     }
     return {tables[0], tables[1], tables[2]};
   }
@@ -153,9 +156,9 @@ class MeasuredModel final : public CostModel {
     switch (call.kernel) {
     case Kernel::gemm:
       // Adding to a result reads and writes all of it, however few operations there are.
-      return call.accumulate
-                 ? (std::max)(product(logs, call), elementwise(logs_of_result.accumulate[0], entries))
-                 : product(logs, call);
+      return call.accumulate ? (std::max)(product(logs, call),
+                                          elementwise(logs_of_result.accumulate[0], entries))
+                             : product(logs, call);
     case Kernel::gemv:
       return matrix_times_vector(logs, call);
     case Kernel::combine:
@@ -254,7 +257,7 @@ class MeasuredModel final : public CostModel {
       for_each_entry(table, [](double value) {
         if (!detail::is_finite(value) || value <= 0) {
           ACCRETE_THROW ArgumentError("MeasuredModel: a time of " + detail::number_text(value) +
-                              " s is not positive; calibrate anew");
+                                      " s is not positive; calibrate anew");
         }
       });
     }

@@ -22,7 +22,7 @@ Plan plan_for(Context<Backend>& context, const Product<Weight, X>& product,
               const Operands& operands, Executions executions) {
   if (executions.count < 1) {
     ACCRETE_THROW ArgumentError("a plan for " + std::to_string(executions.count) +
-                        " executions: the number must be at least 1");
+                                " executions: the number must be at least 1");
   }
   const auto neighbours = neighbours_of(operands.leaves);
   const CanonicalForm form(product);
@@ -83,7 +83,7 @@ class PreparedProduct {
     for (const auto& leaf : operands.leaves) {
       if (overlaps(leaf, result)) {
         ACCRETE_THROW ArgumentError("the destination of a prepared product overlaps an operand; "
-                            "evaluate into another matrix");
+                                    "evaluate into another matrix");
       }
     }
     auto& context = Context<Backend>::current();

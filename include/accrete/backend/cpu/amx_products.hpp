@@ -65,7 +65,8 @@ struct AmxCut {
     const Index task_rows = ceiling(row_panels, row_parts);
     const Index task_cols = ceiling(col_panels, col_parts);
     const bool right_stays = 2 * task_cols * depth <= held_steps;
-    const Index most_left = right_stays ? (std::max)(Index{1}, 4 * most_depth / depth) : held_panels;
+    const Index most_left =
+        right_stays ? (std::max)(Index{1}, 4 * most_depth / depth) : held_panels;
     left_panels = ceiling(task_rows, ceiling(task_rows, most_left));
     right_panels = right_stays ? task_cols : Index{1};
     chunk = ceiling(depth, ceiling(depth, right_steps));

@@ -163,7 +163,7 @@ class Avx512Task {
 
   /// Whether the columns are read where they are; otherwise they lie packed now.
   bool set_right(Index col, Index cols, bool is_first) {
-    std::copy_n(piece_.begin(), pieces_, tile_.begin());
+    std::copy_n(piece_, pieces_, tile_);
     if (right_column_major_ && cols == avx512_width) {
       for (Index i = 0; i < pieces_; ++i) {
         tile_[i].right += col * tile_[i].right_col;
@@ -227,7 +227,7 @@ class Avx512Task {
                      const Avx512Target<Scalar>& target, const Avx512Ahead& ahead) {
     const Index height = Cut::ceiling(target.rows, Avx512<Scalar>::lanes);
     const Index next = is_read_again ? height * Avx512<Scalar>::lanes : 0;
-    const auto go = [&](auto tile) { tile(tile_.data(), pieces_, packed, next, target, ahead); };
+    const auto go = [&](auto tile) { tile(tile_, pieces_, packed, next, target, ahead); };
     switch (height) {
     case 1:
       return is_packed ? go(avx512_tile<1, true, Scalar>) : go(avx512_tile<1, false, Scalar>);
@@ -246,8 +246,8 @@ class Avx512Task {
   Scalar* left_;
   Scalar* right_;
 
-  Part rows_{0, 0}, cols_{0, 0};                  ///< of the result
-  std::array<Piece, most_products> piece_, tile_; ///< of the whole result, of a tile
+  Part rows_{0, 0}, cols_{0, 0};                     ///< of the result
+  Piece piece_[most_products], tile_[most_products]; ///< of the whole result, of a tile
   Index pieces_ = 0, total_ = 0;
   bool left_column_major_ = true;  ///< the left operands of all pieces
   bool right_column_major_ = true; ///< the right ones, which may then be read in place

@@ -117,7 +117,7 @@ ACCRETE_AVX512 void avx512_tile(const Avx512Piece<Scalar>* pieces, Index count, 
   constexpr Index lanes = Avx512<Scalar>::lanes;
   constexpr Index rows = height * lanes;
   constexpr Index inner_ahead = is_packed ? 16 : 12;
-  Vector sums[avx512_width * height] = {};
+  Vector sums[std::size_t{avx512_width * height}] = {};
   Index column = 0;
   for (const Avx512Piece<Scalar>* piece = pieces; piece < pieces + count; ++piece) {
     const Scalar* left = piece->left;
@@ -126,7 +126,7 @@ ACCRETE_AVX512 void avx512_tile(const Avx512Piece<Scalar>* pieces, Index count, 
     const Index one = piece->right_col;
     const Index three = 3 * one;
     const auto take_in = [&]() ACCRETE_AVX512_INLINE {
-      Vector a[height];
+      Vector a[std::size_t{height}];
       ACCRETE_UNROLL_TILE
       for (int v = 0; v < height; ++v) {
         if constexpr (is_packed) {
@@ -187,7 +187,7 @@ ACCRETE_AVX512 void avx512_tile(const Avx512Piece<Scalar>* pieces, Index count, 
   if (target.rows == rows && target.cols == avx512_width) {
     target.template store<height>(sums);
   } else {
-    Scalar some[avx512_width * rows];
+    Scalar some[std::size_t{avx512_width * rows}];
     ACCRETE_UNROLL_TILE
     for (int i = 0; i < avx512_width * height; ++i) {
       std::memcpy(some + i * lanes, &sums[i], sizeof(Vector));
@@ -273,7 +273,7 @@ ACCRETE_AVX512 void pack_avx512_rows(const Scalar* data, Index row_step, Index i
     }
   } else if (inner_step == 1 && rows == lanes) {
     for (; k + lanes <= depth; k += lanes) {
-      Vector v[lanes];
+      Vector v[std::size_t{lanes}];
       for (Index i = 0; i < lanes; ++i) {
         std::memcpy(&v[i], data + i * row_step + k, sizeof(Vector));
       }

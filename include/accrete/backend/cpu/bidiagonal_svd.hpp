@@ -197,7 +197,7 @@ class BidiagonalSvd {
   template <int width>
   void subtract_and_sum(Index first, Scalar* columns, const Scalar* x, const Scalar* factors,
                         const Scalar* v, Scalar* sums) const {
-    Vector total[width] = {};
+    Vector total[std::size_t{width}] = {};
     for (Index i = first; i < left_.stride; i += lanes) {
       const Vector along = load_lanes(x + i);
       const Vector with = load_lanes(v + i);
@@ -253,7 +253,7 @@ class BidiagonalSvd {
   /// columns -= factor v (vᵀ columns)
   template <int width>
   static void apply(Index first, const Matrix& q, Scalar* columns, const Scalar* v, Scalar factor) {
-    Vector total[width] = {};
+    Vector total[std::size_t{width}] = {};
     for (Index i = first; i < q.stride; i += lanes) {
       const Vector with = load_lanes(v + i);
       ACCRETE_UNROLL
@@ -261,7 +261,7 @@ class BidiagonalSvd {
         total[c] += load_lanes(columns + c * q.stride + i) * with;
       }
     }
-    Scalar sums[width];
+    Scalar sums[std::size_t{width}];
     ACCRETE_UNROLL
     for (int c = 0; c < width; ++c) {
       sums[c] = factor * sum_of<Scalar>(total[c]);
@@ -387,7 +387,7 @@ class BidiagonalSvd {
   template <int height>
   static void rotate_rows(const Matrix& q, Index row, Index first, Index last,
                           const Scalar* cosines, const Scalar* sines) {
-    Vector carried[height];
+    Vector carried[std::size_t{height}];
     ACCRETE_UNROLL
     for (int h = 0; h < height; ++h) {
       carried[h] = load_lanes(q.column(first) + row + h * lanes);

@@ -37,7 +37,7 @@ class Device<Cpu> {
   void set_threads(int count) {
     if (count < 1) {
       ACCRETE_THROW ArgumentError("set_threads(" + std::to_string(count) +
-                          "): the number of threads must be at least 1");
+                                  "): the number of threads must be at least 1");
     }
     threads_ = count;
   }

@@ -167,7 +167,7 @@ struct CpuFactorizations {
   template <class Scalar>
   [[noreturn]] static void throw_no_convergence(const char* operation, const View<Scalar>& a) {
     ACCRETE_THROW NumericError(std::string(operation) + ": no convergence on the " +
-                       shape_text(a.rows, a.cols) + " operand; try it in double precision");
+                               shape_text(a.rows, a.cols) + " operand; try it in double precision");
   }
 
   template <class Scalar>
@@ -205,7 +205,7 @@ struct CpuFactorizations {
   [[noreturn]] static void throw_no_convergence(const std::string& operation, Index rows,
                                                 Index cols) {
     ACCRETE_THROW NumericError(operation + ": no convergence on the " + shape_text(rows, cols) +
-                       " operand; try it in double precision");
+                               " operand; try it in double precision");
   }
 };
 

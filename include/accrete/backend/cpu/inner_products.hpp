@@ -21,9 +21,9 @@ void set_block_of_products(Scalar alpha, Index count, const Scalar* a, Index a_s
   constexpr Index lanes = Lanes<Scalar>::count;
   // A sum waits for its last addition: eight at a time keep the units busy.
   constexpr int parts = (std::max)(1, 8 / (height * width));
-  Vector sums[parts * height * width] = {};
+  Vector sums[std::size_t{parts * height * width}] = {};
   const auto add = [&](int part, auto load) {
-    Vector columns[width];
+    Vector columns[std::size_t{width}];
     ACCRETE_UNROLL
     for (int j = 0; j < width; ++j) {
       columns[j] = load(b + j * b_stride);
@@ -60,7 +60,7 @@ void set_block_of_products(Scalar alpha, Index count, const Scalar* a, Index a_s
     add(0, [&](const Scalar* from) { return last_lanes(from + count, count - k); });
     k = count;
   }
-  Scalar totals[height * width * lanes];
+  Scalar totals[std::size_t{height * width * lanes}];
   ACCRETE_UNROLL
   for (int i = 0; i < height * width; ++i) {
     ACCRETE_UNROLL

@@ -92,7 +92,7 @@ inline void onednn_gemm(Device<Cpu>& device, float alpha, View<const float> a, V
   }
   if (status != dnnl_success) {
     ACCRETE_THROW Error("oneDNN refused the product " + shape_text(a.rows, a.cols) + " * " +
-                shape_text(b.rows, b.cols) + " with status " + std::to_string(status));
+                        shape_text(b.rows, b.cols) + " with status " + std::to_string(status));
   }
 }
 

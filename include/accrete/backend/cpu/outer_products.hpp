@@ -22,9 +22,9 @@ void set_tile(Index depth, const Scalar* a, Index a_stride, const Scalar* b, Sca
               Index c_stride) {
   using Vector = typename Lanes<Scalar>::type;
   constexpr Index lanes = Lanes<Scalar>::count;
-  Vector sums[width * height] = {};
+  Vector sums[std::size_t{width * height}] = {};
   for (Index k = 0; k < depth; ++k) {
-    Vector column[height];
+    Vector column[std::size_t{height}];
     ACCRETE_UNROLL
     for (int i = 0; i < height; ++i) {
       std::memcpy(&column[i], a + i * lanes + k * a_stride, vector_bytes);
@@ -62,7 +62,7 @@ template <int width, class Scalar>
 void set_last_rows(Index rest, Index depth, const Scalar* a, Index a_stride, const Scalar* b,
                    Scalar beta, Scalar* c, Index c_stride) {
   constexpr Index lanes = Lanes<Scalar>::count;
-  Scalar sums[width * lanes] = {};
+  Scalar sums[std::size_t{width * lanes}] = {};
   const auto each = [&](auto move) {
     for (int j = 0; j < width; ++j) {
       for (Index i = 0; i < rest; ++i) {
@@ -139,7 +139,7 @@ void set_row_block(Scalar alpha, View<const Scalar> a, View<const Scalar> b, Sca
     pack_panels(a, space);
   }
   const auto go = [&]<int width>(Index j, std::integral_constant<int, width>) {
-    Scalar factors[outer_depth * width];
+    Scalar factors[std::size_t{outer_depth * width}];
     for (Index k = 0; k < b.rows; ++k) {
       for (int l = 0; l < width; ++l) {
         factors[k * width + l] = alpha * b(k, j + l);
