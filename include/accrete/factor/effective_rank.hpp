@@ -77,11 +77,12 @@ namespace detail {
 /// A vector of numbers is a spectrum already, not a matrix of one column.
 template <class Operand>
 SingularValues spectrum_of(const Operand& operand) {
-  if constexpr (!LazyOperand<Operand> && Operand::IsVectorAtCompileTime) {
-    return operand.derived().template cast<double>();
-  } else {
-    return singular_values(operand);
-  }
+  return singular_values(operand);
+}
+template <class Vector>
+requires(!LazyOperand<Vector> && Vector::IsVectorAtCompileTime) SingularValues
+    spectrum_of(const Vector& values) {
+  return values.template cast<double>();
 }
 
 } // namespace detail
