@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "numerics.hpp"
 #include "test_backend.hpp"
 
 #include <accrete/backend/cpu/cpu.hpp>
