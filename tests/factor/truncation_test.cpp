@@ -347,7 +347,7 @@ TEST_CASE_TEMPLATE("truncation does not depend on the unit of the entries", Scal
     CHECK(report.rank_after == 3);
     CHECK(report.discarded_energy ==
           doctest::Approx(expected.discarded_energy).epsilon(1000 * epsilon));
-    for (std::size_t j = 0; j < 6; ++j) {
+    for (Index j = 0; j < 6; ++j) {
       CHECK(report.singular_values[j] / static_cast<double>(unit) ==
             doctest::Approx(expected.singular_values[j]).epsilon(100 * epsilon));
     }

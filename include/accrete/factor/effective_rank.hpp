@@ -80,7 +80,7 @@ SingularValues spectrum_of(const Operand& operand) {
   return singular_values(operand);
 }
 template <class Vector>
-requires(!LazyOperand<Vector> && Vector::IsVectorAtCompileTime) SingularValues
+requires(!LazyOperand<Vector> && static_cast<bool>(Vector::IsVectorAtCompileTime)) SingularValues
     spectrum_of(const Vector& values) {
   return values.template cast<double>();
 }
