@@ -145,7 +145,7 @@ TEST_CASE("numbers that do not belong together are refused, whatever the length 
   CHECK(damaged([](Header& header, std::fstream&) {
           header.rows = 1;
           header.cols = 10;
-        }) == "IncrementalSVD state: 5 singular values of an X of 1 x 10 with max_rank = "
+        }) == "accrete: IncrementalSVD state: 5 singular values of an X of 1 x 10 with max_rank = "
               "9223372036854775807; the state is damaged");
   CHECK(damaged([](Header& header, std::fstream&) { header.max_rank = 4; }).find("max_rank = 4") !=
         std::string::npos);
