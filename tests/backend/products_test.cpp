@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "numerics.hpp"
+#include "sparse_operand.hpp"
 #include "test_backend.hpp"
 
 #include <array>
 #include <cmath>
 #include <limits>
 #include <type_traits>
-
-#if __has_include(<sys/mman.h>)
-#include <sys/mman.h>
-#endif
 
 using accrete::Index;
 using accrete::View;
@@ -38,53 +35,6 @@ struct Padded {
       return static_cast<long double>(view(i, j));
     });
   }
-};
-
-/// A rows x cols operand whose columns (rows) lie `stride` entries apart in a range of addresses of
-/// which only the pages that are touched are memory. No data where the system has no such range.
-template <class Scalar>
-class Sparse {
- public:
-  Sparse(Index rows, Index cols, Index stride, bool row_major, unsigned seed)
-      : bytes_(static_cast<std::size_t>(stride) *
-               static_cast<std::size_t>(row_major ? rows : cols) * sizeof(Scalar)) {
-#if __has_include(<sys/mman.h>)
-    memory_ = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory_ == MAP_FAILED) {
-      memory_ = nullptr;
-      return;
-    }
-    view = {static_cast<Scalar*>(memory_), rows, cols, stride,
-            row_major ? accrete::Order::row_major : accrete::Order::column_major};
-    const Dense<Scalar> values = random_matrix<Scalar>(rows, cols, seed);
-    for (Index j = 0; j < cols; ++j) {
-      for (Index i = 0; i < rows; ++i) {
-        view(i, j) = values(i, j);
-      }
-    }
-#endif
-  }
-  Sparse(const Sparse&) = delete;
-  Sparse& operator=(const Sparse&) = delete;
-  ~Sparse() {
-#if __has_include(<sys/mman.h>)
-    if (memory_ != nullptr) {
-      ::munmap(memory_, bytes_);
-    }
-#endif
-  }
-  [[nodiscard]] Exact value() const {
-    return Exact::NullaryExpr(view.rows, view.cols, [this](Index i, Index j) {
-      return static_cast<long double>(view(i, j));
-    });
-  }
-
-  View<Scalar> view;
-
- private:
-  std::size_t bytes_;
-  void* memory_ = nullptr;
 };
 
 constexpr std::array<std::array<Index, 3>, 10> shapes = {{{70, 33, 90},
@@ -123,9 +73,9 @@ bool check_large_strides(const std::array<Index, 3>& shape, Index stride, int sp
   };
   const auto is_row_major = [&](int bit) { return (orders & bit) != 0; };
   accrete::Device<TestBackend> device;
-  const Sparse<Scalar> a(m, k, step(1, std::max(m, k)), is_row_major(1), 1);
-  const Sparse<Scalar> b(k, n, step(2, std::max(k, n)), is_row_major(2), 2);
-  const Sparse<Scalar> c(m, n, step(4, std::max(m, n)), is_row_major(4), 3);
+  const SparseOperand<Scalar> a(m, k, step(1, std::max(m, k)), is_row_major(1), 1);
+  const SparseOperand<Scalar> b(k, n, step(2, std::max(k, n)), is_row_major(2), 2);
+  const SparseOperand<Scalar> c(m, n, step(4, std::max(m, n)), is_row_major(4), 3);
   if (a.view.data == nullptr || b.view.data == nullptr || c.view.data == nullptr) {
     return false;
   }

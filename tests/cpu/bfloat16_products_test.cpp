@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "bfloat16_numerics.hpp"
 #include "product_checks.hpp"
+#include "sparse_operand.hpp"
 #include "test_backend.hpp"
 
 #include <cstring>
@@ -174,4 +175,34 @@ TEST_CASE("infinities and NaNs go through") {
   CHECK(std::isinf(c(3, 7)));
   CHECK(std::isnan(c(37, 39)));
   CHECK(c(4, 7) == 40.0F);
+}
+
+TEST_CASE("leading dimensions of bfloat16 operands may be beyond 32 bits, by each way there is") {
+  constexpr Index m = 64, k = 40, n = 96;
+  ac::Device<ac::Cpu> device;
+  device.set_threads(2);
+  for (const Way way : {Way::tiles, Way::onednn, Way::converted}) {
+    for (const Index stride : {(Index{1} << 32) + 64, (Index{1} << 31) + 64}) {
+      for (const int large : {1, 2, 4}) {
+        for (const int orders : {0, 1, 2, 4}) {
+          const auto step = [&](int bit) { return (large & bit) != 0 ? stride : Index{100}; };
+          const SparseOperand<bfloat16> a(m, k, step(1), (orders & 1) != 0, 1);
+          const SparseOperand<bfloat16> b(k, n, step(2), (orders & 2) != 0, 2);
+          const SparseOperand<float> c(m, n, step(4), (orders & 4) != 0, 3);
+          if (a.view.data == nullptr || b.view.data == nullptr || c.view.data == nullptr) {
+            MESSAGE("skipped: the system reserves no such range of addresses");
+            return;
+          }
+          CAPTURE(static_cast<int>(way));
+          CAPTURE(stride);
+          CAPTURE(large);
+          CAPTURE(orders);
+          if (multiply(way, device, 1.0F, Product{a.view, b.view}, 0.0F, c.view)) {
+            CHECK_CLOSE(c.value(), a.value() * b.value(),
+                        rounding_bound<float>(k, a.value().norm() * b.value().norm()));
+          }
+        }
+      }
+    }
+  }
 }

@@ -3,6 +3,7 @@
 #include "numerics.hpp"
 
 #include <string>
+#include <utility>
 
 namespace ac = accrete;
 using ac::Index;
@@ -94,4 +95,8 @@ TEST_CASE("a prepared product refuses what it cannot do") {
   CHECK_THROWS_WITH_AS(product.evaluate(narrow), doctest::Contains("60 x 1"), ac::ShapeError);
   auto square = ac::prepare(ac::lazy<TestBackend>(f.V) * f.V.transpose() * f.X, ac::Executions{3});
   CHECK_THROWS_WITH_AS(square.evaluate(f.X), doctest::Contains("overlaps"), ac::ArgumentError);
+  auto taken = std::move(product);
+  CHECK_THROWS_WITH_AS(product.evaluate(f.Y), doctest::Contains("moved from"), ac::ArgumentError);
+  const ac::Plan plan = ac::prepare(f.product(), ac::Executions{3}).plan();
+  CHECK(plan == taken.plan());
 }

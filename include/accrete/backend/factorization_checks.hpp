@@ -62,9 +62,9 @@ void check_symmetric_eigen(const View<const Scalar>& a, const View<Scalar>& valu
   check_output("symmetric_eigen", "vectors", vectors.rows, vectors.cols, a.rows, a.rows);
 }
 
-/// The power of two that brings `largest` to about 1 (1 for zero, NaN and infinity). Scaling by it is exact, and it
-/// keeps the squares of very large and very small entries representable. `largest` subnormal or
-/// near the largest number is brought only as close as the factor itself stays normal.
+/// The power of two that brings `largest` to about 1 (1 for zero, NaN and infinity). Scaling by it
+/// is exact, and it keeps the squares of very large and very small entries representable. `largest`
+/// subnormal or near the largest number is brought only as close as the factor itself stays normal.
 template <class Scalar>
 [[nodiscard]] Scalar unit_scale(Scalar largest) {
   if (!is_finite(largest) || largest <= Scalar{0}) {

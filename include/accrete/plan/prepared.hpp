@@ -70,9 +70,12 @@ class PreparedProduct {
   /// target = weight * X. The first call makes what is prepared. The target must not overlap an
   /// operand. Allocates nothing after the first call.
   /// @throws ShapeError when the target has not the shape of the product, ArgumentError when it
-  /// overlaps an operand.
+  /// overlaps an operand, and for a product that was moved from.
   template <class Derived>
   void evaluate(Eigen::MatrixBase<Derived>& target) {
+    if (plan_.leaf_shapes.empty()) {
+      throw ArgumentError("accrete: a prepared product that was moved from; prepare a new one");
+    }
     if (target.rows() != expression_.rows() || target.cols() != expression_.cols()) {
       detail::throw_shape_error("assignment", target.rows(), target.cols(), expression_.rows(),
                                 expression_.cols(),

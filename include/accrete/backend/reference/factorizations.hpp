@@ -165,12 +165,21 @@ struct ReferenceFactorizations {
   }
 
   /// Replaces column j from the diagonal on by the reflector x that maps it onto the diagonal,
-  /// applies I - beta x xᵀ to the later columns and returns beta.
+  /// applies I - beta x xᵀ to the later columns and returns beta. The column may be of any unit: x
+  /// is that of the column brought to about 1.
   template <class Scalar>
   static Scalar make_reflector(Dense<Scalar>& a, Index j) {
+    Scalar largest{0};
+    for (Index i = j; i < a.rows; ++i) {
+      largest = std::max(largest, std::abs(a(i, j)));
+    }
+    const Scalar scale = unit_scale(largest);
+    for (Index i = j; i < a.rows; ++i) {
+      a(i, j) *= scale;
+    }
     const auto norm = static_cast<Scalar>(std::sqrt(column_dot(a, j, a, j, j)));
     const Scalar target = a(j, j) > Scalar{0} ? -norm : norm;
-    a.diagonal[static_cast<std::size_t>(j)] = target;
+    a.diagonal[static_cast<std::size_t>(j)] = target / scale;
     a(j, j) -= target;
     const double squared = column_dot(a, j, a, j, j);
     const Scalar beta = squared > 0 ? static_cast<Scalar>(2 / squared) : Scalar{0};
