@@ -74,7 +74,7 @@ class PreparedProduct {
   template <class Derived>
   void evaluate(Eigen::MatrixBase<Derived>& target) {
     if (plan_.leaf_shapes.empty()) {
-      throw ArgumentError("accrete: a prepared product that was moved from; prepare a new one");
+      ACCRETE_THROW ArgumentError("a prepared product that was moved from; prepare a new one");
     }
     if (target.rows() != expression_.rows() || target.cols() != expression_.cols()) {
       detail::throw_shape_error("assignment", target.rows(), target.cols(), expression_.rows(),

@@ -171,7 +171,7 @@ struct ReferenceFactorizations {
   static Scalar make_reflector(Dense<Scalar>& a, Index j) {
     Scalar largest{0};
     for (Index i = j; i < a.rows; ++i) {
-      largest = std::max(largest, std::abs(a(i, j)));
+      largest = (std::max)(largest, std::abs(a(i, j)));
     }
     const Scalar scale = unit_scale(largest);
     for (Index i = j; i < a.rows; ++i) {
