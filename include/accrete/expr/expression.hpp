@@ -109,7 +109,7 @@ class LazyValue : public Eigen::MatrixBase<Derived> {
 
   template <class... Indices>
   Scalar operator()(Indices... /*unused*/) const {
-    static_assert(sizeof...(Indices) == 0,
+    static_assert(static_cast<int>(sizeof...(Indices)) < 0,
                   "accrete: an expression has no entries, each would evaluate the whole of it; "
                   "write expression.eval() and read those");
     return {};

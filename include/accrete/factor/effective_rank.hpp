@@ -74,14 +74,16 @@ inline double power_sum(std::span<const double> values, double largest, int powe
 
 namespace detail {
 
+template <class T>
+concept PlainVector = !LazyOperand<T> && static_cast<bool>(T::IsVectorAtCompileTime);
+
 /// A vector of numbers is a spectrum already, not a matrix of one column.
 template <class Operand>
 SingularValues spectrum_of(const Operand& operand) {
   return singular_values(operand);
 }
-template <class Vector>
-requires(!LazyOperand<Vector> && static_cast<bool>(Vector::IsVectorAtCompileTime)) SingularValues
-    spectrum_of(const Vector& values) {
+template <PlainVector Vector>
+SingularValues spectrum_of(const Vector& values) {
   return values.template cast<double>();
 }
 

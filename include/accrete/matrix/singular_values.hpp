@@ -12,6 +12,14 @@
 
 ACCRETE_BEGIN_NAMESPACE
 
+namespace detail {
+
+template <class Span>
+concept SpanUnlikeEigen = std::is_same_v<Span, std::span<const double>> &&
+    !std::is_convertible_v<const Eigen::VectorXd&, Span>;
+
+} // namespace detail
+
 /// Singular values, descending, in double and in host memory whatever the matrix: an Eigen vector
 /// that is also read as a std::span, as the rank policies do. `.cast<float>()` for products with
 /// bases in float.
@@ -29,10 +37,8 @@ class SingularValues : public Eigen::VectorXd {
             Eigen::Map<const Eigen::VectorXd>(values.data(), static_cast<Index>(values.size()))) {}
 
   // Where Eigen's iterators do not make it a range for std::span already.
-  template <class Span>
-  requires std::is_same_v<Span, std::span<const double>> &&
-      (!std::is_convertible_v<const Eigen::VectorXd&, Span>)
-      operator Span() const noexcept {
+  template <detail::SpanUnlikeEigen Span>
+  operator Span() const noexcept {
     return {data(), static_cast<std::size_t>(size())};
   }
   // NOLINTEND(google-explicit-constructor)
