@@ -7,7 +7,7 @@
 
 // Everything that changes the code of an inline function changes the name of the inline namespace,
 // so that translation units configured differently link without sharing definitions: the version,
-// the provider of products, threads, the instruction set and relaxed arithmetic.
+// the provider of products, threads, the instruction set, relaxed arithmetic and exceptions.
 #if defined(ACCRETE_USE_ONEDNN) && defined(ACCRETE_USE_BLAS)
 #error "accrete: ACCRETE_USE_ONEDNN and ACCRETE_USE_BLAS exclude each other; define one of them"
 #elif defined(ACCRETE_USE_ONEDNN)
@@ -47,12 +47,18 @@
 #else
 #define ACCRETE_DETAIL_ARITHMETIC
 #endif
-#define ACCRETE_DETAIL_JOIN_(major, minor, provider, threading, vectors, arithmetic)               \
-  v##major##_##minor##_##provider##_##threading##_##vectors##arithmetic
+#ifdef __cpp_exceptions
+#define ACCRETE_DETAIL_ERRORS
+#else
+#define ACCRETE_DETAIL_ERRORS _abort
+#endif
+#define ACCRETE_DETAIL_JOIN_(major, minor, provider, threading, vectors, arithmetic, errors)       \
+  v##major##_##minor##_##provider##_##threading##_##vectors##arithmetic##errors
 #define ACCRETE_DETAIL_JOIN(...) ACCRETE_DETAIL_JOIN_(__VA_ARGS__)
 #define ACCRETE_ABI_NAMESPACE                                                                      \
   ACCRETE_DETAIL_JOIN(ACCRETE_VERSION_MAJOR, ACCRETE_VERSION_MINOR, ACCRETE_DETAIL_PROVIDER,       \
-                      ACCRETE_DETAIL_THREADING, ACCRETE_DETAIL_VECTORS, ACCRETE_DETAIL_ARITHMETIC)
+                      ACCRETE_DETAIL_THREADING, ACCRETE_DETAIL_VECTORS, ACCRETE_DETAIL_ARITHMETIC, \
+                      ACCRETE_DETAIL_ERRORS)
 
 // As a library (target accrete::compiled) planner and kernels are compiled once, with the flags of
 // that library; what a user's file compiles of them are their declarations.

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <accrete/factor/svd.hpp>
+#include <accrete/finite.hpp>
+#include <accrete/number_text.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -18,9 +20,9 @@ namespace detail {
 inline double largest_value(const char* operation, std::span<const double> values) {
   double largest = 0;
   for (const double value : values) {
-    if (!(value >= 0 && std::isfinite(value))) {
+    if (!is_finite(value) || value < 0) {
       ACCRETE_THROW ArgumentError(std::string(operation) + ": a singular value is " +
-                                  std::to_string(value) +
+                                  number_text(value) +
                                   "; give finite values that are not negative");
     }
     largest = (std::max)(largest, value);
