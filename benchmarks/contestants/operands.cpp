@@ -21,7 +21,7 @@ double uniform(std::uint64_t& state) {
 }
 
 struct Release {
-  void operator()(void* memory) const { ::operator delete (memory, std::align_val_t{4096}); }
+  void operator()(void* memory) const { ::operator delete(memory, std::align_val_t{4096}); }
 };
 
 /// Memory in which operands of any shape start at the front.
@@ -35,7 +35,7 @@ struct Arena {
   Scalar* front() {
     if (!memory) {
       memory.reset(
-          static_cast<Scalar*>(::operator new (capacity * sizeof(Scalar), std::align_val_t{4096})));
+          static_cast<Scalar*>(::operator new(capacity * sizeof(Scalar), std::align_val_t{4096})));
       std::uint64_t state = 88172645463325252u;
       std::generate_n(memory.get(), capacity,
                       [&state] { return static_cast<Scalar>(uniform(state)); });

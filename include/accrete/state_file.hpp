@@ -25,7 +25,7 @@ namespace detail {
 /// A device, FIFO or socket: something that a file must not replace.
 inline bool is_special(const std::string& path) {
 #if __has_include(<unistd.h>)
-  struct stat status {};
+  struct stat status{};
   return ::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
 #else
   static_cast<void>(path);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// expected error: accrete: the destination has another scalar type than the expression; write expression.cast<Scalar>()
+// expected error: accrete: the destination has another scalar type than the expression; write
+// expression.cast<Scalar>()
 #include <accrete/accrete.hpp>
 
 #include <Eigen/Core>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// expected error: accrete: an expression has no entries, each would evaluate the whole of it; write expression.eval()
+// expected error: accrete: an expression has no entries, each would evaluate the whole of it; write
+// expression.eval()
 #include <accrete/accrete.hpp>
 
 #include <Eigen/Core>

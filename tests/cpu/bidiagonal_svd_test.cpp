@@ -113,8 +113,7 @@ std::vector<Case<S>> hard_cases(Index n) {
 
 } // namespace
 
-TEST_CASE_TEMPLATE("a SVD is accurate to rounding, however hard the matrix", S, float,
-                   double) {
+TEST_CASE_TEMPLATE("a SVD is accurate to rounding, however hard the matrix", S, float, double) {
   for (const Index n : {2, 3, 5, 8, 15, 16, 17, 33}) {
     for (const Case<S>& hard : hard_cases<S>(n)) {
       CAPTURE(hard.name);

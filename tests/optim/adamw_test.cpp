@@ -484,7 +484,8 @@ TEST_CASE("options, rates and shapes outside their domain are refused") {
 TEST_CASE_TEMPLATE("an epsilon that is zero in the scalar is refused", S, TEST_SCALARS) {
   // With one, an entry without a gradient becomes 0 / 0.
   CHECK_THROWS_WITH_AS((accrete::AdamW<S, TestBackend>(3, 3, {.epsilon = 0})),
-                       "accrete: AdamW: epsilon = 0 is outside (0, infinity)", accrete::ArgumentError);
+                       "accrete: AdamW: epsilon = 0 is outside (0, infinity)",
+                       accrete::ArgumentError);
   CHECK_THROWS_AS((accrete::AdamW<S, TestBackend>(3, 3, {.epsilon = 1e-310})),
                   accrete::ArgumentError);
   if (sizeof(S) == 4) {

@@ -184,7 +184,8 @@ TEST_CASE("the text of a model does not depend on the locale") {
   const MeasuredModel::Table good = power_law(1e-12);
   MeasuredModel::Table bad = good;
   bad.step = -1.0000001;
-  CHECK_THROWS_WITH_AS(MeasuredModel(good, bad, good),
-                       "accrete: MeasuredModel: a time of -1.0000001 s is not positive; calibrate anew",
-                       accrete::ArgumentError);
+  CHECK_THROWS_WITH_AS(
+      MeasuredModel(good, bad, good),
+      "accrete: MeasuredModel: a time of -1.0000001 s is not positive; calibrate anew",
+      accrete::ArgumentError);
 }

@@ -82,7 +82,7 @@ inline void say_waiting(const char* what, const fs::path& path) {
 }
 
 inline bool leads_to_fifo(const fs::path& path) {
-  struct stat status {};
+  struct stat status{};
   return ::stat(path.c_str(), &status) == 0 && S_ISFIFO(status.st_mode);
 }
 
@@ -170,7 +170,7 @@ class OutputFile {
 class InputFile {
  public:
   explicit InputFile(fs::path path) : path_(std::move(path)), file_(detail::open_to_read(path_)) {
-    struct stat status {};
+    struct stat status{};
     if (::fstat(file_.get(), &status) != 0) {
       detail::throw_file_error("reading", path_, errno);
     }

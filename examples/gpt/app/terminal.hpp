@@ -114,7 +114,7 @@ class InterruptGuard {
  public:
   InterruptGuard() {
     requested_ = 0;
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = [](int) { requested_ = 1; };
     action.sa_flags = static_cast<int>(SA_RESETHAND) | SA_RESTART;
     ::sigaction(SIGINT, &action, &interrupt_);
@@ -131,8 +131,8 @@ class InterruptGuard {
 
  private:
   static inline volatile std::sig_atomic_t requested_ = 0;
-  struct sigaction interrupt_ {};
-  struct sigaction terminate_ {};
+  struct sigaction interrupt_{};
+  struct sigaction terminate_{};
 };
 
 } // namespace gpt

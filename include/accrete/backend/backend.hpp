@@ -12,8 +12,9 @@ ACCRETE_BEGIN_NAMESPACE
 namespace detail {
 
 [[noreturn]] inline void throw_row_major(Index rows, Index cols) {
-  ACCRETE_THROW ArgumentError("a column-major map of a row-major " + shape_text(rows, cols) +
-                      " view: it would read other entries; use the View itself, or a copy of it");
+  ACCRETE_THROW ArgumentError(
+      "a column-major map of a row-major " + shape_text(rows, cols) +
+      " view: it would read other entries; use the View itself, or a copy of it");
 }
 
 /// Storage of the backends that work in host memory: Eigen's own types.

@@ -16,24 +16,26 @@ ACCRETE_BEGIN_NAMESPACE
 namespace detail {
 
 [[noreturn]] inline void throw_not_finite(const std::string& operation, Index rows, Index cols) {
-  ACCRETE_THROW NumericError(operation + ": the " + shape_text(rows, cols) +
-                     " operand holds NaN or infinity, which a factorisation would spread over "
-                     "every entry; find where it arose (a diverging step, an overflow) first");
+  ACCRETE_THROW NumericError(
+      operation + ": the " + shape_text(rows, cols) +
+      " operand holds NaN or infinity, which a factorisation would spread over "
+      "every entry; find where it arose (a diverging step, an overflow) first");
 }
 
 inline void check_output(const std::string& operation, const char* name, Index rows, Index cols,
                          Index expected_rows, Index expected_cols) {
   if (rows != expected_rows || cols != expected_cols) {
-    ACCRETE_THROW ShapeError(operation + ": " + name + " is " + shape_text(rows, cols) + " but must be " +
-                     shape_text(expected_rows, expected_cols));
+    ACCRETE_THROW ShapeError(operation + ": " + name + " is " + shape_text(rows, cols) +
+                             " but must be " + shape_text(expected_rows, expected_cols));
   }
 }
 
 template <class Scalar>
 void check_thin_qr(const View<Scalar>& a, const View<Scalar>& r) {
   if (a.rows < a.cols) {
-    ACCRETE_THROW ShapeError("thin_qr: the operand is " + shape_text(a.rows, a.cols) +
-                     " but needs at least as many rows as columns; factorise its transpose");
+    ACCRETE_THROW ShapeError(
+        "thin_qr: the operand is " + shape_text(a.rows, a.cols) +
+        " but needs at least as many rows as columns; factorise its transpose");
   }
   check_output("thin_qr", "r", r.rows, r.cols, a.cols, a.cols);
 }
@@ -56,7 +58,7 @@ void check_symmetric_eigen(const View<const Scalar>& a, const View<Scalar>& valu
                            const View<Scalar>& vectors) {
   if (a.rows != a.cols) {
     ACCRETE_THROW ShapeError("symmetric_eigen: the operand is " + shape_text(a.rows, a.cols) +
-                     " but must be square");
+                             " but must be square");
   }
   check_output("symmetric_eigen", "values", values.rows, values.cols, a.rows, 1);
   check_output("symmetric_eigen", "vectors", vectors.rows, vectors.cols, a.rows, a.rows);

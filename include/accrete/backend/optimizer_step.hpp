@@ -40,7 +40,7 @@ void check_adamw(const View<Scalar>& parameter, const View<const Scalar>& gradie
   const auto check = [&](const char* name, Index rows, Index cols) {
     if (rows != parameter.rows || cols != parameter.cols) {
       ACCRETE_THROW ShapeError(std::string("adamw: the ") + name + " is " + shape_text(rows, cols) +
-                       " but the parameter " + shape_text(parameter.rows, parameter.cols));
+                               " but the parameter " + shape_text(parameter.rows, parameter.cols));
     }
   };
   check("gradient", gradient.rows, gradient.cols);
@@ -49,7 +49,8 @@ void check_adamw(const View<Scalar>& parameter, const View<const Scalar>& gradie
   const auto count = static_cast<Index>(columns.size());
   if (count != 1 && count != parameter.cols) {
     ACCRETE_THROW ShapeError("adamw: " + std::to_string(count) + " column corrections for " +
-                     std::to_string(parameter.cols) + " columns; give one for all or one each");
+                             std::to_string(parameter.cols) +
+                             " columns; give one for all or one each");
   }
 }
 

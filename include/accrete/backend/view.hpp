@@ -63,17 +63,25 @@ struct View {
   /// `view = expression` and `+=`, `-=` write these entries, as for an Eigen::Map. A view that is
   /// assigned to a view takes its place.
   template <class Node>
-  requires(!std::is_const_v<Scalar>) && requires { typename Node::IsLazyValue; }
-  const View& operator=(const Node& node) const { return assign(node, 1, 0); }
+    requires(!std::is_const_v<Scalar>) && requires { typename Node::IsLazyValue; }
+  const View& operator=(const Node& node) const {
+    return assign(node, 1, 0);
+  }
   template <class Node>
-  requires(!std::is_const_v<Scalar>) && requires { typename Node::IsLazyValue; }
-  const View& operator+=(const Node& node) const { return assign(node, 1, 1); }
+    requires(!std::is_const_v<Scalar>) && requires { typename Node::IsLazyValue; }
+  const View& operator+=(const Node& node) const {
+    return assign(node, 1, 1);
+  }
   template <class Node>
-  requires(!std::is_const_v<Scalar>) && requires { typename Node::IsLazyValue; }
-  const View& operator-=(const Node& node) const { return assign(node, -1, 1); }
+    requires(!std::is_const_v<Scalar>) && requires { typename Node::IsLazyValue; }
+  const View& operator-=(const Node& node) const {
+    return assign(node, -1, 1);
+  }
 
   // NOLINTNEXTLINE(google-explicit-constructor): a view of non-const is a view of const
-  constexpr operator View<const Scalar>() const noexcept requires(!std::is_const_v<Scalar>) {
+  constexpr operator View<const Scalar>() const noexcept
+    requires(!std::is_const_v<Scalar>)
+  {
     return {data, rows, cols, stride, order};
   }
 
@@ -125,10 +133,10 @@ std::span<T> span_of(T* data, Index size) noexcept {
 
 /// The object lies in memory and a View can describe it: unit inner stride, or a vector.
 template <class Derived>
-inline constexpr bool is_viewable = (static_cast<int>(Derived::Flags) & Eigen::DirectAccessBit) !=
-                                        0 &&
-                                    (static_cast<int>(Derived::InnerStrideAtCompileTime) == 1 ||
-                                     static_cast<int>(Derived::IsVectorAtCompileTime) != 0);
+inline constexpr bool is_viewable =
+    (static_cast<int>(Derived::Flags) & Eigen::DirectAccessBit) != 0 &&
+    (static_cast<int>(Derived::InnerStrideAtCompileTime) == 1 ||
+     static_cast<int>(Derived::IsVectorAtCompileTime) != 0);
 
 template <class Derived>
 auto view_of_direct(Derived& m) noexcept {

@@ -64,12 +64,12 @@ class Workspace {
 
   void add_block(std::size_t bytes) {
     const Index added = blocks_.push({nullptr, 0});
-    void* memory = ::operator new (bytes, std::align_val_t{alignment});
+    void* memory = ::operator new(bytes, std::align_val_t{alignment});
     blocks_[added] = {static_cast<std::byte*>(memory), bytes};
   }
   void free_blocks() noexcept {
     for (const Block& block : blocks_) {
-      ::operator delete (block.data, std::align_val_t{alignment});
+      ::operator delete(block.data, std::align_val_t{alignment});
     }
     blocks_.shrink(0);
   }
@@ -100,9 +100,8 @@ class Workspace {
     const std::size_t bytes = capacity();
     free_blocks();
     block_ = 0;
-    ACCRETE_TRY {
-      add_block(bytes);
-    } ACCRETE_CATCH(const std::bad_alloc&) {
+    ACCRETE_TRY { add_block(bytes); }
+    ACCRETE_CATCH(const std::bad_alloc&) {
       free_blocks(); // the next frame asks again and reports the failure to its caller
     }
   }

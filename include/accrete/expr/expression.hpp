@@ -29,13 +29,13 @@ struct CommonBackend<Backend, Backend> {
   using type = Backend;
 };
 template <class Backend>
-requires is_host_backend<Backend> &&
-    (!std::is_same_v<Backend, AnyHost>)struct CommonBackend<AnyHost, Backend> {
+  requires is_host_backend<Backend> && (!std::is_same_v<Backend, AnyHost>)
+struct CommonBackend<AnyHost, Backend> {
   using type = Backend;
 };
 template <class Backend>
-requires is_host_backend<Backend> &&
-    (!std::is_same_v<Backend, AnyHost>)struct CommonBackend<Backend, AnyHost> {
+  requires is_host_backend<Backend> && (!std::is_same_v<Backend, AnyHost>)
+struct CommonBackend<Backend, AnyHost> {
   using type = Backend;
 };
 template <class Left, class Right>
@@ -103,7 +103,8 @@ class LazyValue : public Eigen::MatrixBase<Derived> {
 
   /// The value of a product of a row and a column.
   [[nodiscard]] operator Scalar() const // NOLINT(google-explicit-constructor): as Eigen's products
-      requires(rows_at_compile_time == 1 && cols_at_compile_time == 1) {
+    requires(rows_at_compile_time == 1 && cols_at_compile_time == 1)
+  {
     return eval().value();
   }
 
@@ -134,9 +135,7 @@ class AssignableMatrix : public Eigen::EigenBase<Derived> {
 };
 
 template <class T>
-concept LazyValueNode = requires {
-  typename T::IsLazyValue;
-};
+concept LazyValueNode = requires { typename T::IsLazyValue; };
 
 } // namespace detail
 
@@ -165,7 +164,7 @@ concept ExpressionNode = std::is_base_of_v<detail::ExpressionTag, std::remove_cv
 template <class T>
 inline constexpr bool is_low_rank = false;
 template <class T>
-requires requires { std::remove_cvref_t<T>::low_rank; }
+  requires requires { std::remove_cvref_t<T>::low_rank; }
 inline constexpr bool is_low_rank<T> = std::remove_cvref_t<T>::low_rank;
 
 ACCRETE_END_NAMESPACE

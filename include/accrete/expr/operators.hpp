@@ -30,7 +30,7 @@ template <detail::Operand Matrix>
 namespace detail {
 
 template <class Left, class Right>
-concept LazyPair = Operand<Left> && Operand<Right> &&(LazyOperand<Left> || LazyOperand<Right>);
+concept LazyPair = Operand<Left> && Operand<Right> && (LazyOperand<Left> || LazyOperand<Right>);
 
 template <class T>
 using scalar_of = typename lifted<T>::Scalar;
@@ -44,34 +44,34 @@ concept CoefficientOf =
 } // namespace detail
 
 template <class Left, class Right>
-requires detail::LazyPair<Left, Right>
+  requires detail::LazyPair<Left, Right>
 [[nodiscard]] auto operator+(Left&& left, Right&& right) {
   return Sum<detail::lifted<Left>, detail::lifted<Right>>(detail::lift(std::forward<Left>(left)),
                                                           detail::lift(std::forward<Right>(right)));
 }
 
 template <class Left, class Right>
-requires detail::LazyPair<Left, Right>
+  requires detail::LazyPair<Left, Right>
 [[nodiscard]] auto operator*(Left&& left, Right&& right) {
   return Product<detail::lifted<Left>, detail::lifted<Right>>(
       detail::lift(std::forward<Left>(left)), detail::lift(std::forward<Right>(right)));
 }
 
 template <class Number, class Matrix>
-requires detail::CoefficientOf<Number, Matrix>
+  requires detail::CoefficientOf<Number, Matrix>
 [[nodiscard]] auto operator*(Number coefficient, Matrix&& matrix) {
   return Scaled<detail::lifted<Matrix>>(static_cast<detail::scalar_of<Matrix>>(coefficient),
                                         detail::lift(std::forward<Matrix>(matrix)));
 }
 
 template <class Matrix, class Number>
-requires detail::CoefficientOf<Number, Matrix>
+  requires detail::CoefficientOf<Number, Matrix>
 [[nodiscard]] auto operator*(Matrix&& matrix, Number coefficient) {
   return coefficient * std::forward<Matrix>(matrix);
 }
 
 template <class Matrix, class Number>
-requires detail::CoefficientOf<Number, Matrix>
+  requires detail::CoefficientOf<Number, Matrix>
 [[nodiscard]] auto operator/(Matrix&& matrix, Number divisor) {
   using Scalar = detail::scalar_of<Matrix>;
   return (Scalar{1} / static_cast<Scalar>(divisor)) * std::forward<Matrix>(matrix);
@@ -83,7 +83,7 @@ template <detail::LazyOperand Matrix>
 }
 
 template <class Left, class Right>
-requires detail::LazyPair<Left, Right>
+  requires detail::LazyPair<Left, Right>
 [[nodiscard]] auto operator-(Left&& left, Right&& right) {
   return std::forward<Left>(left) + -detail::lift(std::forward<Right>(right));
 }

@@ -69,7 +69,7 @@ template <detail::Operand Operand>
 /// where that has low rank too, and forms neither.
 /// @throws ShapeError
 template <detail::Operand Left, detail::Operand Right>
-requires detail::LowRankOperand<Left> || detail::LowRankOperand<Right>
+  requires detail::LowRankOperand<Left> || detail::LowRankOperand<Right>
 [[nodiscard]] double inner_product(const Left& left, const Right& right) {
   if constexpr (!detail::LowRankOperand<Left>) {
     return inner_product(right, left);

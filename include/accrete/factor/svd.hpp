@@ -125,8 +125,7 @@ auto with_operand(const Operand& operand, const LowRank& low_rank, const General
 }
 
 template <class T>
-concept LowRankOperand = Operand<T> && is_low_rank < lifted < const std::remove_cvref_t<T>
-& >> ;
+concept LowRankOperand = Operand<T> && is_low_rank<lifted<const std::remove_cvref_t<T>&>>;
 
 template <class T>
 using backend_of_operand = backend_of<lifted<const std::remove_cvref_t<T>&>>;

@@ -78,9 +78,7 @@ auto weight_parts(const Sum<Left, Right>& node) {
 }
 
 template <class T>
-concept FactoredWeight = requires(const T& node) {
-  weight_parts(node);
-};
+concept FactoredWeight = requires(const T& node) { weight_parts(node); };
 
 template <class Node>
 inline constexpr bool holds_factors = FactoredWeight<Node>;
@@ -175,8 +173,8 @@ auto lift_upstream(const Product<Left, Right>& forward, Upstream&& upstream) {
 inline void check_kept(const char* name, Index rows, Index cols, Index rank, Index samples) {
   if (rows != rank || cols != samples) {
     ACCRETE_THROW ShapeError(std::string("gradients: the kept product ") + name + " is " +
-                     shape_text(rows, cols) + " and must be " + shape_text(rank, samples) +
-                     " (rank x samples)");
+                             shape_text(rows, cols) + " and must be " + shape_text(rank, samples) +
+                             " (rank x samples)");
   }
 }
 

@@ -16,7 +16,7 @@ namespace detail {
 
 template <class Span>
 concept SpanUnlikeEigen = std::is_same_v<Span, std::span<const double>> &&
-    !std::is_convertible_v<const Eigen::VectorXd&, Span>;
+                          !std::is_convertible_v<const Eigen::VectorXd&, Span>;
 
 } // namespace detail
 

@@ -25,8 +25,8 @@ inline constexpr bool is_chain<Product<Left, Right>> = (is_chain<Left> && is_cha
 
 /// U Vᵀ x, its transpose with x, and the like, for whatever number of columns of x.
 template <class Node>
-inline constexpr bool is_low_rank_product = (is_chain<Node> && is_low_rank<Node> &&
-                                             Node::leaf_count == 3);
+inline constexpr bool is_low_rank_product =
+    (is_chain<Node> && is_low_rank<Node> && Node::leaf_count == 3);
 
 /// Node of a canonical form: a sum has terms, a term has factors, a factor is an operand or again
 /// a sum. Children form a list through `next`; -1 is no node.

@@ -13,9 +13,7 @@ ACCRETE_BEGIN_NAMESPACE
 namespace detail {
 
 template <class T>
-concept Complete = requires {
-  sizeof(T);
-};
+concept Complete = requires { sizeof(T); };
 
 /// The backend's kernels for operands of this scalar.
 template <class Backend, class Stored>

@@ -96,7 +96,7 @@ void parallel_ranges(int threads, Index count, Index grain, const Body& body) {
     return;
   }
 #ifdef _OPENMP
-#pragma omp parallel for num_threads(static_cast <int>(pieces)) schedule(static, 1)
+#pragma omp parallel for num_threads(static_cast<int>(pieces)) schedule(static, 1)
   for (Index piece = 0; piece < pieces; ++piece) {
     const Index first = piece * step;
     if (first < count) {
