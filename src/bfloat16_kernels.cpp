@@ -2,6 +2,11 @@
 #include <accrete/bfloat16.hpp>
 
 ACCRETE_BEGIN_NAMESPACE
+template void Kernels<Cpu>::fill_normal<bfloat16>(Device<Cpu>&, std::uint64_t, double,
+                                                  View<bfloat16>);
+template void Kernels<Cpu>::fill_uniform<bfloat16>(Device<Cpu>&, std::uint64_t, double, double,
+                                                   View<bfloat16>);
+
 namespace detail {
 
 template void Bfloat16Kernels<Cpu>::gemm<float>(Device<Cpu>&, float, View<const bfloat16>,

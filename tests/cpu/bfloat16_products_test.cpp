@@ -13,7 +13,7 @@ using ac::Index;
 
 namespace {
 
-using Cpu = ac::detail::Bfloat16Kernels<ac::Cpu>;
+using Cpu = ac::detail::CpuBfloat16;
 using Product = ac::MatrixProduct<bfloat16>;
 using Operand = ProductOperand<bfloat16>;
 

@@ -5,6 +5,7 @@
 #include <accrete/matrix/matrix_file.hpp>
 
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -40,7 +41,7 @@ void write_bytes(const std::string& path, const std::string& bytes) {
 }
 template <class T>
 std::string with(std::string bytes, std::size_t at, T value) {
-  bytes.replace(at, sizeof value, reinterpret_cast<const char*>(&value), sizeof value);
+  std::memcpy(bytes.data() + at, &value, sizeof value);
   return bytes;
 }
 
