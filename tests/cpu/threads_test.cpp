@@ -72,7 +72,7 @@ Record<Scalar> work(const Shared<Scalar>& s) {
   record.keep(grown.V());
 
   record.keep(ac::thin_qr(s.blocks).Q);
-  record.keep(ac::svd(s.blocks).singular_values);
+  record.keep(ac::svd(s.blocks).singular_values.template cast<Scalar>());
 
   ac::IncrementalSVD<Scalar> stream(s.blocks.rows(), {.max_rank = 2 * r, .check_every = 2});
   for (Index first = 0; first < s.blocks.cols(); first += r) {
