@@ -2,10 +2,16 @@
 #include <accrete/bfloat16.hpp>
 
 ACCRETE_BEGIN_NAMESPACE
+// What keeps such matrices, and fills them.
+template void Kernels<Cpu>::combine<bfloat16>(Device<Cpu>&, bfloat16, View<const bfloat16>,
+                                              bfloat16, View<bfloat16>);
+template void Kernels<Cpu>::fill<bfloat16>(Device<Cpu>&, bfloat16, View<bfloat16>);
 template void Kernels<Cpu>::fill_normal<bfloat16>(Device<Cpu>&, std::uint64_t, double,
                                                   View<bfloat16>);
 template void Kernels<Cpu>::fill_uniform<bfloat16>(Device<Cpu>&, std::uint64_t, double, double,
                                                    View<bfloat16>);
+template void Kernels<Cpu>::upload<bfloat16>(Device<Cpu>&, const bfloat16*, View<bfloat16>);
+template void Kernels<Cpu>::download<bfloat16>(Device<Cpu>&, View<const bfloat16>, bfloat16*);
 
 namespace detail {
 
