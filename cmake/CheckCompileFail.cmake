@@ -3,6 +3,8 @@
 
 file(STRINGS "${SOURCE}" expected REGEX "^// expected error: " LIMIT_COUNT 1)
 string(REGEX REPLACE "^// expected error: " "" expected "${expected}")
+# file(STRINGS) escapes what separates lists.
+string(REPLACE "\\;" ";" expected "${expected}")
 if(expected STREQUAL "")
   message(FATAL_ERROR "${SOURCE} has no line `// expected error: TEXT`")
 endif()

@@ -73,7 +73,7 @@ static bool numbers_are_right() {
   Eigen::MatrixXf a(2, 2);
   a << 3, 0, 4, 5;
   const auto svd = ac::svd(a);
-  CONSUMER_HOLDS(std::abs(svd.values[0] - std::sqrt(45.0F)) < 1e-5F);
-  CONSUMER_HOLDS(std::abs(svd.values[1] - std::sqrt(5.0F)) < 1e-5F);
+  CONSUMER_HOLDS(std::abs(svd.singular_values[0] - std::sqrt(45.0F)) < 1e-5F);
+  CONSUMER_HOLDS(std::abs(svd.singular_values[1] - std::sqrt(5.0F)) < 1e-5F);
   return ok;
 }

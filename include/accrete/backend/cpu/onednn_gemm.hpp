@@ -8,6 +8,8 @@
 
 #if defined(ACCRETE_USE_ONEDNN)
 #include <dnnl.h>
+
+#include <new>
 #endif
 
 ACCRETE_BEGIN_NAMESPACE
@@ -89,6 +91,9 @@ inline void onednn_gemm(Device<Cpu>& device, float alpha, View<const float> a, V
             }
           }
         });
+  }
+  if (status == dnnl_out_of_memory) {
+    ACCRETE_THROW std::bad_alloc();
   }
   if (status != dnnl_success) {
     ACCRETE_THROW Error("oneDNN refused the product " + shape_text(a.rows, a.cols) + " * " +

@@ -122,6 +122,8 @@ void apply_reflection(Scalar* columns, Index stride, const Scalar* v, Scalar fac
 
 /// Reflections are applied this many at a time, as products of matrices.
 inline constexpr Index reflection_block = 32;
+/// Up to this many columns stay in a cache, and are formed one reflection at a time.
+inline constexpr Index cached_columns = 256;
 
 /// Reflections 0, 1, ... whose vectors are the columns of a matrix, `width` of them from column
 /// `first` on as one: I - V T Vᵀ (Schreiber, Van Loan, "A storage-efficient WY representation for
@@ -180,10 +182,11 @@ void form_reflections(Device<Cpu>& device, const PaddedMatrix<Scalar>& q, const 
                       Index shift) {
   using Matrix = PaddedMatrix<Scalar>;
   constexpr Index lanes = Matrix::lanes;
-  const Index blocks = (q.cols - shift + reflection_block - 1) / reflection_block;
+  const Index width = q.cols <= cached_columns ? cached_columns : reflection_block;
+  const Index blocks = (q.cols - shift + width - 1) / width;
   for (Index block = blocks; block-- > 0;) {
-    const Index first = shift + block * reflection_block;
-    const Index last = (std::min)(first + reflection_block, q.cols);
+    const Index first = shift + block * width;
+    const Index last = (std::min)(first + width, q.cols);
     if (last < q.cols) {
       Workspace::Frame frame(device.workspace());
       const View<Scalar> vectors = q.corner(first, first).left_columns(last - first);
@@ -192,8 +195,8 @@ void form_reflections(Device<Cpu>& device, const PaddedMatrix<Scalar>& q, const 
     }
     for (Index k = last; k-- > first;) {
       Scalar* const v = q.column(k);
-      by_columns(k + 1, last, [&](auto width, Index j) {
-        apply_reflection<width>(q.column(j), q.stride, v, factors[k], k);
+      by_columns(k + 1, last, [&](auto count, Index j) {
+        apply_reflection<count>(q.column(j), q.stride, v, factors[k], k);
       });
       for (Index i = k / lanes * lanes; i < q.stride; i += lanes) {
         store_lanes(v + i, load_lanes(v + i) * -factors[k]);
