@@ -126,6 +126,20 @@ TEST_CASE_TEMPLATE("a SVD is accurate to rounding, however hard the matrix", S, 
   check<S>(random_matrix<S>(70, 70, 6));
 }
 
+TEST_CASE_TEMPLATE("singular values that are equal but for rounding part", S, float, double) {
+  constexpr S epsilon = std::numeric_limits<S>::epsilon();
+  for (unsigned seed = 1; seed <= 40; ++seed) {
+    CAPTURE(seed);
+    const Index n = 12;
+    Dense<S> a = epsilon * random_matrix<S>(n + 2, n, seed);
+    a.bottomRows(2) *= S{4};
+    a.bottomRows(2).middleCols(2, 2) /= 8 * epsilon;
+    a.diagonal().array() += S{1};
+    a.rightCols(n - 4) *= S(1e-5);
+    check<S>(a);
+  }
+}
+
 TEST_CASE_TEMPLATE("the svd kernel gives the same values with and without vectors, either way up",
                    S, float, double) {
   auto& device = ac::Context<ac::Cpu>::current().device();

@@ -47,7 +47,7 @@ class BidiagonalSvd {
     sort(frame);
   }
 
-  /// False where the QR steps did not converge, which nobody has seen; then there is no result.
+  /// False where the QR steps did not converge; then there is no result.
   [[nodiscard]] bool converged() const noexcept { return converged_; }
 
   /// The vectors, if they were asked for, and the values divided by `scale`, descending.
@@ -201,8 +201,10 @@ class BidiagonalSvd {
         largest = (std::max)(largest, std::abs(beside_[i]));
       }
     }
-    const double negligible =
-        largest * static_cast<double>(std::numeric_limits<Scalar>::epsilon()) / 4;
+    // Not less than what rotations leave behind: equal values would never part.
+    constexpr double rounding = 4 * std::numeric_limits<double>::epsilon();
+    constexpr double resolution = static_cast<double>(std::numeric_limits<Scalar>::epsilon()) / 4;
+    const double negligible = largest * (std::max)(rounding, resolution);
     Index steps_left = 60 * n;
     for (Index last = n - 1; last > 0;) {
       Index first = last;
