@@ -140,7 +140,11 @@ class OnednnMatmul {
 #endif
     }
     if (key_.accumulate) {
+#if DNNL_VERSION_MAJOR >= 3
+      set = set && dnnl_post_ops_append_sum(operations, 1, 0, dnnl_data_type_undef) == dnnl_success;
+#else
       set = set && dnnl_post_ops_append_sum(operations, 1) == dnnl_success;
+#endif
     }
     set = set && dnnl_primitive_attr_set_post_ops(attributes, operations) == dnnl_success;
     dnnl_post_ops_destroy(operations);
