@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/config.hpp>
+#include <accrete/error.hpp>
 
 #include <cstddef>
 #include <cstdlib>
