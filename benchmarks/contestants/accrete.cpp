@@ -30,14 +30,11 @@ std::function<void()> gradients(const Operands<float>& o) {
   const auto W = std::make_shared<const ac::CumulativeUpdate<float>>(
       ac::CumulativeUpdate<float>::borrow(ac::dense_view(o.W0.data, o.W0.rows, o.W0.cols),
                                           ac::LowRankMatrix<float>(map(o.U), map(o.V))));
-  const auto merged = std::make_shared<ac::MergedWeight<float>>();
+  const auto pass = std::make_shared<ac::WeightPass<float>>();
   return [=, X = map(o.X), dY = map(o.dY), Y = map(o.Y), dX = map(o.dX), dU = map(o.dU),
-          dV = map(o.dV), Z = map(o.Z), D = map(o.D)]() mutable {
-    merged->update(*W, X.cols());
-    Z = W->project(X);
-    Y = W->apply(X, Z, *merged);
-    D = W->project_back(dY);
-    const auto g = ac::gradients(*W * X, dY, Z, D, *merged);
+          dV = map(o.dV)]() mutable {
+    Y = pass->forward(*W, X);
+    const auto g = pass->backward(*W, X, dY);
     dX = g.X;
     dU = g.U;
     dV = g.V;

@@ -19,6 +19,7 @@
 #include <accrete/factor/svd.hpp>
 #include <accrete/factor/truncation.hpp>
 #include <accrete/grad/gradients.hpp>
+#include <accrete/grad/weight_pass.hpp>
 #include <accrete/grow/growth.hpp>
 #include <accrete/grow/initializers.hpp>
 #include <accrete/grow/inrank.hpp>
@@ -30,7 +31,6 @@
 #include <accrete/matrix/cumulative_update.hpp>
 #include <accrete/matrix/low_rank_matrix.hpp>
 #include <accrete/matrix/matrix_file.hpp>
-#include <accrete/matrix/merged_weight.hpp>
 #include <accrete/matrix/singular_values.hpp>
 #include <accrete/optim/adamw.hpp>
 #include <accrete/optim/decay.hpp>

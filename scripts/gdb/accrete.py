@@ -94,7 +94,7 @@ class SingularValues:
 class LowRankMatrix:
     def __init__(self, value):
         self.value = value
-        self.base_columns, self.rank = int(value["base_columns_"]), int(value["rank_"])
+        self.rank = int(value["rank_"])
         _, self.rows, _ = storage_shape(value["u_"])
         _, self.cols, self.capacity = storage_shape(value["v_"])
 
@@ -106,12 +106,9 @@ class LowRankMatrix:
     def to_string(self):
         return "LowRankMatrix " + self.shape() + backend_suffix(self.value)
 
-    def base(self):
-        return columns(self.value["u_"], 0, self.rows, self.base_columns).children("W0")
-
     def children(self):
         u, v = self.value["u_"], self.value["v_"]
-        yield from columns(u, self.base_columns, self.rows, self.rank).children("U")
+        yield from columns(u, 0, self.rows, self.rank).children("U")
         yield from columns(v, 0, self.cols, self.rank).children("V")
 
 
@@ -132,7 +129,8 @@ class CumulativeUpdate:
 
     def children(self):
         if self.borrowed is None:
-            yield from self.update.base()
+            base = self.value["base_"]
+            yield from columns(base, 0, self.update.rows, self.update.cols).children("W0")
         else:
             for name, line in View(self.borrowed).children():
                 yield "W0" + name, line

@@ -133,11 +133,23 @@ TEST_CASE_TEMPLATE("a warm evaluation allocates nothing beyond the product libra
     evaluate();
     CHECK(allocations_of(evaluate) <= provider_allocations<Scalar>(prepared.plan()));
 
-    ac::MergedWeight<Scalar> merged;
-    const auto update = [&] { merged.update(W, 600); };
-    update();
-    CHECK(merged.is_formed());
-    CHECK(allocations_of(update) <= provider_allocations<Scalar>(ac::plan(W.expression())));
+    ac::WeightPass<Scalar> pass;
+    Dense<Scalar> dX(200, p);
+    const auto both = [&] {
+      Y = pass.forward(W, X);
+      const auto g = pass.backward(W, X, Y);
+      dU += g.U;
+      dX = g.X;
+    };
+    both();
+    const auto g = pass.backward(W, X, Y);
+    CHECK(allocations_of(both) <=
+          provider_allocations<Scalar>(ac::plan(ac::lazy(V).transpose() * X)) +
+              provider_allocations<Scalar>(ac::plan(W.expression())) +
+              provider_allocations<Scalar>(plan(pass.forward(W, X))) +
+              provider_allocations<Scalar>(ac::plan(ac::lazy(U).transpose() * Y)) +
+              provider_allocations<Scalar>(ac::plan(g.U)) +
+              provider_allocations<Scalar>(plan(g.X)));
 
     const auto gradient = [&] { dU += ac::gradients(W * X, Y).U; };
     gradient();

@@ -21,22 +21,24 @@ TEST_CASE("a calibrated context plans and predicts with what was measured") {
   const ac::Plan& plan = ac::plan((W0 + ac::outer(U, V)) * x);
   double expected = 0;
   for (const ac::PlanStep& step : plan.steps) {
-    ac::KernelCall call = step.call(plan.scalar_bytes);
+    ac::KernelCall call = step.call(plan.scalar);
     call.working_set = (512 * 512 + 2 * 512 * 16 + 2 * 512) * 4; // operands and result
     expected += model->seconds(call);
   }
   CHECK(plan.predicted_seconds() / expected == doctest::Approx(1));
   CHECK(plan.steps.size() == 3); // never forms U Vᵀ for one column
   // Ten times the work takes longer on any machine.
-  for (const int bytes : {2, 4, 8}) {
-    CHECK(model->seconds({ac::Kernel::gemm, 1024, 1024, 256, false, bytes}) >
-          model->seconds({ac::Kernel::gemm, 256, 256, 64, false, bytes}));
+  using ac::ScalarType;
+  for (const auto scalar : {ScalarType::bfloat16, ScalarType::float32, ScalarType::float64}) {
+    CHECK(model->seconds({ac::Kernel::gemm, 1024, 1024, 256, false, scalar}) >
+          model->seconds({ac::Kernel::gemm, 256, 256, 64, false, scalar}));
   }
-  const auto seconds = [&](ac::Kernel kernel, int bytes) {
-    return model->seconds({kernel, 512, 24, 512, false, bytes});
+  const auto seconds = [&](ac::Kernel kernel, ScalarType scalar) {
+    return model->seconds({kernel, 512, 24, 512, false, scalar});
   };
   for (const ac::Kernel kernel : {ac::Kernel::gemm, ac::Kernel::gemv, ac::Kernel::combine}) {
-    CHECK(seconds(kernel, 2) != seconds(kernel, 4)); // each scalar is measured
-    CHECK(seconds(kernel, 4) != seconds(kernel, 8));
+    CHECK(seconds(kernel, ScalarType::bfloat16) !=
+          seconds(kernel, ScalarType::float32)); // each scalar is measured
+    CHECK(seconds(kernel, ScalarType::float32) != seconds(kernel, ScalarType::float64));
   }
 }

@@ -51,15 +51,10 @@ TEST_CASE_TEMPLATE("gradients of (W0 + s U Vᵀ) X equal their formulas", Scalar
     CHECK_CLOSE(Dense<Scalar>(g.base), f.G, f.bound);
   };
   check_all(ac::gradients(forward, f.dY));
-  const Dense<Scalar> Z = f.V.transpose() * f.X;
-  const Dense<Scalar> D = f.U.transpose() * f.dY;
-  check_all(ac::gradients(forward, f.dY, Z));
-  check_all(ac::gradients(forward, f.dY, Z, D));
   ac::CumulativeUpdate<Scalar, TestBackend> W(f.W0,
                                               ac::LowRankMatrix<Scalar, TestBackend>(f.U, f.V));
   W.set_scale(f.s);
   check_all(ac::gradients(W * f.X, f.dY));
-  check_all(ac::gradients(W * f.X, f.dY, W.project(f.X), W.project_back(f.dY)));
   check_all(ac::gradients((f.s * ac::outer<TestBackend>(f.U, f.V) + f.W0) * f.X, f.dY));
 }
 
@@ -110,122 +105,11 @@ TEST_CASE("dW is not formed for the factor gradients") {
   }
 }
 
-TEST_CASE("with many columns the sum is formed first, also where Z and D are kept") {
-  // Forming W0 + U Vᵀ takes m n r FLOPs; m p r are saved from Y, n p r from dX.
-  constexpr ac::Index m = 14, n = 10, r = 3;
-  auto by_flops = context_by_flops();
-  auto sums_are_dear = context_with(
-      [](const ac::KernelCall& call) { return call.m * call.n == m * n ? 1e9 : call.flops(); });
-  for (const ac::Index p : {n, 2 * n, 2 * m}) {
-    const ac::CumulativeUpdate<double, TestBackend> W(
-        random_matrix<double>(m, n, 1),
-        ac::LowRankMatrix<double, TestBackend>(random_matrix<double>(m, r, 2),
-                                               random_matrix<double>(n, r, 3)));
-    const Dense<double> X = random_matrix<double>(n, p, 4);
-    const Dense<double> dY = random_matrix<double>(m, p, 5);
-    const Dense<double> Z = W.project(X);
-    const Dense<double> D = W.project_back(dY);
-    const auto Y = W.apply(X, Z);
-    const auto g = ac::gradients(W * X, dY, Z, D);
-    const auto forms_sum = [](const ac::Plan& plan) { return plan.temporaries.size() > 0; };
-    CAPTURE(p);
-    CHECK(forms_sum(ac::plan(by_flops, Y)) == (p > n));
-    CHECK(forms_sum(ac::plan(by_flops, g.X)) == (p > m));
-    CHECK_FALSE(forms_sum(ac::plan(sums_are_dear, Y)));
-    CHECK_FALSE(forms_sum(ac::plan(sums_are_dear, g.X)));
-    const Exact weight = exact(Dense<double>(W.expression()));
-    const double bound = rounding_bound<double>(60, 500);
-    for (auto* context : {&by_flops, &sums_are_dear}) {
-      const ac::ScopedContext scope(*context);
-      CHECK_CLOSE(Dense<double>(Y), weight * exact(X), bound);
-      CHECK_CLOSE(Dense<double>(g.X), weight.transpose() * exact(dY), bound);
-      Dense<double> sum = dY;
-      sum -= Y;
-      CHECK_CLOSE(sum, exact(dY) - weight * exact(X), bound);
-      // As a part, the product takes Z.
-      CHECK_CLOSE(Dense<double>(2.0 * Y + dY), 2.0L * weight * exact(X) + exact(dY), bound);
-      CHECK_CLOSE(Dense<double>(Y.transpose()), (weight * exact(X)).transpose(), bound);
-      // The target may be an operand.
-      Dense<double> input = X;
-      Dense<double> square = random_matrix<double>(n, n, 6);
-      input = ac::gradients(W * input, dY, Z, D).X + square * input;
-      CHECK_CLOSE(input, weight.transpose() * exact(dY) + exact(square) * exact(X), bound);
-    }
-    CHECK_FALSE(forms_sum(ac::plan(by_flops, 2.0 * Y + dY)));
-  }
-}
-
-TEST_CASE("the sum is formed once for the forward and the backward pass, where that pays") {
-  // Forming W0 + U Vᵀ takes m n r FLOPs, for which both passes together spare (m + n) p r.
-  constexpr ac::Index m = 14, n = 10, r = 3, least = 7;
-  auto by_flops = context_by_flops();
-  const ac::ScopedContext scope(by_flops);
-  ac::MergedWeight<double, TestBackend> merged;
-  ac::CumulativeUpdate<double, TestBackend> W(
-      random_matrix<double>(m, n, 1),
-      ac::LowRankMatrix<double, TestBackend>(random_matrix<double>(m, r, 2),
-                                             random_matrix<double>(n, r, 3)));
-  W.set_scale(0.5);
-  for (const ac::Index p : {ac::Index{1}, least - 1, least, 2 * m}) {
-    const Dense<double> X = random_matrix<double>(n, p, 4);
-    const Dense<double> dY = random_matrix<double>(m, p, 5);
-    const Dense<double> Z = W.project(X);
-    const Dense<double> D = W.project_back(dY);
-    W.U() *= 2;
-    const Exact weight = exact(Dense<double>(W.expression()));
-    W.U() *= 0.5;
-    merged.update(W, p);
-    const auto Y = W.apply(X, Z, merged);
-    const auto g = ac::gradients(W * X, dY, Z, D, merged);
-    CAPTURE(p);
-    CHECK(merged.is_formed() == (p >= least));
-    for (const ac::Plan& plan : {ac::plan(Y), ac::plan(g.X)}) {
-      CHECK(plan.steps.size() == (p >= least ? 1 : 2));
-    }
-    const double bound = rounding_bound<double>(60, 500);
-    const Exact before = exact(Dense<double>(W.expression()));
-    CHECK_CLOSE(Dense<double>(Y), before * exact(X), bound);
-    CHECK_CLOSE(Dense<double>(g.X), before.transpose() * exact(dY), bound);
-    CHECK_CLOSE(Dense<double>(g.U), 0.5L * exact(dY) * exact(Z).transpose(), bound);
-    CHECK_CLOSE(Dense<double>(g.V), 0.5L * exact(X) * exact(D).transpose(), bound);
-    CHECK_CLOSE(Dense<double>(2.0 * Y + dY), 2.0L * before * exact(X) + exact(dY), bound);
-    // A changed weight is taken up by update() alone.
-    W.U() *= 2;
-    merged.update(W, p);
-    const Dense<double> changed = W.apply(X, Dense<double>(W.project(X)), merged);
-    CHECK_CLOSE(changed, weight * exact(X), bound);
-    W.U() *= 0.5;
-  }
-  const Dense<double> X = random_matrix<double>(n, 30, 4);
-  W.reset();
-  merged.update(W, 30);
-  CHECK_FALSE(merged.is_formed());
-}
-
-TEST_CASE("a merged weight of another shape is refused") {
-  const Fixture<float> f;
-  const ac::CumulativeUpdate<float, TestBackend> W(f.W0,
-                                                   ac::LowRankMatrix<float, TestBackend>(f.U, f.V));
-  const Dense<float> Z = W.project(f.X), D = W.project_back(f.dY);
-  ac::MergedWeight<float, TestBackend> merged;
-  merged.update(ac::CumulativeUpdate<float, TestBackend>(f.U), 5);
-  const auto* message = "the merged weight has the first of these shapes and the weight the "
-                        "second; call update() with this weight first";
-  CHECK_THROWS_WITH_AS((void)W.apply(f.X, Z, merged), doctest::Contains(message), ac::ShapeError);
-  CHECK_THROWS_WITH_AS((void)ac::gradients(W * f.X, f.dY, Z, D, merged),
-                       doctest::Contains("accrete: gradients of 13 x 3 and 13 x 9: the merged"),
-                       ac::ShapeError);
-}
-
-TEST_CASE("an upstream gradient or a kept product of the wrong shape is refused") {
+TEST_CASE("an upstream gradient of the wrong shape is refused") {
   const Fixture<float> f;
   const auto forward = (f.W0 + ac::outer<TestBackend>(f.U, f.V)) * f.X;
   CHECK_THROWS_WITH_AS((void)ac::gradients(forward, f.X),
                        "accrete: gradients of 13 x 5 and 9 x 5: dY must have the shape of the "
                        "expression",
-                       ac::ShapeError);
-  CHECK_THROWS_WITH_AS((void)ac::gradients(forward, f.dY, f.U),
-                       "accrete: gradients: the kept product Z is 13 x 3 and must be 3 x 5 (rank x "
-                       "samples)",
                        ac::ShapeError);
 }

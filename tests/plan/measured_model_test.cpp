@@ -13,6 +13,7 @@ using accrete::Index;
 using accrete::Kernel;
 using accrete::KernelCall;
 using accrete::MeasuredModel;
+using accrete::ScalarType;
 constexpr auto column_major = accrete::Order::column_major;
 constexpr auto row_major = accrete::Order::row_major;
 
@@ -66,6 +67,8 @@ MeasuredModel::Table power_law(double factor) {
   return table;
 }
 
+constexpr ScalarType scalars[] = {ScalarType::bfloat16, ScalarType::float32, ScalarType::float64};
+
 /// Of bfloat16, float and double, each with prices of its own.
 MeasuredModel three_power_laws() {
   return {power_law(0.25e-12), power_law(1e-12), power_law(3e-12)};
@@ -87,34 +90,35 @@ TEST_CASE("between and beyond the measured sizes, times follow a power law") {
   for (const Index size : {1, 4, 7, 100, 1024, 5000, 20000}) {
     CAPTURE(size);
     const auto n = static_cast<double>(size);
-    for (const int bytes : {2, 4, 8}) {
+    for (const ScalarType scalar : scalars) {
+      const int bytes = accrete::scalar_bytes(scalar);
       const double factor = bytes == 2 ? 0.25e-12 : bytes == 4 ? 1e-12 : 3e-12;
       const double of_sum = bytes == 2 ? 4 : 1; // bfloat16 products are added up in float
       const auto check = [&](const KernelCall& call, double expected) {
         CHECK(model.seconds(call) / factor == doctest::Approx(1000 + expected).epsilon(1e-9));
       };
       const double odd = size * bytes % 64 == 0 ? 1 : 7;
-      check({Kernel::gemm, size, 64, 9, false, bytes},
+      check({Kernel::gemm, size, 64, 9, false, scalar},
             odd * n * std::pow(64, 0.8) * std::pow(9, 0.9));
-      check({Kernel::gemm, 32, size, 50, false, bytes}, 32 * std::pow(n, 0.8) * std::pow(50, 0.9));
+      check({Kernel::gemm, 32, size, 50, false, scalar}, 32 * std::pow(n, 0.8) * std::pow(50, 0.9));
       const double product = 64 * std::pow(70, 0.8) * std::pow(n, 0.9);
-      check({Kernel::gemm, 64, 70, size, false, bytes}, product);
-      check({Kernel::gemm, 64, 70, size, false, bytes, row_major}, odd * 2 * product);
-      check({Kernel::gemm, 64, 70, size, false, bytes, column_major, row_major}, 3 * product);
+      check({Kernel::gemm, 64, 70, size, false, scalar}, product);
+      check({Kernel::gemm, 64, 70, size, false, scalar, row_major}, odd * 2 * product);
+      check({Kernel::gemm, 64, 70, size, false, scalar, column_major, row_major}, 3 * product);
       // No faster than reading and writing the result.
-      check({Kernel::gemm, 320, size, 1, true, bytes},
+      check({Kernel::gemm, 320, size, 1, true, scalar},
             std::max(320 * std::pow(n, 0.8), of_sum * 2 * 320 * n));
       const double vector = std::pow(n, 1.1) * std::pow(320, 0.7);
-      check({Kernel::gemv, size, 1, 320, false, bytes}, odd * vector);
+      check({Kernel::gemv, size, 1, 320, false, scalar}, odd * vector);
       // The matrix of a row times a matrix is read along its rows; one entry is a column.
-      check({Kernel::gemv, 1, size, 320, false, bytes}, (size == 1 ? 7 : 2) * vector);
-      check({Kernel::gemv, size, 1, 320, false, bytes, row_major}, 2 * vector);
-      check({Kernel::gemv, 1, size, 320, false, bytes, column_major, row_major}, odd * vector);
-      check({Kernel::combine, size, 10, 1, false, bytes}, 10 * n);
-      check({Kernel::combine, size, 10, 1, true, bytes}, 20 * n);
-      check({Kernel::combine, size, 10, 1, false, bytes, row_major}, 20 * n);
-      check({Kernel::combine, size, 10, 1, true, bytes, row_major}, 40 * n);
-      check({Kernel::fill, 10, size, 1, false, bytes}, 5 * n);
+      check({Kernel::gemv, 1, size, 320, false, scalar}, (size == 1 ? 7 : 2) * vector);
+      check({Kernel::gemv, size, 1, 320, false, scalar, row_major}, 2 * vector);
+      check({Kernel::gemv, 1, size, 320, false, scalar, column_major, row_major}, odd * vector);
+      check({Kernel::combine, size, 10, 1, false, scalar}, 10 * n);
+      check({Kernel::combine, size, 10, 1, true, scalar}, 20 * n);
+      check({Kernel::combine, size, 10, 1, false, scalar, row_major}, 20 * n);
+      check({Kernel::combine, size, 10, 1, true, scalar, row_major}, 40 * n);
+      check({Kernel::fill, 10, size, 1, false, scalar}, 5 * n);
     }
   }
   CHECK(model.seconds({Kernel::gemm, 0, 5, 5}) == 0);
@@ -124,13 +128,14 @@ TEST_CASE("a call takes longer where its expression displaces its operands from 
   const MeasuredModel model = three_power_laws();
   // A copy of that many columns of 64 doubles, or 256 of bfloat16; for each byte, the seconds that
   // it takes longer.
-  const auto longer = [&](Index columns, bool accumulate, Index working_set, int scalar_bytes = 8) {
-    const KernelCall alone{Kernel::combine, 512 / scalar_bytes, columns, 1,
-                           accumulate,      scalar_bytes};
+  const auto longer = [&](Index columns, bool accumulate, Index working_set,
+                          ScalarType scalar = ScalarType::float64) {
+    const KernelCall alone{
+        Kernel::combine, 512 / accrete::scalar_bytes(scalar), columns, 1, accumulate, scalar};
     KernelCall call = alone;
     call.working_set = working_set;
-    return (model.seconds(call) - model.seconds(alone)) / (scalar_bytes == 8 ? 3e-12 : 0.25e-12) /
-           (2 * 512.0 * columns);
+    return (model.seconds(call) - model.seconds(alone)) /
+           (scalar == ScalarType::float64 ? 3e-12 : 0.25e-12) / (2 * 512.0 * columns);
   };
   const auto near = [](double value) { return doctest::Approx(value).epsilon(1e-6); };
   for (const bool accumulate : {false, true}) {
@@ -138,7 +143,7 @@ TEST_CASE("a call takes longer where its expression displaces its operands from 
     CHECK(longer(64, accumulate, 256 << 10) == 0);
     CHECK(longer(64, accumulate, 4 << 20) == near(4));
     CHECK(longer(64, accumulate, Index{1} << 40) == near(8));
-    CHECK(longer(64, accumulate, 4 << 20, 2) == near(4));
+    CHECK(longer(64, accumulate, 4 << 20, ScalarType::bfloat16) == near(4));
     CHECK(longer(1024, accumulate, 4 << 20) == near(2)); // alone it needs 1 MiB itself
     CHECK(longer(512, accumulate, 4 << 20) == near(3));  // between 256 KiB and 1 MiB
     CHECK(longer(1, accumulate, 1 << 20) == near(2));    // below the least size
@@ -149,8 +154,8 @@ TEST_CASE("the text of a model gives the model back") {
   const MeasuredModel model = three_power_laws();
   const MeasuredModel copy = MeasuredModel::parse(model.text());
   CHECK(copy.text() == model.text());
-  for (const int bytes : {2, 4, 8}) {
-    const KernelCall call{Kernel::gemm, 300, 200, 100, false, bytes};
+  for (const ScalarType scalar : scalars) {
+    const KernelCall call{Kernel::gemm, 300, 200, 100, false, scalar};
     CHECK(copy.seconds(call) / model.seconds(call) == doctest::Approx(1).epsilon(1e-3));
   }
 }

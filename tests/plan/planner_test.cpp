@@ -258,7 +258,7 @@ TEST_CASE("a plan as JSON") {
   auto context = context_with([](const KernelCall&) { return 0.25; });
   CHECK(
       ac::plan(context, 2.0f * (ac::lazy<TestBackend>(A) * B)).json() ==
-      R"({"rows": 3, "cols": 2, "scalar_bytes": 4, )"
+      R"({"rows": 3, "cols": 2, "scalar": "float", )"
       R"("operands": [{"name": "A", "rows": 3, "cols": 4}, {"name": "B", "rows": 4, "cols": 2}], )"
       R"("temporaries": [], "workspace_bytes": 0, )"
       R"("steps": [{"kernel": "gemm", "result": "result", "left": "A", "right": "B", )"

@@ -131,18 +131,6 @@ class Operands {
   [[nodiscard]] std::pair<Leaf, Expected> leaf(Index rows, Index cols) {
     return named(place(rows, cols, draw_("operand: 0 the same, 1 below, else new", 4)));
   }
-  /// Two blocks in one memory: the second right of the first, or below it.
-  [[nodiscard]] auto side_by_side(Index rows, Index cols, Index more_cols) {
-    const Leaf both = place(rows, cols + more_cols, 2);
-    auto first = named(part(both, 0, 0, rows, cols));
-    return std::pair(std::move(first), named(part(both, 0, cols, rows, more_cols)));
-  }
-  [[nodiscard]] auto stacked(Index rows, Index more_rows, Index cols) {
-    const Leaf both = place(rows + more_rows, cols, 2);
-    auto first = named(part(both, 0, 0, rows, cols));
-    return std::pair(std::move(first), named(part(both, rows, 0, more_rows, cols)));
-  }
-
   [[nodiscard]] std::pair<Leaf, Expected> named(const Leaf& view) {
     const Exact value = exact(view);
     const std::string name(1, static_cast<char>('A' + views_.size()));

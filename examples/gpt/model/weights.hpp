@@ -62,21 +62,14 @@ class FactoredWeight {
     fit_gradients();
   }
 
-  /// z = Vᵀ x, y = W0 x + U z
+  /// y = W0 x + U (Vᵀ x)
   void forward(const Matrix<Scalar>& x, Matrix<Scalar>& y) {
-    if constexpr (has_base) {
-      accrete::noalias(z_) = weight_.project(x);
-      accrete::noalias(y) = weight_.apply(x, z_);
-    } else {
-      accrete::noalias(z_) = accrete::transpose(weight_.V()) * x;
-      accrete::noalias(y) = accrete::lazy(weight_.U()) * z_;
-    }
+    accrete::noalias(y) = pass_.forward(weight_, x);
   }
 
-  /// dU += dy zᵀ, dV += x (Uᵀ dy)ᵀ, dx = W0ᵀ dy + V (Uᵀ dy): dW is never formed.
+  /// dU += dy (Vᵀ x)ᵀ, dV += x (Uᵀ dy)ᵀ, dx = W0ᵀ dy + V (Uᵀ dy): dW is never formed.
   void backward(const Matrix<Scalar>& x, const Matrix<Scalar>& dy, Matrix<Scalar>& dx) {
-    accrete::noalias(d_) = accrete::transpose(weight_.U()) * dy;
-    const auto g = accrete::gradients(weight_ * x, dy, z_, d_);
+    const auto g = pass_.backward(weight_, x, dy);
     accrete::noalias(dU()) += g.U;
     accrete::noalias(dV()) += g.V;
     accrete::noalias(dx) = g.X;
@@ -157,7 +150,7 @@ class FactoredWeight {
   Index rank_;
   double column_length_;
   Matrix<Scalar> u_gradient_, v_gradient_; // as many columns as the capacity
-  Matrix<Scalar> z_, d_;                   // Vᵀ x and Uᵀ dy, rank x N
+  accrete::WeightPass<Scalar> pass_;
 };
 
 } // namespace gpt

@@ -53,6 +53,7 @@ class PlainArray {
   T& operator[](Index i) noexcept { return data_[i]; }
   const T& operator[](Index i) const noexcept { return data_[i]; }
   [[nodiscard]] const T& front() const noexcept { return data_[0]; }
+  [[nodiscard]] T& back() noexcept { return data_[size_ - 1]; }
   [[nodiscard]] const T& back() const noexcept { return data_[size_ - 1]; }
   [[nodiscard]] T* begin() noexcept { return data_; }
   [[nodiscard]] T* end() noexcept { return data_ + size_; }

@@ -81,7 +81,7 @@ class ViewedMemory {
   View<const Scalar> view_;
 };
 
-/// Some columns of the storage of a named matrix, of which the matrix itself keeps the number: read
+/// Storage of a named matrix, or its first columns, of which the matrix keeps the number: read
 /// again at evaluation, so a growth in between is noticed. Or memory that is no such storage.
 template <class Storage>
 class ReferencedColumns {
@@ -90,13 +90,11 @@ class ReferencedColumns {
   static constexpr int rows_at_compile_time = Eigen::Dynamic;
   static constexpr int cols_at_compile_time = Eigen::Dynamic;
 
-  /// The `count` columns from `first` on, of `rows` entries; the storage and the numbers of columns
-  /// are read where they lie.
-  ReferencedColumns(const Storage& storage, Index rows, const Index& first, const Index& count)
-      : storage_(&storage), first_(&first), count_(&count) {
-    view_.rows = rows;
-    view_.cols = count;
-  }
+  explicit ReferencedColumns(const Storage& storage)
+      : storage_(&storage), view_(view_of(storage)) {}
+  /// The first `count` columns; their number is read where it lies.
+  ReferencedColumns(const Storage& storage, const Index& count)
+      : storage_(&storage), count_(&count), view_(view_of(storage).left_columns(count)) {}
   explicit ReferencedColumns(View<const Scalar> view) : view_(view) {}
   [[nodiscard]] Index rows() const noexcept { return view_.rows; }
   [[nodiscard]] Index cols() const noexcept { return view_.cols; }
@@ -104,20 +102,20 @@ class ReferencedColumns {
     if (storage_ == nullptr) {
       return view_;
     }
-    if (storage_->rows() != view_.rows || *count_ != view_.cols) {
-      throw_resized(view_.rows, view_.cols, storage_->rows(), *count_);
+    const Index count = count_ == nullptr ? storage_->cols() : *count_;
+    if (storage_->rows() != view_.rows || count != view_.cols) {
+      throw_resized(view_.rows, view_.cols, storage_->rows(), count);
     }
-    return view_of(*storage_).columns(*first_, view_.cols);
+    return view_of(*storage_).left_columns(count);
   }
 
  private:
   const Storage* storage_ = nullptr;
-  const Index* first_ = nullptr;
   const Index* count_ = nullptr;
   View<const Scalar> view_; ///< as it was when the expression was built
 };
 
-/// Some columns of a storage that a moved-in matrix owned; leaves may share it.
+/// The first columns of a storage that a moved-in matrix owned; copies of the node share it.
 template <class Storage>
 class OwnedColumns {
  public:
@@ -125,17 +123,16 @@ class OwnedColumns {
   static constexpr int rows_at_compile_time = Eigen::Dynamic;
   static constexpr int cols_at_compile_time = Eigen::Dynamic;
 
-  OwnedColumns(std::shared_ptr<const Storage> storage, Index first, Index cols)
-      : storage_(std::move(storage)), first_(first), cols_(cols) {}
+  OwnedColumns(Storage&& storage, Index cols)
+      : storage_(std::make_shared<const Storage>(std::move(storage))), cols_(cols) {}
   [[nodiscard]] Index rows() const noexcept { return storage_->rows(); }
   [[nodiscard]] Index cols() const noexcept { return cols_; }
   [[nodiscard]] View<const Scalar> view() const noexcept {
-    return view_of(*storage_).columns(first_, cols_);
+    return view_of(*storage_).left_columns(cols_);
   }
 
  private:
   std::shared_ptr<const Storage> storage_;
-  Index first_;
   Index cols_;
 };
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/expr/kept.hpp>
 #include <accrete/expr/nodes.hpp>
 
 ACCRETE_BEGIN_NAMESPACE

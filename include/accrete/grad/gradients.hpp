@@ -2,7 +2,7 @@
 #pragma once
 
 #include <accrete/backend/workspace.hpp>
-#include <accrete/matrix/merged_weight.hpp>
+#include <accrete/plan/assign.hpp>
 
 #include <type_traits>
 #include <utility>
@@ -145,21 +145,6 @@ auto factored_gradients(const Parts& parts, const X& x, const Y& y, const Z& z, 
   }
 }
 
-/// Wᵀ dY with D = Uᵀ dY kept.
-template <class Weight, class Parts, class Y, class D>
-auto input_gradient(const Weight& weight, const Parts& parts, const Y& y, const D& d,
-                    KeptChoice choice) {
-  auto update = scaled(parts.scale, product(parts.v, d));
-  if constexpr (!has_base<Parts>) {
-    return update;
-  } else {
-    auto whole = transposed(weight) * y;
-    auto with_kept = transposed(parts.base) * y + std::move(update);
-    return Kept<decltype(whole), decltype(with_kept)>(std::move(whole), std::move(with_kept),
-                                                      choice);
-  }
-}
-
 template <class Upstream, class Left, class Right>
 auto lift_upstream(const Product<Left, Right>& forward, Upstream&& upstream) {
   auto y = lift(std::forward<Upstream>(upstream));
@@ -170,35 +155,13 @@ auto lift_upstream(const Product<Left, Right>& forward, Upstream&& upstream) {
   return y;
 }
 
-inline void check_kept(const char* name, Index rows, Index cols, Index rank, Index samples) {
-  if (rows != rank || cols != samples) {
-    ACCRETE_THROW ShapeError(std::string("gradients: the kept product ") + name + " is " +
-                             shape_text(rows, cols) + " and must be " + shape_text(rank, samples) +
-                             " (rank x samples)");
-  }
-}
-
-/// With Z and D kept; `weight` is that of the forward product or its sum formed before.
-template <class Weight, class X, class Whole, class Upstream, class Input, class Output>
-auto gradients_with_kept(const Product<Weight, X>& forward, const Whole& weight, KeptChoice choice,
-                         Upstream&& upstream, Input&& input, Output&& output) {
-  check_sides<Weight, X>();
-  const auto y = lift_upstream(forward, std::forward<Upstream>(upstream));
-  const auto parts = weight_parts(forward.left());
-  const auto z = lift(std::forward<Input>(input));
-  const auto d = lift(std::forward<Output>(output));
-  check_kept("Z", z.rows(), z.cols(), parts.u.cols(), y.cols());
-  check_kept("D", d.rows(), d.cols(), parts.u.cols(), y.cols());
-  return factored_gradients(parts, forward.right(), y, z, d,
-                            input_gradient(weight, parts, y, d, choice));
-}
-
 } // namespace detail
 
 /// Gradients of `weight * X` for the upstream gradient dY (m x p), where weight is one of
 /// `W0 + s * outer(U, V)`, a CumulativeUpdate, `s * outer(U, V)`, a LowRankMatrix, or
 /// `lazy(W)`. All are lazy; see CumulativeGradients. The left operand is the weight, also where
 /// both are dense: for samples in rows, Yᵀ = Xᵀ Wᵀ, write gradients(W * X, dY) with transposes.
+/// What several of them need, Vᵀ X and Uᵀ dY, each computes for itself; WeightPass does it once.
 /// @throws ShapeError when dY has not the shape of the expression.
 template <class Weight, class X, detail::Operand Upstream>
 [[nodiscard]] auto gradients(const Product<Weight, X>& forward, Upstream&& upstream) {
@@ -218,43 +181,6 @@ template <class Weight, class X, detail::Operand Upstream>
     auto base = y * detail::transposed(forward.right());
     return DenseGradients<decltype(dx), decltype(base)>{dx, base};
   }
-}
-
-/// The same with Z = Vᵀ X (r x p) kept from the forward pass, see CumulativeUpdate::project.
-template <class Weight, class X, detail::Operand Upstream, detail::Operand Input>
-[[nodiscard]] auto gradients(const Product<Weight, X>& forward, Upstream&& upstream,
-                             Input&& input) {
-  detail::check_sides<Weight, X>();
-  const auto y = detail::lift_upstream(forward, std::forward<Upstream>(upstream));
-  const auto parts = detail::weight_parts(forward.left());
-  const auto z = detail::lift(std::forward<Input>(input));
-  detail::check_kept("Z", z.rows(), z.cols(), parts.u.cols(), y.cols());
-  return detail::factored_gradients(parts, forward.right(), y, z, detail::transposed(parts.u) * y,
-                                    detail::transposed(forward.left()) * y);
-}
-
-/// The same with D = Uᵀ dY (r x p) computed once for V, X and the scale, see
-/// CumulativeUpdate::project_back. For many columns dX is computed from W0 + s U Vᵀ formed first
-/// instead of D, where that is predicted to be faster.
-template <class Weight, class X, detail::Operand Upstream, detail::Operand Input,
-          detail::Operand Output>
-[[nodiscard]] auto gradients(const Product<Weight, X>& forward, Upstream&& upstream, Input&& input,
-                             Output&& output) {
-  return detail::gradients_with_kept(forward, forward.left(), KeptChoice::predicted,
-                                     std::forward<Upstream>(upstream), std::forward<Input>(input),
-                                     std::forward<Output>(output));
-}
-
-/// The same with the sum W0 + s U Vᵀ that the forward pass has used, see MergedWeight: dX is its
-/// product with dY where it was formed.
-template <class Weight, class X, detail::Operand Upstream, detail::Operand Input,
-          detail::Operand Output, class Scalar, class Backend>
-[[nodiscard]] auto gradients(const Product<Weight, X>& forward, Upstream&& upstream, Input&& input,
-                             Output&& output, const MergedWeight<Scalar, Backend>& merged) {
-  merged.check_shape("gradients", forward.left().rows(), forward.left().cols());
-  return detail::gradients_with_kept(forward, merged.expression(), merged.choice(),
-                                     std::forward<Upstream>(upstream), std::forward<Input>(input),
-                                     std::forward<Output>(output));
 }
 
 ACCRETE_END_NAMESPACE

@@ -14,10 +14,6 @@ ACCRETE_BEGIN_NAMESPACE
 template <class Scalar, class Backend, class Initializer>
 void grow(LowRankMatrix<Scalar, Backend>& matrix, Index count, const Initializer& initializer);
 
-/// W0 + s U Vᵀ, formed for a forward and a backward pass; defined in matrix/merged_weight.hpp.
-template <class Scalar, class Backend>
-class MergedWeight;
-
 namespace detail {
 
 /// A sum of which one side is of low rank and the other is not.
@@ -31,10 +27,9 @@ inline constexpr bool is_dense_and_low_rank<Sum<Left, Right>> =
 
 /// The matrix W0 + s U Vᵀ: a base, owned or borrowed, and an owned low-rank update of it.
 ///
-/// `W * X` is lazy; the planner applies base and update apart, together or merges them first,
-/// whichever is faster. An owned base and U lie in one memory, [W0 U] with spare columns, so that
-/// one product can read both. Growth within the capacity and truncation touch the update alone;
-/// beyond the capacity the base moves with U: reserve() what will be needed.
+/// `W * X` is lazy; the planner applies base and update apart or merges them first, whichever is
+/// faster. Growth and truncation touch the update alone. What a layer keeps of it between a forward
+/// and a backward pass is a WeightPass.
 template <class MatrixScalar, class MatrixBackend = Cpu>
 class CumulativeUpdate
     : public detail::AssignableMatrix<CumulativeUpdate<MatrixScalar, MatrixBackend>> {
@@ -46,18 +41,20 @@ class CumulativeUpdate
   using LowRank = LowRankMatrix<Scalar, Backend>;
 
   /// The 0 x 0 matrix.
-  CumulativeUpdate() = default;
+  CumulativeUpdate() { update_.has_fixed_shape_ = true; }
 
   /// W0 with an update of rank 0. Copies or moves the base.
-  explicit CumulativeUpdate(Storage base) : update_(base.rows(), base.cols()) {
-    update_.base_columns_ = base.cols();
-    update_.u_ = std::move(base);
+  explicit CumulativeUpdate(Storage base) : CumulativeUpdate() {
+    LowRank update(base.rows(), base.cols());
+    base_.swap(base);
+    update_.swap(update);
   }
 
-  /// W0 + U Vᵀ. Copies the base. @throws ShapeError when the shapes differ.
-  CumulativeUpdate(const Storage& base, LowRank update) : update_(std::move(update)) {
-    check_shapes(view_of(base));
-    update_.set_base(view_of(base));
+  /// W0 + U Vᵀ. Copies or moves both. @throws ShapeError when the shapes differ.
+  CumulativeUpdate(Storage base, LowRank update) : CumulativeUpdate() {
+    base_.swap(base);
+    update_.swap(update);
+    check_shapes();
   }
 
   /// From a sum of a dense and a low-rank expression, such as `W0 + s * outer(U, V)`: the low-rank
@@ -80,14 +77,16 @@ class CumulativeUpdate
     }
   }
 
-  CumulativeUpdate(const CumulativeUpdate& other)
-      : borrowed_(other.borrowed_),
-        update_(other.update_, other.rows(), other.cols(), other.capacity()),
-        scale_(other.scale_) {
-    update_.copy_columns(other.update_);
+  /// Shares a borrowed base.
+  CumulativeUpdate(const CumulativeUpdate& other) : CumulativeUpdate() {
+    LowRank update(other.update_);
+    base_ = other.base_;
+    borrowed_ = other.borrowed_;
+    update_.swap(update);
+    scale_ = other.scale_;
   }
   /// Leaves a 0 x 0 matrix behind.
-  CumulativeUpdate(CumulativeUpdate&& other) noexcept { swap(other); }
+  CumulativeUpdate(CumulativeUpdate&& other) noexcept : CumulativeUpdate() { swap(other); }
   CumulativeUpdate& operator=(CumulativeUpdate other) noexcept {
     swap(other);
     return *this;
@@ -97,8 +96,10 @@ class CumulativeUpdate
   /// Uses `base` in place, without a copy: the memory must outlive this object, and merge()
   /// writes into it. @throws ShapeError when the shapes differ.
   [[nodiscard]] static CumulativeUpdate borrow(View<Scalar> base, LowRank update) {
-    CumulativeUpdate result(base, std::move(update), 0);
-    result.check_shapes(base);
+    CumulativeUpdate result;
+    result.borrowed_ = base;
+    result.update_.swap(update);
+    result.check_shapes();
     return result;
   }
   [[nodiscard]] static CumulativeUpdate borrow(View<Scalar> base) {
@@ -113,14 +114,14 @@ class CumulativeUpdate
   void set_scale(Coefficient scale) noexcept { scale_ = scale; }
 
   [[nodiscard]] View<Scalar> base_view() & noexcept {
-    return borrowed_ ? *borrowed_ : update_.base_view();
+    return borrowed_ ? *borrowed_ : view_of(base_);
   }
   View<Scalar> base_view() && = delete;
   [[nodiscard]] View<const Scalar> base_view() const& noexcept {
-    return borrowed_ ? View<const Scalar>(*borrowed_) : update_.base_view();
+    return borrowed_ ? View<const Scalar>(*borrowed_) : view_of(base_);
   }
-  /// W0, m x n. An owned one is valid until the capacity changes. Of a temporary it is a copy, as
-  /// are U and V. @throws ArgumentError for a borrowed base that is row-major; see base_view().
+  /// W0, m x n. Of a temporary it is a copy, as are U and V. @throws ArgumentError for a borrowed
+  /// base that is row-major; see base_view().
   [[nodiscard]] auto base() & { return Backend::matrix_view(base_view()); }
   [[nodiscard]] auto base() const& { return Backend::matrix_view(base_view()); }
   [[nodiscard]] Storage base() && { return LowRank::copy_of(std::as_const(*this).base_view()); }
@@ -130,17 +131,6 @@ class CumulativeUpdate
   [[nodiscard]] auto V() const& { return update_.V(); }
   [[nodiscard]] Storage U() && { return std::move(update_).U(); }
   [[nodiscard]] Storage V() && { return std::move(update_).V(); }
-  /// [W0 U], m x (n + r), of an owned base: [G; D] = [W0 U]ᵀ dY is one product for both parts of
-  /// the backward pass. Valid until the capacity changes. @throws ArgumentError for a borrowed
-  /// base.
-  [[nodiscard]] auto base_and_u() const& {
-    if (borrowed_) {
-      ACCRETE_THROW ArgumentError("base_and_u of a CumulativeUpdate with a borrowed base: W0 and U "
-                                  "do not lie in one memory; construct it with a copy of the base");
-    }
-    return Backend::matrix_view(view_of(update_.u_).left_columns(cols() + rank()));
-  }
-  auto base_and_u() && = delete; // it would be a view of a temporary
   /// U Vᵀ, without the scale.
   [[nodiscard]] LowRank& low_rank() & noexcept { return update_; }
   [[nodiscard]] const LowRank& low_rank() const& noexcept { return update_; }
@@ -179,59 +169,22 @@ class CumulativeUpdate
   /// Drops the update: the matrix becomes W0. The capacity stays.
   void reset() { update_.set_rank(0); }
 
-  /// Vᵀ X: the small product of the forward pass, worth keeping for the gradients.
-  template <detail::Operand X>
-  [[nodiscard]] auto project(X&& x) const& {
-    return update_.v_leaf().transpose() * std::forward<X>(x);
-  }
-  template <detail::Operand X>
-  [[nodiscard]] auto project(X&& x) && {
-    return moved_in().v.transpose() * std::forward<X>(x);
-  }
-  /// Uᵀ dY: the small product of the backward pass.
-  template <detail::Operand Y>
-  [[nodiscard]] auto project_back(Y&& y) const& {
-    return update_.u_leaf().transpose() * std::forward<Y>(y);
-  }
-  template <detail::Operand Y>
-  [[nodiscard]] auto project_back(Y&& y) && {
-    return moved_in().u.transpose() * std::forward<Y>(y);
-  }
-  /// (W0 + s U Vᵀ) X with Z = Vᵀ X kept from project(): W0 X + s U Z, or for many columns the
-  /// product with the sum formed first, whichever is predicted to be faster.
-  template <detail::Operand X, detail::Operand Z>
-  [[nodiscard]] auto apply(X&& x, Z&& z) const& {
-    const auto input = detail::lift(std::forward<X>(x));
-    const auto parts = leaves();
-    return kept_product(parts, sum_of(parts) * input, input, std::forward<Z>(z),
-                        KeptChoice::predicted);
-  }
-  template <detail::Operand X, detail::Operand Z>
-  [[nodiscard]] auto apply(X&& x, Z&& z) && {
-    const auto input = detail::lift(std::forward<X>(x));
-    const auto parts = moved_in();
-    return kept_product(parts, sum_of(parts) * input, input, std::forward<Z>(z),
-                        KeptChoice::predicted);
-  }
-  /// The same with `merged` formed from this matrix as it is now: its product with X where it was
-  /// formed, W0 X + s U Z otherwise. @throws ShapeError when its shape is another.
-  template <detail::Operand X, detail::Operand Z>
-  [[nodiscard]] auto apply(X&& x, Z&& z, const MergedWeight<Scalar, Backend>& merged) const& {
-    merged.check_shape("apply", rows(), cols());
-    const auto input = detail::lift(std::forward<X>(x));
-    return kept_product(leaves(), merged.expression() * input, input, std::forward<Z>(z),
-                        merged.choice());
-  }
-  template <detail::Operand X, detail::Operand Z>
-  auto apply(X&& x, Z&& z, const MergedWeight<Scalar, Backend>&& merged) const& = delete;
-  template <detail::Operand X, detail::Operand Z>
-  auto apply(X&& x, Z&& z, const MergedWeight<Scalar, Backend>& merged) && = delete;
-
   /// The sum that stands for this matrix in expressions. It refers to this matrix: entries and the
   /// scale are read at evaluation, and another rank or shape by then is a ShapeError. A temporary
   /// is moved in.
-  [[nodiscard]] auto expression() const& { return sum_of(leaves()); }
-  [[nodiscard]] auto expression() && { return sum_of(moved_in()); }
+  [[nodiscard]] auto expression() const& {
+    return base_leaf() +
+           detail::scaled(detail::Coefficient<Coefficient>(&scale_), update_.expression());
+  }
+  [[nodiscard]] auto expression() && {
+    using Leaf = detail::OwnedLeaf<Storage, Backend>;
+    using Memory = detail::OwnedColumns<Storage>;
+    Storage base = borrowed_ ? LowRank::copy_of(*borrowed_) : std::move(base_);
+    const Index n = base.cols();
+    return Leaf(Memory(std::move(base), n)) +
+           detail::scaled(detail::Coefficient<Coefficient>(scale_),
+                          std::move(update_).expression());
+  }
   [[nodiscard]] auto expression() const&& { return CumulativeUpdate(*this).expression(); }
 
   /// The lazy transpose W0ᵀ + s V Uᵀ.
@@ -239,19 +192,8 @@ class CumulativeUpdate
   [[nodiscard]] auto transpose() && { return std::move(*this).expression().transpose(); }
 
  private:
-  /// W0, U, V and s as leaves of expressions.
-  template <class Leaf>
-  struct Leaves {
-    Leaf base;
-    Leaf u;
-    Leaf v;
-    detail::Coefficient<Coefficient> scale;
-  };
-
-  CumulativeUpdate(View<Scalar> base, LowRank update, int)
-      : borrowed_(base), update_(std::move(update)) {}
-
   void swap(CumulativeUpdate& other) noexcept {
+    base_.swap(other.base_);
     std::swap(borrowed_, other.borrowed_);
     update_.swap(other.update_);
     std::swap(scale_, other.scale_);
@@ -263,47 +205,21 @@ class CumulativeUpdate
                           view_of(result), false);
     return result;
   }
-  void check_shapes(View<const Scalar> base) const {
-    if (base.rows != update_.rows() || base.cols != update_.cols()) {
-      detail::throw_shape_error("CumulativeUpdate", base.rows, base.cols, update_.rows(),
-                                update_.cols(), "W0 and U Vᵀ must have the same shape");
+  void check_shapes() const {
+    const View<const Scalar> base = base_view();
+    if (base.rows != rows() || base.cols != cols()) {
+      detail::throw_shape_error("CumulativeUpdate", base.rows, base.cols, rows(), cols(),
+                                "W0 and U Vᵀ must have the same shape");
     }
   }
-  template <class Leaf, class Whole, class X, class Z>
-  [[nodiscard]] static auto kept_product(const Leaves<Leaf>& parts, Whole whole, const X& x, Z&& z,
-                                         KeptChoice choice) {
-    auto update = parts.u * std::forward<Z>(z);
-    auto with_kept = parts.base * x + detail::scaled(parts.scale, std::move(update));
-    return Kept<Whole, decltype(with_kept)>(std::move(whole), std::move(with_kept), choice);
-  }
-  template <class Leaf>
-  [[nodiscard]] static auto sum_of(const Leaves<Leaf>& parts) {
-    return parts.base + detail::scaled(parts.scale, Outer<Leaf, Leaf>(parts.u, parts.v));
-  }
-  [[nodiscard]] Leaves<detail::FactorLeaf<Scalar, Backend>> leaves() const {
-    using Leaf = detail::FactorLeaf<Scalar, Backend>;
+  [[nodiscard]] detail::FactorLeaf<Scalar, Backend> base_leaf() const {
     using Memory = detail::ReferencedColumns<Storage>;
-    return {borrowed_
-                ? Leaf(Memory(View<const Scalar>(*borrowed_)))
-                : Leaf(Memory(update_.u_, rows(), detail::first_column, update_.base_columns_)),
-            update_.u_leaf(), update_.v_leaf(), detail::Coefficient<Coefficient>(&scale_)};
-  }
-  /// Moves everything into the leaves, a borrowed base by a copy.
-  [[nodiscard]] Leaves<detail::OwnedLeaf<Storage, Backend>> moved_in() {
-    using Holder = detail::OwnedColumns<Storage>;
-    using Leaf = detail::OwnedLeaf<Storage, Backend>;
-    if (borrowed_) {
-      update_.set_base(*borrowed_);
-    }
-    const Index r = rank();
-    auto base_and_u = std::make_shared<const Storage>(std::move(update_.u_));
-    auto v = std::make_shared<const Storage>(std::move(update_.v_));
-    return {Leaf(Holder(base_and_u, 0, update_.base_columns_)),
-            Leaf(Holder(base_and_u, update_.base_columns_, r)), Leaf(Holder(std::move(v), 0, r)),
-            scale_};
+    return detail::FactorLeaf<Scalar, Backend>(borrowed_ ? Memory(View<const Scalar>(*borrowed_))
+                                                         : Memory(base_));
   }
 
-  std::optional<View<Scalar>> borrowed_; ///< the base otherwise lies in the update's storage
+  Storage base_; ///< unless it is borrowed
+  std::optional<View<Scalar>> borrowed_;
   LowRank update_;
   Coefficient scale_{1};
 };

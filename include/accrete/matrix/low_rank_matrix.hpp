@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <iosfwd>
-#include <limits>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -28,9 +27,6 @@ template <class Scalar, class Backend>
 FactorLeaf<Scalar, Backend> factor_leaf(View<const Scalar> view) {
   return FactorLeaf<Scalar, Backend>(ReferencedColumns<Matrix<Scalar, Backend>>(view));
 }
-
-/// For factors that begin with the first column of their storage.
-inline constexpr Index first_column = 0;
 
 /// What the factors of a temporary become in an expression: they share the storage moved into them.
 template <class Storage, class Backend>
@@ -80,32 +76,26 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
       : LowRankMatrix(other.rows(), other.cols(), other.capacity()) {
     copy_columns(other);
   }
-  /// Leaves a 0 x 0 matrix behind; of the update of a CumulativeUpdate, which stays with its base,
-  /// a copy is made.
-  LowRankMatrix(LowRankMatrix&& other) : LowRankMatrix() {
-    if (other.base_columns_ > 0) {
-      *this = std::as_const(other);
-    } else {
-      swap(other);
-    }
-  }
+  /// Leaves the zero matrix of the same shape behind.
+  LowRankMatrix(LowRankMatrix&& other) : LowRankMatrix(other.rows(), other.cols()) { swap(other); }
+  /// Keeps the capacity where it suffices.
   /// @throws ShapeError when this is the update of a CumulativeUpdate and the shapes differ.
   LowRankMatrix& operator=(const LowRankMatrix& other) {
-    if (base_columns_ > 0 && other.rows() == rows() && other.cols() == cols() &&
-        other.rank() <= capacity()) {
-      copy_columns(other); // the base need not move
-    } else if (this != &other) {
-      LowRankMatrix copy(*this, other.rows(), other.cols(), other.capacity());
-      copy.copy_columns(other);
-      swap(copy);
+    check_assigned_shape(other);
+    if (this != &other) {
+      if (other.rows() == rows() && other.cols() == cols() && other.rank() <= capacity()) {
+        copy_columns(other);
+      } else {
+        LowRankMatrix copy(other);
+        swap(copy);
+      }
     }
     return *this;
   }
   LowRankMatrix& operator=(LowRankMatrix&& other) {
-    if (base_columns_ > 0 || other.base_columns_ > 0) {
-      return *this = std::as_const(other);
-    }
-    swap(other);
+    check_assigned_shape(other);
+    LowRankMatrix taken(std::move(other));
+    swap(taken);
     return *this;
   }
   ~LowRankMatrix() = default;
@@ -154,7 +144,7 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
   [[nodiscard]] Index rows() const noexcept { return u_.rows(); }
   [[nodiscard]] Index cols() const noexcept { return v_.rows(); }
   [[nodiscard]] Index rank() const noexcept { return rank_; }
-  [[nodiscard]] Index capacity() const noexcept { return v_.cols(); }
+  [[nodiscard]] Index capacity() const noexcept { return u_.cols(); }
 
   /// The factors in use, m x r and n x r: views, valid until the capacity changes. Of a temporary
   /// they are copies.
@@ -181,17 +171,12 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
     visitor("V", v_view());
   }
 
-  /// Makes room for `columns` columns in each factor; never shrinks. @throws RankError for a number
-  /// beyond all memory.
+  /// Makes room for `columns` columns in each factor; never shrinks.
   void reserve(Index columns) {
     if (columns <= capacity()) {
       return;
     }
-    if (columns > (std::numeric_limits<Index>::max)() - base_columns_) {
-      ACCRETE_THROW RankError("room for " + std::to_string(columns) +
-                              " columns beside the base: more than an index can count");
-    }
-    LowRankMatrix larger(*this, rows(), cols(), columns);
+    LowRankMatrix larger(rows(), cols(), columns);
     larger.copy_columns(*this);
     swap(larger);
   }
@@ -203,7 +188,7 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
     const auto added = outer<Backend>(u, v);
     if (rank_ + added.rank() > capacity()) {
       // The old storage stays alive meanwhile: u and v may be columns of this matrix.
-      LowRankMatrix larger(*this, rows(), cols(), (std::max)(2 * capacity(), rank_ + added.rank()));
+      LowRankMatrix larger(rows(), cols(), (std::max)(2 * capacity(), rank_ + added.rank()));
       larger += expression();
       larger += added;
       swap(larger);
@@ -243,35 +228,24 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
   /// factors are read at evaluation: another rank or shape by then is a ShapeError. A temporary is
   /// moved in.
   [[nodiscard]] auto expression() const& {
-    using Leaf = detail::FactorLeaf<Scalar, Backend>;
-    return Outer<Leaf, Leaf>(u_leaf(), v_leaf());
+    return Outer<FactorLeaf, FactorLeaf>(leaf(u_), leaf(v_));
   }
   [[nodiscard]] auto expression() && {
-    if (base_columns_ > 0) { // W0 stays where it is
-      return LowRankMatrix(std::as_const(*this)).moved_in();
-    }
-    return moved_in();
+    LowRankMatrix taken(std::move(*this));
+    return Outer<OwnedLeaf, OwnedLeaf>(taken.moved_in(taken.u_), taken.moved_in(taken.v_));
   }
-  [[nodiscard]] auto expression() const&& { return LowRankMatrix(*this).moved_in(); }
+  [[nodiscard]] auto expression() const&& { return LowRankMatrix(*this).expression(); }
 
  private:
   friend class CumulativeUpdate<Scalar, Backend>;
+  using FactorLeaf = detail::FactorLeaf<Scalar, Backend>;
+  using OwnedLeaf = detail::OwnedLeaf<Storage, Backend>;
 
-  [[nodiscard]] auto u_leaf() const {
-    return detail::FactorLeaf<Scalar, Backend>(
-        detail::ReferencedColumns<Storage>(u_, rows(), base_columns_, rank_));
+  [[nodiscard]] FactorLeaf leaf(const Storage& factor) const {
+    return FactorLeaf(detail::ReferencedColumns<Storage>(factor, rank_));
   }
-  [[nodiscard]] auto v_leaf() const {
-    return detail::FactorLeaf<Scalar, Backend>(
-        detail::ReferencedColumns<Storage>(v_, cols(), detail::first_column, rank_));
-  }
-  [[nodiscard]] auto moved_in() {
-    using Leaf = detail::OwnedLeaf<Storage, Backend>;
-    using Holder = detail::OwnedColumns<Storage>;
-    auto u = std::make_shared<const Storage>(std::move(u_));
-    auto v = std::make_shared<const Storage>(std::move(v_));
-    return Outer<Leaf, Leaf>(Leaf(Holder(std::move(u), base_columns_, rank_)),
-                             Leaf(Holder(std::move(v), 0, rank_)));
+  [[nodiscard]] OwnedLeaf moved_in(Storage& factor) const {
+    return OwnedLeaf(detail::OwnedColumns<Storage>(std::move(factor), rank_));
   }
 
   template <class Node>
@@ -281,42 +255,17 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
                   "truncate(expr, {.max_rank = ...}) to approximate it");
   }
   static Context<Backend>& context() { return Context<Backend>::current(); }
-  [[nodiscard]] View<Scalar> all_u() noexcept {
-    return view_of(u_).columns(base_columns_, capacity());
-  }
+  [[nodiscard]] View<Scalar> all_u() noexcept { return view_of(u_); }
   [[nodiscard]] View<Scalar> all_v() noexcept { return view_of(v_); }
-  [[nodiscard]] View<const Scalar> all_u() const noexcept {
-    return view_of(u_).columns(base_columns_, capacity());
-  }
+  [[nodiscard]] View<const Scalar> all_u() const noexcept { return view_of(u_); }
   [[nodiscard]] View<const Scalar> all_v() const noexcept { return view_of(v_); }
 
-  // The update of a CumulativeUpdate holds W0 too, in the columns before those of U: one product
-  // can then read both. Whatever is assigned to it, W0 stays.
-
-  [[nodiscard]] View<Scalar> base_view() noexcept {
-    return view_of(u_).left_columns(base_columns_);
-  }
-  [[nodiscard]] View<const Scalar> base_view() const noexcept {
-    return view_of(u_).left_columns(base_columns_);
-  }
-  /// Takes a copy of the base, m x n, into the columns before U.
-  void set_base(View<const Scalar> base) {
-    Storage u(rows(), base.cols + capacity());
-    copy(base, view_of(u).left_columns(base.cols));
-    copy(std::as_const(*this).u_view(), view_of(u).columns(base.cols, rank_));
-    u_ = std::move(u);
-    base_columns_ = base.cols;
-  }
-  /// A matrix of rank 0 with the base of another one.
-  LowRankMatrix(const LowRankMatrix& like, Index m, Index n, Index columns)
-      : LowRankMatrix(0, n, columns) {
-    if (like.base_columns_ > 0 && (m != like.rows() || n != like.cols())) {
-      detail::throw_shape_error("assignment to an update", like.rows(), like.cols(), m, n,
+  void check_assigned_shape(const LowRankMatrix& other) const {
+    if (has_fixed_shape_ && (other.rows() != rows() || other.cols() != cols())) {
+      detail::throw_shape_error("assignment to an update", rows(), cols(), other.rows(),
+                                other.cols(),
                                 "the update of a CumulativeUpdate has the shape of its base");
     }
-    u_ = Storage(m, like.base_columns_ + columns);
-    base_columns_ = like.base_columns_;
-    copy(like.base_view(), base_view());
   }
   /// Takes the columns in use of the other matrix.
   void copy_columns(const LowRankMatrix& other) {
@@ -336,13 +285,12 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
     u_.swap(other.u_);
     v_.swap(other.v_);
     std::swap(rank_, other.rank_);
-    std::swap(base_columns_, other.base_columns_);
   }
 
   Storage u_;
   Storage v_;
   Index rank_ = 0;
-  Index base_columns_ = 0;
+  bool has_fixed_shape_ = false; ///< the update of a CumulativeUpdate
 };
 
 /// One line: shape, rank and capacity.

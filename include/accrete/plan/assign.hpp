@@ -61,7 +61,7 @@ class NoAlias {
  public:
   explicit NoAlias(Target& target) : target_(target) {}
 
-  template <ExpressionNode Node>
+  template <LazyValueNode Node>
   Target& operator=(const Node& node) {
     // Blocks and maps have resize() too, which only asserts; they keep their shape and are checked.
     if constexpr (std::is_base_of_v<Eigen::PlainObjectBase<Target>, Target> &&
@@ -76,11 +76,11 @@ class NoAlias {
     }
     return assign(node, 1, 0);
   }
-  template <ExpressionNode Node>
+  template <LazyValueNode Node>
   Target& operator+=(const Node& node) {
     return assign(node, 1, 1);
   }
-  template <ExpressionNode Node>
+  template <LazyValueNode Node>
   Target& operator-=(const Node& node) {
     return assign(node, -1, 1);
   }
@@ -89,7 +89,11 @@ class NoAlias {
   template <class Node>
   Target& assign(const Node& node, int alpha, int beta) {
     using Scalar = typename Node::Scalar;
-    assign_to_eigen(node, target_, static_cast<Scalar>(alpha), static_cast<Scalar>(beta), false);
+    if constexpr (ExpressionNode<Node>) {
+      assign_to_eigen(node, target_, static_cast<Scalar>(alpha), static_cast<Scalar>(beta), false);
+    } else {
+      assign_expression(node, target_, static_cast<Scalar>(alpha), static_cast<Scalar>(beta));
+    }
     return target_;
   }
 

@@ -2,276 +2,138 @@
 #pragma once
 
 #include <accrete/backend/plain_array.hpp>
-#include <accrete/expr/kept.hpp>
-#include <accrete/expr/nodes.hpp>
-
-#include <array>
+#include <accrete/plan/planner.hpp>
 
 ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
-/// Product of matrices alone: no sums, no coefficients.
-template <class Node>
-inline constexpr bool is_chain = false;
-template <class Holder, class Backend>
-inline constexpr bool is_chain<Dense<Holder, Backend>> = true;
-template <class Operand>
-inline constexpr bool is_chain<Transposed<Operand>> = is_chain<Operand>;
-template <class U, class V>
-inline constexpr bool is_chain<Outer<U, V>> = (is_chain<U> && is_chain<V>);
-template <class Left, class Right>
-inline constexpr bool is_chain<Product<Left, Right>> = (is_chain<Left> && is_chain<Right>);
-
-/// U Vᵀ x, its transpose with x, and the like, for whatever number of columns of x.
-template <class Node>
-inline constexpr bool is_low_rank_product =
-    (is_chain<Node> && is_low_rank<Node> && Node::leaf_count == 3);
-
-/// Node of a canonical form: a sum has terms, a term has factors, a factor is an operand or again
-/// a sum. Children form a list through `next`; -1 is no node.
-struct CanonicalNode {
+/// A sum of terms. Lists run through `next`; -1 is none.
+struct CanonicalSum {
   Index rows = 0;
   Index cols = 0;
-  int leaf = -1;  ///< of a factor: number of the operand, or -1 for a sum
-  int slots = -1; ///< of a term: list of coefficients; their number stands in `leaf`
-  int first = -1; ///< of a sum: first term; of a term: first factor; of a factor: its sum
+  int first_term = -1;
+  int last_term = -1;
+};
+/// A product of factors with coefficients.
+struct CanonicalTerm {
+  int first_factor = -1;
+  int last_factor = -1;
+  int first_coefficient = -1;
+  int last_coefficient = -1;
   int next = -1;
-  Order order = Order::column_major; ///< of an operand, as the chain reads it
+};
+/// An input of the plan, or a sum again.
+struct CanonicalFactor {
+  int input = -1;
+  int sum = -1;
+  int next = -1;
+};
+struct CanonicalCoefficient {
+  int number = 0;
+  int next = -1;
 };
 
 /// Sum of product chains: what every expression is reduced to before planning. Nested sums and
-/// products are flattened, transposes stand at the operands, coefficients at the terms. All nodes
-/// lie in one array.
+/// products are flattened, transposes stand at the inputs, coefficients at the terms.
 class CanonicalForm {
  public:
-  template <class Node>
-  explicit CanonicalForm(const Node& expression) {
-    root_ = read<false>(expression);
+  explicit CanonicalForm(const PlanningTask& task) : inputs_(*task.inputs) {
+    PlainArray<int> sums; // the values that wait for their operation
+    for (int i = 0; i < task.operation_count; ++i) {
+      const int last = sums.empty() ? -1 : sums.back();
+      switch (task.operations[i]) {
+      case Operation::operand:
+        sums.push(sum_of_input());
+        break;
+      case Operation::scale:
+        scale(last);
+        break;
+      case Operation::add:
+        sums.shrink(sums.size() - 1);
+        add(sums.back(), last);
+        break;
+      case Operation::multiply:
+        sums.shrink(sums.size() - 1);
+        sums.back() = multiply(sums.back(), last);
+        break;
+      }
+    }
+    root_ = sums.back();
   }
 
   [[nodiscard]] int root() const noexcept { return root_; }
-  [[nodiscard]] int leaf_count() const noexcept { return leaves_; }
-  [[nodiscard]] const CanonicalNode& operator[](int node) const noexcept { return nodes_[node]; }
+  [[nodiscard]] const PlanInput& input(int i) const noexcept { return inputs_[i]; }
+  [[nodiscard]] const CanonicalSum& sum(int i) const noexcept { return sums_[i]; }
+  [[nodiscard]] const CanonicalTerm& term(int i) const noexcept { return terms_[i]; }
+  [[nodiscard]] const CanonicalFactor& factor(int i) const noexcept { return factors_[i]; }
+  [[nodiscard]] const CanonicalCoefficient& coefficient(int i) const noexcept {
+    return coefficients_[i];
+  }
 
  private:
-  // Leaves and coefficients are numbered in the order in which Gathered collects them.
-
-  template <bool transposed, class Holder, class Backend>
-  int read(const Dense<Holder, Backend>& leaf) {
-    const Index rows = transposed ? leaf.cols() : leaf.rows();
-    const Index cols = transposed ? leaf.rows() : leaf.cols();
-    const int factor = add(rows, cols);
-    const View<const typename Holder::Scalar> view = leaf.view();
-    at(factor).leaf = leaves_++;
-    at(factor).order = transposed ? view.transposed().order : view.order;
-    return sum_of_term(rows, cols, factor);
+  int sum_of_term(Index rows, Index cols, const CanonicalTerm& term) {
+    const int number = static_cast<int>(terms_.push(term));
+    return static_cast<int>(sums_.push({rows, cols, number, number}));
+  }
+  int sum_of_input() {
+    const PlanInput& input = inputs_[input_count_];
+    const int factor = static_cast<int>(factors_.push({input_count_++, -1, -1}));
+    return sum_of_term(input.rows, input.cols, {factor, factor, -1, -1, -1});
   }
 
-  template <bool transposed, class Operand>
-  int read(const Transposed<Operand>& node) {
-    return read<!transposed>(node.operand());
-  }
-
-  template <bool transposed, class Operand>
-  int read(const Scaled<Operand>& node) {
-    const int slot = coefficients_++;
-    const int sum = read<transposed>(node.operand());
-    for (int term = at(sum).first; term >= 0; term = at(term).next) {
-      const int entry = add(0, 0);
-      at(entry).leaf = slot;
-      at(entry).next = at(term).slots;
-      at(term).slots = entry;
+  /// Every term gets a coefficient of the same number.
+  void scale(int sum) {
+    for (int i = sums_[sum].first_term; i >= 0; i = terms_[i].next) {
+      CanonicalTerm& term = terms_[i];
+      term.first_coefficient =
+          static_cast<int>(coefficients_.push({coefficient_count_, term.first_coefficient}));
+      if (term.last_coefficient < 0) {
+        term.last_coefficient = term.first_coefficient;
+      }
     }
-    return sum;
+    ++coefficient_count_;
   }
 
-  template <bool transposed, class Left, class Right>
-  int read(const Sum<Left, Right>& node) {
-    const int left = read<transposed>(node.left());
-    const int right = read<transposed>(node.right());
-    at(last(at(left).first)).next = at(right).first;
-    return left;
-  }
-
-  template <bool transposed, class Left, class Right>
-  int read(const Product<Left, Right>& node) {
-    if constexpr (transposed) {
-      const int first = read<true>(node.right());
-      return multiply(first, read<true>(node.left()));
-    } else {
-      const int first = read<false>(node.left());
-      return multiply(first, read<false>(node.right()));
-    }
-  }
-
-  template <bool transposed, class U, class V>
-  int read(const Outer<U, V>& node) {
-    if constexpr (transposed) {
-      const int first = read<false>(node.v());
-      return multiply(first, read<true>(node.u()));
-    } else {
-      const int first = read<false>(node.u());
-      return multiply(first, read<true>(node.v()));
-    }
-  }
-
-  template <bool transposed, class Whole, class WithKept>
-  int read(const Kept<Whole, WithKept>& node) {
-    return read<transposed>(node.with_kept());
-  }
-
-  CanonicalNode& at(int node) noexcept { return nodes_[node]; }
-
-  int add(Index rows, Index cols) {
-    CanonicalNode node;
-    node.rows = rows;
-    node.cols = cols;
-    return static_cast<int>(nodes_.push(node));
-  }
-
-  int last(int node) noexcept {
-    while (at(node).next >= 0) {
-      node = at(node).next;
-    }
-    return node;
-  }
-
-  int sum_of_term(Index rows, Index cols, int factor) {
-    const int term = add(rows, cols);
-    at(term).first = factor;
-    const int sum = add(rows, cols);
-    at(sum).first = term;
-    return sum;
+  void add(int left, int right) {
+    terms_[sums_[left].last_term].next = sums_[right].first_term;
+    sums_[left].last_term = sums_[right].last_term;
   }
 
   /// A sum as the only term of a product: its factors where it has one term, itself otherwise.
-  int as_term(int sum) {
-    const int term = at(sum).first;
-    if (at(term).next < 0) {
-      return term;
+  [[nodiscard]] CanonicalTerm as_term(int sum) {
+    const int term = sums_[sum].first_term;
+    if (terms_[term].next < 0) {
+      return terms_[term];
     }
-    const int factor = add(at(sum).rows, at(sum).cols);
-    at(factor).first = sum;
-    const int product = add(at(sum).rows, at(sum).cols);
-    at(product).first = factor;
-    return product;
+    const int factor = static_cast<int>(factors_.push({-1, sum, -1}));
+    return {factor, factor, -1, -1, -1};
   }
 
   int multiply(int left, int right) {
-    const Index rows = at(left).rows;
-    const Index cols = at(right).cols;
-    const int term = as_term(left);
-    const int other = as_term(right);
-    at(last(at(term).first)).next = at(other).first;
-    if (at(term).slots < 0) {
-      at(term).slots = at(other).slots;
-    } else {
-      at(last(at(term).slots)).next = at(other).slots;
+    CanonicalTerm product = as_term(left);
+    const CanonicalTerm other = as_term(right);
+    factors_[product.last_factor].next = other.first_factor;
+    product.last_factor = other.last_factor;
+    if (product.first_coefficient < 0) {
+      product.first_coefficient = other.first_coefficient;
+      product.last_coefficient = other.last_coefficient;
+    } else if (other.first_coefficient >= 0) {
+      coefficients_[product.last_coefficient].next = other.first_coefficient;
+      product.last_coefficient = other.last_coefficient;
     }
-    at(term).rows = rows;
-    at(term).cols = cols;
-    const int sum = add(rows, cols);
-    at(sum).first = term;
-    return sum;
+    return sum_of_term(sums_[left].rows, sums_[right].cols, product);
   }
 
-  PlainArray<CanonicalNode> nodes_;
+  const PlainArray<PlanInput>& inputs_;
+  PlainArray<CanonicalSum> sums_;
+  PlainArray<CanonicalTerm> terms_;
+  PlainArray<CanonicalFactor> factors_;
+  PlainArray<CanonicalCoefficient> coefficients_;
+  int input_count_ = 0;
+  int coefficient_count_ = 0;
   int root_ = -1;
-  int leaves_ = 0;
-  int coefficients_ = 0;
 };
-
-/// Operands and coefficients of one evaluation, in canonical order, whatever the expression: what
-/// planner and executor know of it, so that they are compiled once a scalar.
-template <class StoredScalar>
-struct Operands {
-  using Stored = StoredScalar;
-  const View<const Stored>* leaves;
-  const accumulator<Stored>* coefficients;
-  int leaf_count;
-  int coefficient_count;
-};
-
-/// Where they lie: on the stack.
-template <class StoredScalar, int leaf_count, int coefficient_count>
-class Gathered {
- public:
-  using Stored = StoredScalar;
-  std::array<View<const Stored>, std::size_t{leaf_count}> leaves;
-  std::array<accumulator<Stored>, std::size_t{coefficient_count == 0 ? 1 : coefficient_count}>
-      coefficients{};
-
-  [[nodiscard]] Operands<Stored> operands() const noexcept {
-    return {leaves.data(), coefficients.data(), leaf_count, coefficient_count};
-  }
-
-  template <bool transposed, class Holder, class Backend>
-  void gather(const Dense<Holder, Backend>& leaf) {
-    const View<const Stored> view = leaf.view();
-    leaves[next_leaf_++] = transposed ? view.transposed() : view;
-  }
-  template <bool transposed, class Operand>
-  void gather(const Transposed<Operand>& node) {
-    gather<!transposed>(node.operand());
-  }
-  template <bool transposed, class Operand>
-  void gather(const Scaled<Operand>& node) {
-    coefficients[next_coefficient_++] = node.coefficient();
-    gather<transposed>(node.operand());
-  }
-  template <bool transposed, class Left, class Right>
-  void gather(const Sum<Left, Right>& node) {
-    gather<transposed>(node.left());
-    gather<transposed>(node.right());
-  }
-  template <bool transposed, class Left, class Right>
-  void gather(const Product<Left, Right>& node) {
-    if constexpr (transposed) {
-      gather<true>(node.right());
-      gather<true>(node.left());
-    } else {
-      gather<false>(node.left());
-      gather<false>(node.right());
-    }
-  }
-  template <bool transposed, class U, class V>
-  void gather(const Outer<U, V>& node) {
-    if constexpr (transposed) {
-      gather<false>(node.v());
-      gather<true>(node.u());
-    } else {
-      gather<false>(node.u());
-      gather<true>(node.v());
-    }
-  }
-
-  template <bool transposed, class Whole, class WithKept>
-  void gather(const Kept<Whole, WithKept>& node) {
-    gather<transposed>(node.with_kept());
-  }
-
- private:
-  std::size_t next_leaf_ = 0;
-  std::size_t next_coefficient_ = 0;
-};
-
-template <class Node>
-auto gather_operands(const Node& node) {
-  Gathered<typename Node::Stored, Node::leaf_count, Node::coefficient_count> gathered;
-  gathered.template gather<false>(node);
-  return gathered;
-}
-
-/// A type of expressions, named by its address.
-struct ExpressionType {
-  CanonicalForm (*form)(const void* node);
-  bool is_low_rank_product; ///< U Vᵀ x, its transpose with x, and the like
-};
-template <class Node>
-inline constexpr ExpressionType expression_type{
-    [](const void* node) { return CanonicalForm(*static_cast<const Node*>(node)); },
-    is_low_rank_product<Node>};
 
 } // namespace detail
 

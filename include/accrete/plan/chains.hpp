@@ -2,36 +2,25 @@
 #pragma once
 
 #include <accrete/plan/canonical.hpp>
-#include <accrete/plan/neighbours.hpp>
-#include <accrete/plan/plan.hpp>
+
+#include <cstddef>
 
 ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
-/// What a plan is made for, beside the expression's form.
-struct PlanningTask {
-  int scalar_bytes = 4;
-  const Neighbours* neighbours = nullptr; ///< of the operands
-  unsigned unit_slots = 0;                ///< coefficients that are 1, and are left out
-  Index executions = 1;
-  int first_varying = 0; ///< operands before this one stay as they are from execution to execution
-  /// Whether the backend adds up products before it stores their sum, of this shape; null: never.
-  bool (*sums_products)(Index rows, Index cols) = nullptr;
-  bool right_to_left = false; ///< the order is known, and not searched for
-};
-
-/// Factor of a chain: an operand in memory, or a sum still to be treated.
+/// Factor of a chain: an operand in memory, or a sum still to be treated. Of a temporary the
+/// operand's index is the number of the chain whose value it holds.
 struct Piece {
   Index rows = 0;
   Index cols = 0;
-  int sum = -1; ///< node of the canonical form, -1 for an operand
+  int sum = -1; ///< of the canonical form, -1 for an operand
   PlanOperand operand;
 
   bool operator==(const Piece&) const = default;
 };
 
-/// Product of the pieces [first, first + count) of a ChainStack.
+/// Product of the pieces [first, first + count) of a ChainTable.
 struct Chain {
   int first = 0;
   int count = 0;
@@ -48,25 +37,16 @@ struct Chain {
   return m == 1 || n == 1 ? Kernel::gemv : Kernel::gemm;
 }
 
-/// The chains that are being treated, the innermost on top, as pieces in one array.
-class ChainStack {
+/// All chains of one search. Equal ones have one number, since the same chain comes up again and
+/// again below the terms of sums.
+class ChainTable {
  public:
-  ChainStack(const CanonicalForm& form, const PlanningTask& task) : form_(form), task_(task) {}
+  ChainTable(const CanonicalForm& form, const PlanningTask& task) : form_(form), task_(task) {
+    for (int& bucket : buckets_) {
+      bucket = -1;
+    }
+  }
 
-  /// Takes the chains pushed in a scope off at its end.
-  class Mark {
-   public:
-    explicit Mark(ChainStack& stack) : pieces_(stack.pieces_), size_(pieces_.size()) {}
-    Mark(const Mark&) = delete;
-    Mark& operator=(const Mark&) = delete;
-    ~Mark() { pieces_.shrink(size_); }
-
-   private:
-    PlainArray<Piece>& pieces_;
-    Index size_;
-  };
-
-  [[nodiscard]] const PlainArray<Piece>& pieces() const { return pieces_; }
   [[nodiscard]] const Piece& piece(const Chain& chain, int i) const {
     return pieces_[chain.first + i];
   }
@@ -86,14 +66,14 @@ class ChainStack {
     }
     return false;
   }
-  /// The value of the chain depends on no operand that varies: it can be prepared.
-  [[nodiscard]] bool stays(const Chain& chain) const {
+  /// The value of the chain depends on no input that varies: it can be prepared.
+  [[nodiscard]] bool is_invariant(const Chain& chain) const {
     if (task_.executions == 1) {
       return false;
     }
     for (int i = 0; i < chain.count; ++i) {
       const Piece& p = piece(chain, i);
-      if (p.sum < 0 ? p.operand.kind != PlanOperand::Kind::leaf || varies(p.operand.index)
+      if (p.sum < 0 ? p.operand.kind != PlanOperand::Kind::input || varies(p.operand.index)
                     : sum_varies(p.sum)) {
         return false;
       }
@@ -101,62 +81,95 @@ class ChainStack {
     return true;
   }
 
-  /// Pushes the chain that is this sum alone.
-  Chain push_sum(int sum) {
-    const int first = top();
-    pieces_.push({form_[sum].rows, form_[sum].cols, sum, {}});
-    return {first, 1};
+  /// The chain that is this sum alone.
+  Chain chain_of_sum(int sum) {
+    const Index first = pieces_.size();
+    pieces_.push({form_.sum(sum).rows, form_.sum(sum).cols, sum, {}});
+    return settled(first);
   }
-  /// Pushes that chain with the piece at `position` replaced by the factors of a term.
-  Chain push_substituted(const Chain& chain, int position, int term) {
-    const int first = top();
-    for (int i = 0; i < position; ++i) {
-      pieces_.push(piece(chain, i));
-    }
+  /// That chain with the piece at `position` replaced by the factors of a term.
+  Chain substituted(const Chain& chain, int position, int term) {
+    const Index first = pieces_.size();
+    push(slice(chain, 0, position));
     push_factors(term);
-    for (int i = position + 1; i < chain.count; ++i) {
-      pieces_.push(piece(chain, i));
-    }
-    return {first, top() - first};
+    push(slice(chain, position + 1, chain.count));
+    return settled(first);
   }
-  /// Pushes the sum at one end of that chain and one piece standing for the value of the rest.
-  Chain push_applied(const Chain& chain, int position, const PlanOperand& value) {
+  /// The sum at one end of that chain and one piece standing for the value of the rest.
+  Chain applied(const Chain& chain, int position) {
     const Chain rest = rest_of(chain, position);
-    Piece whole{front(rest).rows, back(rest).cols, -1, value};
+    Piece value{front(rest).rows, back(rest).cols, -1, {PlanOperand::Kind::temporary, 0}};
     if (is_operand(rest)) {
-      whole = front(rest);
+      value = front(rest);
+    } else {
+      value.operand.index = number_of(rest);
     }
     const Piece sum = piece(chain, position);
-    const int first = top();
-    pieces_.push(position == 0 ? sum : whole);
-    pieces_.push(position == 0 ? whole : sum);
-    return {first, 2};
+    const Index first = pieces_.size();
+    pieces_.push(position == 0 ? sum : value);
+    pieces_.push(position == 0 ? value : sum);
+    return settled(first);
+  }
+
+  /// The chain's number, from 0; the next one when it is new.
+  int number_of(const Chain& chain) {
+    int& bucket = buckets_[bucket_of(chain)];
+    for (int i = bucket; i >= 0; i = known_[i].next) {
+      if (is_same(known_[i].chain, chain)) {
+        return i;
+      }
+    }
+    bucket = static_cast<int>(known_.push({chain, bucket}));
+    return bucket;
   }
 
  private:
-  [[nodiscard]] int top() const { return static_cast<int>(pieces_.size()); }
+  struct Known {
+    Chain chain;
+    int next = -1; ///< in its bucket
+  };
+
+  void push(const Chain& chain) {
+    for (int i = 0; i < chain.count; ++i) {
+      pieces_.push(piece(chain, i));
+    }
+  }
   void push_factors(int term) {
-    for (int f = form_[term].first; f >= 0; f = form_[f].next) {
-      const CanonicalNode& factor = form_[f];
-      pieces_.push({factor.rows,
-                    factor.cols,
-                    factor.leaf < 0 ? factor.first : -1,
-                    {PlanOperand::Kind::leaf, representative(factor.leaf), factor.order}});
+    for (int f = form_.term(term).first_factor; f >= 0; f = form_.factor(f).next) {
+      const CanonicalFactor& factor = form_.factor(f);
+      if (factor.input < 0) {
+        const CanonicalSum& sum = form_.sum(factor.sum);
+        pieces_.push({sum.rows, sum.cols, factor.sum, {}});
+      } else {
+        const PlanInput& input = form_.input(factor.input);
+        pieces_.push({input.rows,
+                      input.cols,
+                      -1,
+                      {PlanOperand::Kind::input, representative(factor.input), input.order}});
+      }
     }
   }
-  /// The first of the leaves that are the same memory, so that equal chains are seen to be equal.
-  [[nodiscard]] int representative(int leaf) const {
-    if (leaf < 0) {
-      return leaf;
+  /// The pieces from `first` on as a chain, which may be an equal one from before.
+  Chain settled(Index first) {
+    const Chain chain{static_cast<int>(first), static_cast<int>(pieces_.size() - first)};
+    const Chain known = known_[number_of(chain)].chain;
+    if (known.first != chain.first) {
+      pieces_.shrink(first);
     }
-    const int same = (*task_.neighbours)[leaf].same_as - 1;
-    return same >= 0 && varies(same) == varies(leaf) ? same : leaf;
+    return known;
   }
-  [[nodiscard]] bool varies(int leaf) const { return leaf >= task_.first_varying; }
+
+  /// The first of the inputs that are the same memory, so that equal chains are seen to be equal.
+  [[nodiscard]] int representative(int input) const {
+    const int same = form_.input(input).alias_of;
+    return same >= 0 && varies(same) == varies(input) ? same : input;
+  }
+  [[nodiscard]] bool varies(int input) const { return input >= task_.first_variable; }
   [[nodiscard]] bool sum_varies(int sum) const {
-    for (int term = form_[sum].first; term >= 0; term = form_[term].next) {
-      for (int f = form_[term].first; f >= 0; f = form_[f].next) {
-        if (form_[f].leaf < 0 ? sum_varies(form_[f].first) : varies(form_[f].leaf)) {
+    for (int t = form_.sum(sum).first_term; t >= 0; t = form_.term(t).next) {
+      for (int f = form_.term(t).first_factor; f >= 0; f = form_.factor(f).next) {
+        const CanonicalFactor& factor = form_.factor(f);
+        if (factor.input < 0 ? sum_varies(factor.sum) : varies(factor.input)) {
           return true;
         }
       }
@@ -164,9 +177,35 @@ class ChainStack {
     return false;
   }
 
+  [[nodiscard]] std::size_t bucket_of(const Chain& chain) const noexcept {
+    auto value = static_cast<std::size_t>(chain.count);
+    for (int i = 0; i < chain.count; ++i) {
+      const Piece& p = piece(chain, i);
+      // Operands are few: their numbers fit beside each other.
+      const int number = p.sum * 8192 + p.operand.index * 8 + static_cast<int>(p.operand.kind);
+      value = (value ^ static_cast<std::size_t>(number)) * std::size_t{0x9E3779B97F4A7C15U};
+      value ^= value >> 32;
+    }
+    return value % bucket_count;
+  }
+  [[nodiscard]] bool is_same(const Chain& a, const Chain& b) const noexcept {
+    if (a.count != b.count) {
+      return false;
+    }
+    for (int i = 0; i < a.count; ++i) {
+      if (!(piece(a, i) == piece(b, i))) {
+        return false;
+      }
+    }
+    return true;
+  }
+
   const CanonicalForm& form_;
   const PlanningTask& task_;
   PlainArray<Piece> pieces_;
+  static constexpr std::size_t bucket_count = 256;
+  int buckets_[bucket_count];
+  PlainArray<Known> known_;
 };
 
 } // namespace detail

@@ -3,8 +3,7 @@
 
 #include <accrete/backend/backend.hpp>
 #include <accrete/backend/view.hpp>
-#include <accrete/plan/neighbours.hpp>
-#include <accrete/plan/plan.hpp>
+#include <accrete/plan/operands.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -15,17 +14,8 @@ ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
-/// What a plan is made for. Read where the views lie: every evaluation looks for its plan.
-template <class Scalar>
-struct PlanKey {
-  const void* type;                 ///< of the expression
-  const Operands<Scalar>& operands; ///< of which the shapes count
-  const Neighbours& neighbours;
-  unsigned unit_slots;
-};
-
-/// Plans by their keys: a table of lists, found by a hash of type and shapes. A lookup allocates
-/// nothing.
+/// Plans by the type of an expression, the shapes of its operands and which of them are the same: a
+/// table of lists, found by a hash of type and shapes. A lookup allocates nothing.
 class PlanCache {
  public:
   PlanCache() = default;
@@ -33,23 +23,25 @@ class PlanCache {
   PlanCache& operator=(const PlanCache&) = delete;
   ~PlanCache() { clear(); }
 
-  template <class Scalar>
-  [[nodiscard]] const Plan* find(const PlanKey<Scalar>& key) const noexcept {
-    for (const Entry* entry = buckets_[bucket(key)]; entry != nullptr; entry = entry->next) {
-      if (entry->type == key.type && fits(entry->plan, key)) {
+  template <class Stored>
+  [[nodiscard]] const Plan* find(const GatheredExpression<Stored>& expression,
+                                 const Aliases& aliases) const noexcept {
+    for (const Entry* entry = buckets_[bucket(expression)]; entry != nullptr; entry = entry->next) {
+      if (entry->type == expression.type && fits(entry->plan, expression, aliases)) {
         return &entry->plan;
       }
     }
     return nullptr;
   }
 
-  template <class Scalar>
-  const Plan& insert(const PlanKey<Scalar>& key, Plan plan) {
+  template <class Stored>
+  const Plan& insert(const GatheredExpression<Stored>& expression, Plan plan) {
     if (size_ >= capacity) {
       drop_oldest();
     }
-    const std::size_t place = bucket(key);
-    auto* entry = new Entry{buckets_[place], nullptr, place, key.type, static_cast<Plan&&>(plan)};
+    const std::size_t place = bucket(expression);
+    auto* entry =
+        new Entry{buckets_[place], nullptr, place, expression.type, static_cast<Plan&&>(plan)};
     buckets_[place] = entry;
     (size_ == 0 ? oldest_ : newest_->newer) = entry;
     newest_ = entry;
@@ -96,31 +88,32 @@ class PlanCache {
     --size_;
   }
 
-  template <class Scalar>
-  [[nodiscard]] static bool fits(const Plan& plan, const PlanKey<Scalar>& key) noexcept {
-    for (int i = 0; i < key.operands.leaf_count; ++i) {
-      const PlanShape& shape = plan.leaf_shapes[i];
-      const View<const Scalar>& leaf = key.operands.leaves[i];
-      if (shape.rows != leaf.rows || shape.cols != leaf.cols ||
-          !(plan.leaf_neighbours[i] == key.neighbours[i])) {
+  template <class Stored>
+  [[nodiscard]] static bool fits(const Plan& plan, const GatheredExpression<Stored>& expression,
+                                 const Aliases& aliases) noexcept {
+    for (int i = 0; i < expression.operand_count; ++i) {
+      const PlanInput& input = plan.inputs[i];
+      const View<const Stored>& operand = expression.operands[i];
+      if (input.rows != operand.rows || input.cols != operand.cols ||
+          input.order != operand.order || input.alias_of != aliases[i]) {
         return false;
       }
     }
-    return plan.unit_slots == key.unit_slots;
+    return true;
   }
 
   /// A polynomial of the shapes, whose terms need not wait for each other.
-  template <class Scalar>
-  static std::size_t bucket(const PlanKey<Scalar>& key) noexcept {
+  template <class Stored>
+  static std::size_t bucket(const GatheredExpression<Stored>& expression) noexcept {
     constexpr std::uint64_t base = 0x9E3779B97F4A7C15U;
-    auto value = reinterpret_cast<std::uintptr_t>(key.type) * base;
+    auto value = reinterpret_cast<std::uintptr_t>(expression.type) * base;
     std::uint64_t factor = base;
-    for (int i = 0; i < key.operands.leaf_count; ++i) {
-      const View<const Scalar>& leaf = key.operands.leaves[i];
+    for (int i = 0; i < expression.operand_count; ++i) {
+      const View<const Stored>& operand = expression.operands[i];
       factor *= base;
-      value += static_cast<std::uint64_t>(leaf.rows) * factor;
+      value += static_cast<std::uint64_t>(operand.rows) * factor;
       factor *= base;
-      value += static_cast<std::uint64_t>(leaf.cols) * factor;
+      value += static_cast<std::uint64_t>(operand.cols) * factor;
     }
     return value >> (64 - bucket_bits);
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/backend/view.hpp>
+#include <accrete/backend/backend.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -30,6 +30,25 @@ enum class Kernel : unsigned char {
   return "unknown";
 }
 
+/// Scalar of the operands of an expression.
+enum class ScalarType : unsigned char { bfloat16, float32, float64 };
+
+template <class Scalar>
+inline constexpr ScalarType scalar_type = ScalarType::float64;
+template <>
+inline constexpr ScalarType scalar_type<float> = ScalarType::float32;
+template <>
+inline constexpr ScalarType scalar_type<bfloat16> = ScalarType::bfloat16;
+
+[[nodiscard]] constexpr int scalar_bytes(ScalarType type) noexcept {
+  return type == ScalarType::bfloat16 ? 2 : type == ScalarType::float32 ? 4 : 8;
+}
+[[nodiscard]] constexpr const char* scalar_name(ScalarType type) noexcept {
+  return type == ScalarType::bfloat16  ? "bfloat16"
+         : type == ScalarType::float32 ? "float"
+                                       : "double";
+}
+
 /// One kernel call as a cost model sees it: result m x n, inner dimension k (1 unless a product).
 struct KernelCall {
   Kernel kernel = Kernel::gemm;
@@ -37,7 +56,7 @@ struct KernelCall {
   Index n = 0;
   Index k = 1;
   bool accumulate = false; ///< the result is read as well
-  int scalar_bytes = 4;
+  ScalarType scalar = ScalarType::float32;
   Order left = Order::column_major; ///< of the operands of a product
   Order right = Order::column_major;
   Index working_set = 0; ///< bytes of all operands and the result of the expression; 0: not known
@@ -68,7 +87,7 @@ struct KernelCall {
     } else if (kernel == Kernel::combine) {
       entries += size(m, n);
     }
-    return entries * scalar_bytes;
+    return entries * scalar_bytes(scalar);
   }
 };
 
@@ -106,9 +125,9 @@ class RooflineModel final : public CostModel {
 
   [[nodiscard]] double seconds(const KernelCall& call) const override {
     const double shortest = static_cast<double>((std::min)({call.m, call.n, call.k}));
-    const double peak = call.scalar_bytes == 2   ? rates_.bfloat16_flops
-                        : call.scalar_bytes == 4 ? rates_.peak_flops
-                                                 : rates_.peak_flops / 2;
+    const double peak = call.scalar == ScalarType::bfloat16  ? rates_.bfloat16_flops
+                        : call.scalar == ScalarType::float32 ? rates_.peak_flops
+                                                             : rates_.peak_flops / 2;
     const double rate =
         call.kernel == Kernel::gemm ? peak * shortest / (shortest + rates_.thin_side) : peak;
     return rates_.overhead_seconds +

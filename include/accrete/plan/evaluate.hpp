@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/expr/kept.hpp>
-#include <accrete/plan/execute.hpp>
-#include <accrete/plan/fixed_pattern.hpp>
+#include <accrete/backend/workspace.hpp>
+#include <accrete/plan/context.hpp>
 #include <accrete/plan/planner.hpp>
-#include <accrete/plan/working_set.hpp>
+
+#include <type_traits>
 
 ACCRETE_BEGIN_NAMESPACE
 
@@ -14,75 +14,131 @@ namespace detail {
 template <class Node>
 using backend_of = settled_backend<typename Node::Backend>;
 
-/// What is evaluated, without its type.
+template <class T>
+concept Complete = requires { sizeof(T); };
+
+/// The backend's kernels for operands of this scalar.
+template <class Backend, class Stored>
+using kernels_for = std::conditional_t<std::is_same_v<Stored, bfloat16>, Bfloat16Kernels<Backend>,
+                                       Kernels<Backend>>;
+
+template <class Table>
+constexpr void check_kernels() {
+  static_assert(Complete<Table>,
+                "accrete: products of bfloat16 operands need #include <accrete/bfloat16.hpp>");
+}
+
 template <class Stored>
-struct ErasedExpression {
-  const ExpressionType& type;
-  const void* node;
-  Operands<Stored> operands;
-  Index rows;
-  Index cols;
-};
-template <class Node, class Gathered>
-ErasedExpression<typename Node::Stored> erased(const Node& node, const Gathered& gathered) {
-  return {expression_type<Node>, &node, gathered.operands(), node.rows(), node.cols()};
+[[nodiscard]] PlanningTask task_of(const GatheredExpression<Stored>& expression,
+                                   const PlainArray<PlanInput>& inputs) {
+  return {expression.operations, expression.operation_count, &inputs, scalar_type<Stored>};
 }
 
 /// The plan of an expression in the given context; made once for its shapes.
 template <class Backend, class Stored>
-const Plan& plan_of(Context<Backend>& context, const ErasedExpression<Stored>& expression) {
-  const Operands<Stored>& operands = expression.operands;
-  const Neighbours neighbours(operands);
-  const PlanKey<Stored> key{&expression.type, operands, neighbours,
-                            unit_slots_of(operands, neighbours)};
-  if (const Plan* known = context.plans().find(key)) {
+const Plan& plan_of(Context<Backend>& context, const GatheredExpression<Stored>& expression) {
+  const Aliases aliases(expression);
+  if (const Plan* known = context.plans().find(expression, aliases)) {
     return *known;
   }
-  const CanonicalForm form = expression.type.form(expression.node);
-  const ModelWithWorkingSet model(
-      context.cost_model(), working_set_of(operands, neighbours, expression.rows, expression.cols));
-  PlanningTask task{static_cast<int>(sizeof(Stored)), &neighbours, key.unit_slots};
-  task.sums_products = summing<Backend, Stored>();
-  task.right_to_left = is_fixed_pattern(expression.type, operands);
-  return context.plans().insert(key, make_plan(model, form, task));
-}
-template <class Backend, class Node>
-const Plan& plan_of(Context<Backend>& context, const Node& node) {
-  return plan_of(context, erased(node, gather_operands(node)));
+  const PlainArray<PlanInput> inputs = inputs_of(expression, aliases);
+  return context.plans().insert(expression,
+                                make_plan(context.cost_model(), task_of(expression, inputs)));
 }
 
-/// target = alpha * expression + beta * target. An overlap of the target with an operand is
-/// resolved through a temporary.
+/// Makes one step: result = alpha * (what the step computes) + beta * result.
+template <class Table, class Device, class Stored, class Scalar, class Result>
+void run_step(Device& device, const PlanStep& step, const View<const Stored>& left,
+              const View<const Stored>& right, Scalar alpha, Scalar beta,
+              const View<Result>& result) {
+  switch (step.kernel) {
+  case Kernel::gemm:
+    return Table::gemm(device, alpha, left, right, beta, result);
+  case Kernel::gemv:
+    if (step.n == 1) {
+      return Table::gemv(device, alpha, left, right, beta, result);
+    }
+    return Table::gemv(device, alpha, right.transposed(), left.transposed(), beta,
+                       result.transposed());
+  case Kernel::combine:
+    return Table::combine(device, alpha, left, beta, result);
+  case Kernel::fill:
+    if (beta == Scalar{0}) {
+      Table::fill(device, Result{}, result);
+    }
+    return;
+  }
+}
+
+/// Makes the steps of a plan, those that are prepared or the others:
+/// target = alpha * (value of the plan) + beta * target. `memory` holds the temporaries, which have
+/// the scalar of the operands. The target must not overlap an operand.
 template <class Backend, class Stored, class Scalar>
-void evaluate_erased(Context<Backend>& context, const ErasedExpression<Stored>& expression,
-                     Scalar alpha, Scalar beta, const View<Scalar>& target, bool may_overlap) {
+void execute(Context<Backend>& context, const Plan& plan,
+             const GatheredExpression<Stored>& expression, Scalar alpha, Scalar beta,
+             const View<Scalar>& target, Stored* memory, bool prepared) {
   using Table = kernels_for<Backend, Stored>;
   check_kernels<Table>();
-  const Operands<Stored>& operands = expression.operands;
-  bool overlap = false;
-  for (int i = 0; may_overlap && i < operands.leaf_count; ++i) {
-    overlap = overlap || overlaps(operands.leaves[i], target);
+  const auto temporary = [&](int index) {
+    const PlanTemporary& t = plan.temporaries[index];
+    return dense_view(memory + t.offset, t.rows, t.cols);
+  };
+  const auto operand = [&](const PlanOperand& of) {
+    return of.kind == PlanOperand::Kind::input       ? expression.operands[of.index]
+           : of.kind == PlanOperand::Kind::temporary ? View<const Stored>(temporary(of.index))
+                                                     : View<const Stored>();
+  };
+  for (const PlanStep& step : plan.steps) {
+    if (step.prepared != prepared) {
+      continue;
+    }
+    const bool is_final = step.result.kind == PlanOperand::Kind::destination;
+    Scalar a = is_final ? alpha : Scalar{1};
+    for (int i = 0; i < step.coefficient_count; ++i) {
+      a *= expression.coefficients[plan.coefficients[step.first_coefficient + i]];
+    }
+    const Scalar b = step.accumulate ? Scalar{1} : is_final ? beta : Scalar{0};
+    const View<const Stored> left = operand(step.left);
+    const View<const Stored> right = operand(step.right);
+    if (is_final) {
+      run_step<Table>(context.device(), step, left, right, a, b, target);
+    } else {
+      run_step<Table>(context.device(), step, left, right, a, b, temporary(step.result.index));
+    }
   }
-  if (!overlap && is_fixed_pattern(expression.type, operands)) {
-    return apply_fixed_pattern<Table>(context.device(), operands, alpha, beta, target);
+}
+
+/// target = alpha * expression + beta * target, with temporaries in the workspace: allocates
+/// nothing once there is a plan and the workspace has grown to its size. An overlap of the target
+/// with an operand is resolved through one more temporary.
+template <class Backend, class Stored, class Scalar>
+void evaluate_gathered(Context<Backend>& context, const GatheredExpression<Stored>& expression,
+                       Scalar alpha, Scalar beta, const View<Scalar>& target, bool may_overlap) {
+  bool overlap = false;
+  for (int i = 0; may_overlap && i < expression.operand_count; ++i) {
+    overlap = overlap || overlaps(expression.operands[i], target);
   }
   const Plan& plan = plan_of(context, expression);
-  if (!overlap) {
-    return execute(context, plan, operands, alpha, beta, target);
-  }
   Workspace::Frame frame(context.device().workspace());
+  Stored* memory = plan.workspace_scalars > 0
+                       ? frame.template allocate<Stored>(plan.workspace_scalars)
+                       : nullptr;
+  if (!overlap) {
+    return execute(context, plan, expression, alpha, beta, target, memory, false);
+  }
   const View<Scalar> value =
       dense_view(frame.template allocate<Scalar>(target.size()), target.rows, target.cols);
-  execute(context, plan, operands, Scalar{1}, Scalar{0}, value);
+  execute(context, plan, expression, Scalar{1}, Scalar{0}, value, memory, false);
   Kernels<Backend>::combine(context.device(), alpha, View<const Scalar>(value), beta, target);
 }
 
 // Compiled once in accrete::compiled.
 #define ACCRETE_DETAIL_EVALUATE(keyword, Stored, Scalar)                                           \
   keyword template const Plan& plan_of<Cpu, Stored>(Context<Cpu>&,                                 \
-                                                    const ErasedExpression<Stored>&);              \
-  keyword template void evaluate_erased<Cpu, Stored, Scalar>(                                      \
-      Context<Cpu>&, const ErasedExpression<Stored>&, Scalar, Scalar, const View<Scalar>&, bool);
+                                                    const GatheredExpression<Stored>&);            \
+  keyword template void evaluate_gathered<Cpu, Stored, Scalar>(                                    \
+      Context<Cpu>&, const GatheredExpression<Stored>&, Scalar, Scalar, const View<Scalar>&,       \
+      bool);
 #if !ACCRETE_HAS_DEFINITIONS
 ACCRETE_DETAIL_EVALUATE(extern, float, float)
 ACCRETE_DETAIL_EVALUATE(extern, double, double)
@@ -93,33 +149,9 @@ ACCRETE_DETAIL_EVALUATE(extern, double, double)
 template <class Backend, class Node, class Scalar>
 void evaluate_into(Context<Backend>& context, const Node& node, Scalar alpha, Scalar beta,
                    const View<Scalar>& target, bool may_overlap = true) {
-  const auto gathered = gather_operands(node);
-  evaluate_erased(context, erased(node, gathered), alpha, beta, target, may_overlap);
-}
-
-/// Forming the weight takes fewer FLOPs than adding U Z from as many columns of X on as X has rows.
-template <class Backend, class Whole, class WithKept>
-bool whole_pays(Context<Backend>& context, const Kept<Whole, WithKept>& node) {
-  if (node.choice() != KeptChoice::predicted) {
-    return node.choice() == KeptChoice::whole;
-  }
-  if (node.cols() <= node.whole().right().rows()) {
-    return false;
-  }
-  const auto seconds = [&context](const auto& side) {
-    return plan_of(context, side).predicted_seconds();
-  };
-  return seconds(node.whole()) < seconds(node.with_kept());
-}
-
-template <class Backend, class Whole, class WithKept, class Scalar>
-void evaluate_into(Context<Backend>& context, const Kept<Whole, WithKept>& node, Scalar alpha,
-                   Scalar beta, const View<Scalar>& target, bool may_overlap = true) {
-  if (whole_pays(context, node)) {
-    evaluate_into(context, node.whole(), alpha, beta, target, may_overlap);
-  } else {
-    evaluate_into(context, node.with_kept(), alpha, beta, target, may_overlap);
-  }
+  check_kernels<kernels_for<Backend, typename Node::Stored>>();
+  const Gathered<Node> gathered(node);
+  evaluate_gathered(context, gathered.expression(), alpha, beta, target, may_overlap);
 }
 
 } // namespace detail
@@ -128,13 +160,7 @@ void evaluate_into(Context<Backend>& context, const Kept<Whole, WithKept>& node,
 /// reference is valid until the context's cost model changes or 4096 further plans are made.
 template <ExpressionNode Node>
 [[nodiscard]] const Plan& plan(Context<detail::backend_of<Node>>& context, const Node& expression) {
-  return detail::plan_of(context, expression);
-}
-template <class Whole, class WithKept>
-[[nodiscard]] const Plan& plan(Context<detail::backend_of<Kept<Whole, WithKept>>>& context,
-                               const Kept<Whole, WithKept>& expression) {
-  return detail::whole_pays(context, expression) ? plan(context, expression.whole())
-                                                 : plan(context, expression.with_kept());
+  return detail::plan_of(context, detail::Gathered<Node>(expression).expression());
 }
 template <ExpressionNode Node>
 [[nodiscard]] const Plan& plan(const Node& expression) {

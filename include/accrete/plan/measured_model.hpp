@@ -5,7 +5,6 @@
 #include <accrete/finite.hpp>
 #include <accrete/number_text.hpp>
 #include <accrete/plan/cost_model.hpp>
-#include <accrete/plan/grid.hpp>
 
 #include <algorithm>
 #include <array>
@@ -16,6 +15,62 @@
 #include <system_error>
 
 ACCRETE_BEGIN_NAMESPACE
+
+namespace detail {
+
+/// Between points `index` and `index + 1`, at `weight` of the way; outside [0, 1] beyond the ends.
+struct GridPlace {
+  std::size_t index;
+  double weight;
+};
+
+/// Points along one side of a table, by the logarithms of their sizes.
+template <std::size_t count>
+class Grid {
+ public:
+  explicit Grid(const std::array<Index, count>& sizes) noexcept {
+    for (std::size_t i = 0; i < count; ++i) {
+      logs_[i] = std::log2(static_cast<double>(sizes[i]));
+      per_log_[i] = i == 0 ? 0.0 : 1 / (logs_[i] - logs_[i - 1]);
+    }
+  }
+  [[nodiscard]] GridPlace place(double size_log) const noexcept {
+    std::size_t i = 0;
+    while (i + 2 < count && size_log >= logs_[i + 1]) {
+      ++i;
+    }
+    return {i, (size_log - logs_[i]) * per_log_[i + 1]};
+  }
+  [[nodiscard]] GridPlace place(Index size) const noexcept {
+    return place(std::log2(static_cast<double>(size)));
+  }
+  /// Nothing changes beyond the ends.
+  [[nodiscard]] GridPlace place_within(double size_log) const noexcept {
+    return place(std::clamp(size_log, logs_.front(), logs_.back()));
+  }
+
+ private:
+  std::array<double, count> logs_;
+  std::array<double, count> per_log_;
+};
+
+/// Linear in each of `dimensions` coordinates of a table with `side` points along each.
+template <std::size_t side, int dimensions>
+double interpolate(const double* values, const GridPlace* at) noexcept {
+  if constexpr (dimensions == 0) {
+    return *values;
+  } else {
+    std::size_t stride = 1;
+    for (int i = 1; i < dimensions; ++i) {
+      stride *= side;
+    }
+    const double* low = values + at->index * stride;
+    return (1 - at->weight) * interpolate<side, dimensions - 1>(low, at + 1) +
+           at->weight * interpolate<side, dimensions - 1>(low + stride, at + 1);
+  }
+}
+
+} // namespace detail
 
 /// Times of kernel calls that were measured on a grid of shapes; calibrate() makes one.
 ///
@@ -81,7 +136,7 @@ class MeasuredModel final : public CostModel {
     if (call.m <= 0 || call.n <= 0 || call.k <= 0) {
       return 0;
     }
-    const std::size_t scalar = call.scalar_bytes <= 2 ? 0 : call.scalar_bytes <= 4 ? 1 : 2;
+    const auto scalar = static_cast<std::size_t>(call.scalar);
     // Products of bfloat16 operands are added up in float.
     const Table& of_result = logs_[(std::max<std::size_t>)(scalar, 1)];
     return tables_[scalar].step + kernel_seconds(logs_[scalar], of_result, call) +
@@ -192,14 +247,13 @@ class MeasuredModel final : public CostModel {
     return detail::interpolate<working_sets.size(), 2>(seconds_a_byte[0].data(), at.data());
   }
 
-  static bool is_odd(Index stride, int scalar_bytes) noexcept {
-    return stride * scalar_bytes % 64 != 0;
+  static bool is_odd(Index stride, ScalarType scalar) noexcept {
+    return stride * scalar_bytes(scalar) % 64 != 0;
   }
 
   static double product(const Table& logs, const KernelCall& call) noexcept {
     const Index left_stride = call.left == Order::column_major ? call.m : call.k;
-    const std::size_t odd =
-        is_odd(left_stride, call.scalar_bytes) || is_odd(call.m, call.scalar_bytes) ? 1 : 0;
+    const std::size_t odd = is_odd(left_stride, call.scalar) || is_odd(call.m, call.scalar) ? 1 : 0;
     const std::size_t order = call.left == Order::row_major    ? 1
                               : call.right == Order::row_major ? 2
                                                                : 0;
@@ -215,7 +269,7 @@ class MeasuredModel final : public CostModel {
     const bool row = call.m == 1 && call.n != 1;
     const bool row_major = row ? call.right == Order::column_major : call.left == Order::row_major;
     const Index rows = row ? call.n : call.m;
-    const std::size_t odd = is_odd(row_major ? call.k : rows, call.scalar_bytes) ? 1 : 0;
+    const std::size_t odd = is_odd(row_major ? call.k : rows, call.scalar) ? 1 : 0;
     const std::array<Place, 2> at{vector_grids[odd].place(rows), vector_grids[odd].place(call.k)};
     const VectorTimes& times = logs.gemv[odd][row_major ? 1 : 0];
     return std::exp2(detail::interpolate<vector_points, 2>(times.data(), at.data()));

@@ -11,11 +11,10 @@ ACCRETE_BEGIN_NAMESPACE
 
 /// Where a step reads or writes.
 struct PlanOperand {
-  enum class Kind : unsigned char { none, leaf, temporary, destination };
+  enum class Kind : unsigned char { none, input, temporary, destination };
   Kind kind = Kind::none;
   int index = 0;
   Order order = Order::column_major; ///< in which a step reads it
-  int beside = -1; ///< leaf that lies beside this one and is read with it, as one operand
 
   bool operator==(const PlanOperand&) const = default;
 };
@@ -29,76 +28,63 @@ struct PlanStep {
   Index m = 0;
   Index n = 0;
   Index k = 1;
-  bool accumulate = false; ///< adds to what an earlier step wrote
-  bool prepared = false;   ///< made once for many executions: depends on no operand that changes
-  int first_slot = 0;      ///< coefficients that scale the step, in Plan::slots
-  int slot_count = 0;
+  bool accumulate = false;   ///< adds to what an earlier step wrote
+  bool prepared = false;     ///< made once for many executions: depends on no operand that changes
+  int first_coefficient = 0; ///< of those that scale the step, in Plan::coefficients
+  int coefficient_count = 0;
   double predicted_seconds = 0.0;
 
-  [[nodiscard]] KernelCall call(int scalar_bytes) const {
-    return {kernel, m, n, k, accumulate, scalar_bytes, left.order, right.order};
+  [[nodiscard]] KernelCall call(ScalarType scalar, Index working_set = 0) const {
+    return {kernel, m, n, k, accumulate, scalar, left.order, right.order, working_set};
   }
   /// Same call; the prediction is not compared.
   bool operator==(const PlanStep& other) const {
     return kernel == other.kernel && left == other.left && right == other.right &&
            result == other.result && m == other.m && n == other.n && k == other.k &&
            accumulate == other.accumulate && prepared == other.prepared &&
-           first_slot == other.first_slot && slot_count == other.slot_count;
+           first_coefficient == other.first_coefficient &&
+           coefficient_count == other.coefficient_count;
   }
 };
 
-/// Intermediate result: its place in the workspace.
+/// Intermediate result: its place in the workspace, column-major without gaps.
 struct PlanTemporary {
   Index rows = 0;
   Index cols = 0;
-  Index offset = 0; ///< in scalars
-  Index stride = 0; ///< between columns
-  int whole = -1;   ///< temporary that this one is a block of, at (row, col)
-  Index row = 0;
-  Index col = 0;
+  Index offset = 0;   ///< in scalars
   int first_step = 0; ///< that uses it
   int last_step = -1;
 
   bool operator==(const PlanTemporary&) const = default;
 };
 
-/// Shape of an operand.
-struct PlanShape {
+/// Operand of the expression, transposed where the expression says so.
+struct PlanInput {
   Index rows = 0;
   Index cols = 0;
+  Order order = Order::column_major;
+  int alias_of = -1; ///< first input that is the same memory, -1 for none
 
-  bool operator==(const PlanShape&) const = default;
-};
-
-/// Where an operand lies: 1 + the number of the operand that it is the same as, right of or below
-/// in one memory; 0 for none.
-struct PlanNeighbours {
-  unsigned char same_as = 0;
-  unsigned char right_of = 0;
-  unsigned char below = 0;
-
-  bool operator==(const PlanNeighbours&) const = default;
+  bool operator==(const PlanInput&) const = default;
 };
 
 /// How one expression is evaluated: a value that can be compared, printed and executed many times.
 struct Plan {
   Index rows = 0;
   Index cols = 0;
-  int scalar_bytes = 4;
-  PlainArray<PlanShape> leaf_shapes;
-  PlainArray<PlanNeighbours> leaf_neighbours;
-  unsigned unit_slots = 0; ///< bit i: the plan is made for coefficient i being 1
+  ScalarType scalar = ScalarType::float32;
+  PlainArray<PlanInput> inputs;
   PlainArray<PlanTemporary> temporaries;
   PlainArray<PlanStep> steps;
-  PlainArray<int> slots; ///< coefficients of the steps
+  PlainArray<int> coefficients; ///< of the steps, by their numbers in the expression
   Index workspace_scalars = 0;
 
   /// Sums over the steps of one execution, without those that are prepared before the first.
   [[nodiscard]] double flops() const noexcept {
-    return total(false, [this](const PlanStep& step) { return step.call(scalar_bytes).flops(); });
+    return total(false, [this](const PlanStep& step) { return step.call(scalar).flops(); });
   }
   [[nodiscard]] double bytes() const noexcept {
-    return total(false, [this](const PlanStep& step) { return step.call(scalar_bytes).bytes(); });
+    return total(false, [this](const PlanStep& step) { return step.call(scalar).bytes(); });
   }
   [[nodiscard]] double predicted_seconds() const noexcept {
     return total(false, [](const PlanStep& step) { return step.predicted_seconds; });
@@ -109,12 +95,12 @@ struct Plan {
   }
 
   /// One line a step: `t1 = B * C`, shapes, kernel, MFLOP, KiB moved, predicted microseconds.
-  /// Operands are named A, B, C, … in the order of the canonical form. Defined in plan_text.hpp.
+  /// Operands are named A, B, C, … in the order of the canonical form. Defined in explain.hpp.
   [[nodiscard]] std::string text() const;
 
-  /// The same as one JSON object: `rows`, `cols`, `scalar_bytes`, `operands`, `temporaries`,
+  /// The same as one JSON object: `rows`, `cols`, `scalar`, `operands`, `temporaries`,
   /// `workspace_bytes`, `steps` and their sums `flops`, `bytes`, `predicted_seconds`. Defined in
-  /// plan_json.hpp.
+  /// explain.hpp.
   [[nodiscard]] std::string json() const;
 
   bool operator==(const Plan&) const = default;

@@ -23,15 +23,14 @@ Plan plan_for(Context<Backend>& context, const Product<Weight, X>& product, Exec
     ACCRETE_THROW ArgumentError("a plan for " + std::to_string(executions.count) +
                                 " executions: the number must be at least 1");
   }
-  using Stored = typename Product<Weight, X>::Stored;
-  const auto gathered = gather_operands(product);
-  const Neighbours neighbours(gathered.operands());
-  const ModelWithWorkingSet model(
-      context.cost_model(),
-      working_set_of(gathered.operands(), neighbours, product.rows(), product.cols()));
-  return make_plan(model, CanonicalForm(product),
-                   {static_cast<int>(sizeof(Stored)), &neighbours, 0, executions.count,
-                    Weight::leaf_count, summing<Backend, Stored>()});
+  using Node = Product<Weight, X>;
+  const Gathered<Node> gathered(product);
+  const auto expression = gathered.expression();
+  const PlainArray<PlanInput> inputs = inputs_of(expression, Aliases(expression));
+  PlanningTask task = task_of(expression, inputs);
+  task.executions = executions.count;
+  task.first_variable = Weight::leaf_count;
+  return make_plan(context.cost_model(), task);
 }
 
 } // namespace detail
@@ -72,7 +71,7 @@ class PreparedProduct {
   /// overlaps an operand, and for a product that was moved from.
   template <class Derived>
   void evaluate(Eigen::MatrixBase<Derived>& target) {
-    if (plan_.leaf_shapes.empty()) {
+    if (plan_.inputs.empty()) {
       ACCRETE_THROW ArgumentError("a prepared product that was moved from; prepare a new one");
     }
     if (target.rows() != expression_.rows() || target.cols() != expression_.cols()) {
@@ -80,11 +79,11 @@ class PreparedProduct {
                                 expression_.cols(),
                                 "the destination must have the shape of the product");
     }
-    const auto gathered = detail::gather_operands(expression_);
-    const detail::Operands<Stored> operands = gathered.operands();
+    const detail::Gathered<Expression> gathered(expression_);
+    const detail::GatheredExpression<Stored> operands = gathered.expression();
     const View<Scalar> result = view_of(target.derived());
-    for (const auto& leaf : gathered.leaves) {
-      if (overlaps(leaf, result)) {
+    for (int i = 0; i < operands.operand_count; ++i) {
+      if (overlaps(operands.operands[i], result)) {
         ACCRETE_THROW ArgumentError("the destination of a prepared product overlaps an operand; "
                                     "evaluate into another matrix");
       }
