@@ -96,7 +96,7 @@ TEST_CASE("the plan of bfloat16 operands counts two bytes an entry and says so")
   const Case c(64, 48, 6, 8);
   ac::Context<TestBackend> context(std::make_shared<FixedPrice>(0.0));
   const ac::Explanation explanation = ac::explain(context, c.weight() * c.X);
-  CHECK(explanation.plan.scalar == ac::ScalarType::bfloat16);
+  CHECK(explanation.plan.scalar == ac::ScalarType::bfloat);
   CHECK(explanation.text().find("bfloat16") != std::string::npos);
   const Stored empty(48, 0);
   const Stored none(64, 0);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <iosfwd>
+#include <limits>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -171,10 +172,16 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
     visitor("V", v_view());
   }
 
-  /// Makes room for `columns` columns in each factor; never shrinks.
+  /// Makes room for `columns` columns in each factor; never shrinks. @throws RankError for a number
+  /// beyond all memory.
   void reserve(Index columns) {
     if (columns <= capacity()) {
       return;
+    }
+    if (columns > (std::numeric_limits<Index>::max)() / (std::max)({rows(), cols(), Index{1}})) {
+      ACCRETE_THROW RankError("room for " + std::to_string(columns) + " columns of a " +
+                              detail::shape_text(rows(), cols()) +
+                              " matrix: more entries than an index can count");
     }
     LowRankMatrix larger(rows(), cols(), columns);
     larger.copy_columns(*this);

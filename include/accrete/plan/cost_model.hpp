@@ -31,20 +31,20 @@ enum class Kernel : unsigned char {
 }
 
 /// Scalar of the operands of an expression.
-enum class ScalarType : unsigned char { bfloat16, float32, float64 };
+enum class ScalarType : unsigned char { bfloat, float32, float64 };
 
 template <class Scalar>
 inline constexpr ScalarType scalar_type = ScalarType::float64;
 template <>
 inline constexpr ScalarType scalar_type<float> = ScalarType::float32;
 template <>
-inline constexpr ScalarType scalar_type<bfloat16> = ScalarType::bfloat16;
+inline constexpr ScalarType scalar_type<bfloat16> = ScalarType::bfloat;
 
 [[nodiscard]] constexpr int scalar_bytes(ScalarType type) noexcept {
-  return type == ScalarType::bfloat16 ? 2 : type == ScalarType::float32 ? 4 : 8;
+  return type == ScalarType::bfloat ? 2 : type == ScalarType::float32 ? 4 : 8;
 }
 [[nodiscard]] constexpr const char* scalar_name(ScalarType type) noexcept {
-  return type == ScalarType::bfloat16  ? "bfloat16"
+  return type == ScalarType::bfloat  ? "bfloat16"
          : type == ScalarType::float32 ? "float"
                                        : "double";
 }
@@ -125,7 +125,7 @@ class RooflineModel final : public CostModel {
 
   [[nodiscard]] double seconds(const KernelCall& call) const override {
     const double shortest = static_cast<double>((std::min)({call.m, call.n, call.k}));
-    const double peak = call.scalar == ScalarType::bfloat16  ? rates_.bfloat16_flops
+    const double peak = call.scalar == ScalarType::bfloat  ? rates_.bfloat16_flops
                         : call.scalar == ScalarType::float32 ? rates_.peak_flops
                                                              : rates_.peak_flops / 2;
     const double rate =
