@@ -195,6 +195,9 @@ auto lift(T&& operand) {
     return std::forward<T>(operand).expression();
   } else {
     using Plain = typename Object::PlainObject;
+    static_assert(is_host_backend<Backend>,
+                  "accrete: an Eigen object lies in host memory, which this backend does not read; "
+                  "copy it into a Matrix<Scalar, Backend> first");
     static_assert(std::is_floating_point_v<accumulator<typename Object::Scalar>>,
                   "accrete: the scalar of an operand must be float, double or bfloat16; convert it "
                   "with .cast<float>() or .cast<double>()");

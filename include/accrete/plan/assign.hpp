@@ -23,6 +23,9 @@ void check_destination(const Node& node, Index rows, Index cols) {
 template <class Node, class Target, class Scalar>
 void assign_to_eigen(const Node& node, Target& target, Scalar alpha, Scalar beta,
                      bool may_overlap) {
+  static_assert(is_host_backend<backend_of<Node>>,
+                "accrete: this expression has its value in the memory of a device; assign it to a "
+                "Matrix<Scalar, Backend> and copy that to the host");
   check_destination<Scalar, typename Target::Scalar>(node, target.rows(), target.cols());
   auto& context = Context<backend_of<Node>>::current();
   if constexpr (is_viewable<Target>) {
