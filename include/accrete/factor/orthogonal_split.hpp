@@ -79,11 +79,10 @@ class Orthogonalization {
   /// residual = (residual * expander_) triangle_; without expander_ the residual became
   /// orthonormal.
   void factorize_residual() {
-    const GramFactor<Scalar> gram =
-        gram_factor<Backend, Scalar>(device_, frame_, View<const Scalar>(residual_));
-    triangle_ = gram.triangle;
-    if (gram.usable()) {
-      expander_ = gram.inverse;
+    const CholeskyQr<Scalar> qr(device_, frame_, View<const Scalar>(residual_));
+    triangle_ = qr.r;
+    if (qr.usable()) {
+      expander_ = qr.r_inverse;
     } else {
       K::thin_qr(device_, residual_, triangle_);
     }
@@ -136,16 +135,15 @@ class Orthogonalization {
 
   /// The directions become orthonormal; returns the triangle that they were multiplied by.
   View<const Scalar> orthonormalize() {
-    const GramFactor<Scalar> gram =
-        gram_factor<Backend, Scalar>(device_, frame_, View<const Scalar>(parts_.directions));
-    if (!gram.accurate()) {
-      K::thin_qr(device_, parts_.directions, gram.triangle);
-      return gram.triangle;
+    const CholeskyQr<Scalar> qr(device_, frame_, View<const Scalar>(parts_.directions));
+    if (!qr.accurate()) {
+      K::thin_qr(device_, parts_.directions, qr.r);
+      return qr.r;
     }
     const auto skewed = View<const Scalar>(parts_.directions);
     parts_.directions = temporary<Scalar>(frame_, skewed.rows, skewed.cols);
-    multiply<Backend, Scalar>(device_, skewed, gram.inverse, parts_.directions);
-    return gram.triangle;
+    multiply<Backend, Scalar>(device_, skewed, qr.r_inverse, parts_.directions);
+    return qr.r;
   }
 
   Device<Backend>& device_;
