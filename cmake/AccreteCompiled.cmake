@@ -11,7 +11,8 @@ endif()
 add_library(
   accrete_compiled STATIC
   "${PROJECT_SOURCE_DIR}/src/bfloat16_kernels.cpp" "${PROJECT_SOURCE_DIR}/src/double_kernels.cpp"
-  "${PROJECT_SOURCE_DIR}/src/float_kernels.cpp" "${PROJECT_SOURCE_DIR}/src/planner.cpp")
+  "${PROJECT_SOURCE_DIR}/src/float_kernels.cpp" "${PROJECT_SOURCE_DIR}/src/host.cpp"
+  "${PROJECT_SOURCE_DIR}/src/planner.cpp")
 add_library(accrete::compiled ALIAS accrete_compiled)
 target_compile_definitions(
   accrete_compiled

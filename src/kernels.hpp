@@ -3,7 +3,6 @@
 #pragma once
 
 #include <accrete/backend/cpu/cpu.hpp>
-#include <accrete/backend/cpu/symmetric_eigen.hpp>
 
 #define ACCRETE_INSTANTIATE_KERNELS(Scalar)                                                        \
   template void Kernels<Cpu>::gemm<Scalar>(Device<Cpu>&, Scalar, const View<const Scalar>&,        \
@@ -25,11 +24,22 @@
   template double Kernels<Cpu>::dot<Scalar>(Device<Cpu>&, View<const Scalar>, View<const Scalar>); \
   template double Kernels<Cpu>::squared_norm<Scalar>(Device<Cpu>&, View<const Scalar>);            \
   template bool Kernels<Cpu>::all_finite<Scalar>(Device<Cpu>&, View<const Scalar>);                \
+  template void Kernels<Cpu>::scale_columns<Scalar>(Device<Cpu>&, View<const Scalar>,              \
+                                                    View<const Scalar>, View<Scalar>);             \
+  template void Kernels<Cpu>::column_norms<Scalar>(Device<Cpu>&, View<const Scalar>,               \
+                                                   View<Scalar>);                                  \
+  template void Kernels<Cpu>::add_diagonal<Scalar>(Device<Cpu>&, Scalar, View<Scalar>);            \
+  template void Kernels<Cpu>::gather_columns<Scalar>(Device<Cpu>&, View<const Scalar>,             \
+                                                     std::span<const Index>, View<Scalar>);        \
+  template void Kernels<Cpu>::scatter_add_columns<Scalar>(Device<Cpu>&, View<const Scalar>,        \
+                                                          std::span<const Index>, View<Scalar>);   \
+  template void Kernels<Cpu>::khatri_rao<Scalar>(Device<Cpu>&, View<const Scalar>,                 \
+                                                 View<const Scalar>, View<Scalar>);                \
   template void Kernels<Cpu>::thin_qr<Scalar>(Device<Cpu>&, View<Scalar>, View<Scalar>);           \
   template void Kernels<Cpu>::svd<Scalar>(Device<Cpu>&, View<const Scalar>, View<Scalar>,          \
                                           View<Scalar>, View<Scalar>);                             \
-  template void Kernels<Cpu>::symmetric_eigen<Scalar>(Device<Cpu>&, View<const Scalar>,            \
-                                                      View<Scalar>, View<Scalar>);                 \
+  template double Kernels<Cpu>::cholesky_qr<Scalar>(Device<Cpu>&, View<const Scalar>,              \
+                                                    View<Scalar>, View<Scalar>);                   \
   template void Kernels<Cpu>::adamw_update<Scalar>(                                                \
       Device<Cpu>&, View<Scalar>, View<const Scalar>, View<Scalar>, View<Scalar>,                  \
       const AdamWStep<Scalar>&, std::span<const AdamWColumn<Scalar>>);                             \

@@ -2,7 +2,6 @@
 #include "test_backend.hpp"
 
 #include <accrete/backend/cpu/cpu.hpp>
-#include <accrete/backend/cpu/symmetric_eigen.hpp>
 #include <accrete/backend/reference/reference.hpp>
 
 #include <Eigen/Dense>
@@ -160,22 +159,49 @@ TEST_CASE_TEMPLATE("svd resolves values far below the largest", S, float, double
   CHECK(values(n - 1, 0) == doctest::Approx(expected(n - 1, 0)).epsilon(0.05));
 }
 
-TEST_CASE_TEMPLATE("symmetric_eigen diagonalises, in descending order", S, float, double) {
+TEST_CASE_TEMPLATE("cholesky_qr gives a triangle, its inverse, and what they are worth", S, float,
+                   double) {
   Device<TestBackend> device;
-  for (const Index n : {Index{1}, Index{2}, Index{9}, Index{40}}) {
-    CAPTURE(n);
-    Mat<S> a = random_matrix<S>(n, n, 9);
-    a = (a + a.transpose()).eval();
-    Mat<S> values(n, 1);
-    Mat<S> vectors(n, n);
-    Kernels::symmetric_eigen(device, view_of(a), view_of(values), view_of(vectors));
-    CHECK(distance_from_orthonormal<S>(vectors) <= rounding<S>(n, n));
-    for (Index i = 1; i < n; ++i) {
-      CHECK(values(i, 0) <= values(i - 1, 0));
-    }
-    const Mat<S> rebuilt = vectors * values.col(0).asDiagonal() * vectors.transpose();
-    CHECK((rebuilt - a).norm() <= rounding<S>(n, n) * a.norm());
+  const double epsilon = static_cast<double>(std::numeric_limits<S>::epsilon());
+  const auto factor = [&](const auto& a, auto& r, auto& inverse) {
+    r = Mat<S>::Constant(a.cols(), a.cols(), S{7});
+    inverse = r;
+    return Kernels::cholesky_qr(device, view_of(a), view_of(r), view_of(inverse));
+  };
+  const Mat<S> a = random_matrix<S>(90, 12, 9);
+  // The squares of the last two leave the range of the scalar.
+  for (const S unit : {S{1}, std::sqrt(std::numeric_limits<S>::max()) * S{8},
+                       std::sqrt(std::numeric_limits<S>::min()) / S{8}}) {
+    const Mat<S> scaled = a * unit;
+    const RowMat<S> rows = scaled;
+    Mat<S> r;
+    Mat<S> inverse;
+    RowMat<S> r_rows;
+    RowMat<S> inverse_rows;
+    const double growth = factor(scaled, r, inverse);
+    CHECK(growth >= 12 * (1 - 1e-3)); // 12 for orthonormal columns
+    CHECK(growth < 24);
+    CHECK(factor(rows, r_rows, inverse_rows) == doctest::Approx(growth).epsilon(1e-3));
+    const double bound = rounding<S>(90, 12) * growth;
+    CHECK(distance_from_orthonormal<S>(Mat<S>(scaled * inverse)) <= bound);
+    CHECK((r * inverse - Mat<S>::Identity(12, 12)).norm() <= bound);
+    CHECK((Mat<S>(r_rows) / unit - r / unit).norm() <= bound * (r / unit).norm());
+    CHECK(Mat<S>(r.template triangularView<Eigen::StrictlyLower>()).isZero(S{0}));
+    CHECK(Mat<S>(inverse.template triangularView<Eigen::StrictlyLower>()).isZero(S{0}));
   }
+  Mat<S> r;
+  Mat<S> inverse;
+  Mat<S> repeated = a;
+  repeated.col(7) = repeated.col(2);
+  CHECK(factor(repeated, r, inverse) * epsilon > 1e-3);
+  Mat<S> with_zero = a;
+  with_zero.col(3).setZero();
+  CHECK(factor(with_zero, r, inverse) == std::numeric_limits<double>::infinity());
+  Mat<S> nan = a;
+  nan(4, 4) = std::numeric_limits<S>::quiet_NaN();
+  CHECK(factor(nan, r, inverse) == std::numeric_limits<double>::infinity());
+  CHECK(factor(Mat<S>(5, 0), r, inverse) == 0);
+  CHECK(factor(Mat<S>(0, 2), r, inverse) == std::numeric_limits<double>::infinity());
 }
 
 TEST_CASE_TEMPLATE("factorisations of a strided block leave its surroundings alone", S, float,
@@ -201,7 +227,6 @@ TEST_CASE_TEMPLATE("empty operands have empty factorisations", S, float, double)
   Mat<S> values(0, 1);
   Kernels::thin_qr(device, view_of(a), view_of(r));
   Kernels::svd(device, view_of(a), view_of(a), view_of(values), view_of(v));
-  Kernels::symmetric_eigen(device, view_of(r), view_of(values), view_of(v));
 }
 
 TEST_CASE_TEMPLATE("NaN and infinity are refused before anything changes", S, float, double) {
@@ -217,8 +242,6 @@ TEST_CASE_TEMPLATE("NaN and infinity are refused before anything changes", S, fl
     CHECK_THROWS_AS(Kernels::thin_qr(device, view_of(q), view_of(r)), NumericError);
     CHECK_THROWS_WITH_AS(Kernels::svd(device, view_of(a), view_of(r), view_of(values), view_of(v)),
                          doctest::Contains("svd: the 5 x 5 operand"), NumericError);
-    CHECK_THROWS_AS(Kernels::symmetric_eigen(device, view_of(a), view_of(values), view_of(v)),
-                    NumericError);
     CHECK(q.col(0) == fine.col(0));
     CHECK(r == fine);
     CHECK(v == fine);
@@ -235,7 +258,5 @@ TEST_CASE("shapes that do not fit are refused") {
   Eigen::MatrixXd v(5, 2);
   CHECK_THROWS_AS(Kernels::thin_qr(device, view_of(a), view_of(r)), ShapeError);
   CHECK_THROWS_AS(Kernels::svd(device, view_of(a), view_of(u), view_of(values), view_of(v)),
-                  ShapeError);
-  CHECK_THROWS_AS(Kernels::symmetric_eigen(device, view_of(a), view_of(values), view_of(u)),
                   ShapeError);
 }

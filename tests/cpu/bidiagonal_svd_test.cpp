@@ -23,7 +23,8 @@ template <class S>
 Decomposition<S> decompose(const Dense<S>& a) {
   ac::Device<ac::Cpu> device;
   ac::Workspace::Frame frame(device.workspace());
-  const ac::detail::BidiagonalSvd<S> svd(device, frame, ac::view_of(a), S{1}, true);
+  const auto tools = ac::detail::tools_of<S>(device);
+  const ac::detail::BidiagonalSvd<S> svd(tools, frame, ac::view_of(a), S{1}, true);
   REQUIRE(svd.converged());
   Decomposition<S> result{Dense<S>(a.rows(), a.cols()), Dense<S>(a.cols(), 1),
                           Dense<S>(a.cols(), a.cols())};

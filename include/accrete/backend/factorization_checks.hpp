@@ -22,6 +22,12 @@ namespace detail {
       "every entry; find where it arose (a diverging step, an overflow) first");
 }
 
+[[noreturn]] inline void throw_no_convergence(const std::string& operation, Index rows,
+                                              Index cols) {
+  ACCRETE_THROW NumericError(operation + ": no convergence on the " + shape_text(rows, cols) +
+                             " operand; try it in double precision");
+}
+
 inline void check_output(const std::string& operation, const char* name, Index rows, Index cols,
                          Index expected_rows, Index expected_cols) {
   if (rows != expected_rows || cols != expected_cols) {

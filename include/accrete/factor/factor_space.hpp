@@ -20,7 +20,7 @@ ACCRETE_BEGIN_NAMESPACE
 namespace detail {
 
 /// u vᵀ = (left's orthonormal part a) diag(values) (right's b)ᵀ; all in the caller's frame, but
-/// that a basis may be u or v itself.
+/// that a q may be u or v itself.
 template <class Scalar>
 struct FactorSVD {
   QrFactors<Scalar> left;
@@ -30,8 +30,8 @@ struct FactorSVD {
   std::vector<double> values;
 };
 
-/// A factor with fewer rows than columns is its own `triangle`, and the orthonormal part the
-/// identity: there is no basis.
+/// A factor with fewer rows than columns is its own `r`, and the orthonormal part the identity:
+/// there is no q.
 template <class Backend, class Scalar, class Frame>
 QrFactors<Scalar> orthogonal_factor(Device<Backend>& device, Frame& frame,
                                     View<const Scalar> factor) {
@@ -52,15 +52,15 @@ QrFactors<Scalar> orthogonal_factor(Device<Backend>& device, Frame& frame,
 template <class Backend, class Scalar>
 void expand(Device<Backend>& device, const QrFactors<Scalar>& factor, View<const Scalar> small,
             View<Scalar> target) {
-  if (factor.basis.data == nullptr) {
+  if (factor.q.data == nullptr) {
     copy_into<Backend, Scalar>(device, small, target);
-  } else if (factor.turn.data == nullptr) {
-    multiply<Backend, Scalar>(device, factor.basis, small, target);
+  } else if (factor.r_inverse.data == nullptr) {
+    multiply<Backend, Scalar>(device, factor.q, small, target);
   } else {
     Frame<Backend> frame(device.workspace());
-    const auto turned = temporary<Scalar>(frame, small.rows, small.cols);
-    multiply<Backend, Scalar>(device, factor.turn, small, turned);
-    multiply<Backend, Scalar>(device, factor.basis, turned, target);
+    const auto weights = temporary<Scalar>(frame, small.rows, small.cols);
+    multiply<Backend, Scalar>(device, factor.r_inverse, small, weights);
+    multiply<Backend, Scalar>(device, factor.q, weights, target);
   }
 }
 
@@ -89,12 +89,12 @@ FactorSVD<Scalar> factor_svd(Device<Backend>& device, Frame& frame, View<const S
   FactorSVD<Scalar> svd;
   svd.left = orthogonal_factor(device, frame, u);
   svd.right = orthogonal_factor(device, frame, v);
-  const Index rows = svd.left.triangle.rows;
-  const Index cols = svd.right.triangle.rows;
+  const Index rows = svd.left.r.rows;
+  const Index cols = svd.right.r.rows;
   const Index count = (std::min)(rows, cols);
   const auto core = temporary<Scalar>(frame, rows, cols);
   const auto values = temporary<Scalar>(frame, count, 1);
-  multiply(device, svd.left.triangle, svd.right.triangle.transposed(), core);
+  multiply(device, svd.left.r, svd.right.r.transposed(), core);
   if (with_vectors) {
     svd.a = temporary<Scalar>(frame, rows, count);
     svd.b = temporary<Scalar>(frame, cols, count);

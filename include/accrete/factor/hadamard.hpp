@@ -7,41 +7,40 @@
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
-/// c(:, i q + j) = a(:, i) ∘ b(:, j), q columns of b: the row-wise Khatri-Rao product.
-template <class Backend, class Scalar>
-void khatri_rao(Device<Backend>& device, View<const Scalar> a, View<const Scalar> b,
-                View<Scalar> c) {
-  for (Index i = 0; i < a.cols; ++i) {
-    for (Index j = 0; j < b.cols; ++j) {
-      Kernels<Backend>::hadamard(device, Scalar{1}, a.columns(i, 1), b.columns(j, 1), Scalar{0},
-                                 c.columns(i * b.cols + j, 1));
-    }
-  }
-}
-
 /// A ∘ A of rank r (r + 1) / 2: the pairs (i, j) and (j, i) give the same column, taken twice.
 template <class Scalar, class Backend>
 LowRankMatrix<Scalar, Backend> hadamard_square(const LowRankMatrix<Scalar, Backend>& a) {
   auto& device = Context<Backend>::current().device();
-  const Index rank = a.rank() * (a.rank() + 1) / 2;
-  LowRankMatrix<Scalar, Backend> result(a.rows(), a.cols(), rank);
-  result.set_rank(rank);
-  const View<const Scalar> u = a.u_view();
-  const View<const Scalar> v = a.v_view();
-  Index column = 0;
+  std::vector<Index> larger;
+  std::vector<Index> smaller;
+  std::vector<double> weights;
   for (Index i = 0; i < a.rank(); ++i) {
-    for (Index j = 0; j <= i; ++j, ++column) {
-      Kernels<Backend>::hadamard(device, static_cast<Scalar>(i == j ? 1 : 2), u.columns(i, 1),
-                                 u.columns(j, 1), Scalar{0}, result.u_view().columns(column, 1));
-      Kernels<Backend>::hadamard(device, Scalar{1}, v.columns(i, 1), v.columns(j, 1), Scalar{0},
-                                 result.v_view().columns(column, 1));
+    for (Index j = 0; j <= i; ++j) {
+      larger.push_back(i);
+      smaller.push_back(j);
+      weights.push_back(i == j ? 1 : 2);
     }
   }
+  const auto rank = static_cast<Index>(weights.size());
+  LowRankMatrix<Scalar, Backend> result(a.rows(), a.cols(), rank);
+  result.set_rank(rank);
+  const auto multiply_pairs = [&](View<const Scalar> factor, View<Scalar> target) {
+    Frame<Backend> frame(device.workspace());
+    const auto others = temporary<Scalar>(frame, target.rows, target.cols);
+    Kernels<Backend>::gather_columns(device, factor, larger, target);
+    Kernels<Backend>::gather_columns(device, factor, smaller, others);
+    Kernels<Backend>::hadamard(device, Scalar{1}, View<const Scalar>(target),
+                               View<const Scalar>(others), Scalar{0}, target);
+  };
+  multiply_pairs(a.u_view(), result.u_view());
+  multiply_pairs(a.v_view(), result.v_view());
+  scale_columns<Backend, Scalar>(device, result.u_view(), weights, result.u_view());
   return result;
 }
 
@@ -67,8 +66,8 @@ template <detail::LowRankOperand Left, detail::LowRankOperand Right>
       const Index rank = ua.cols * ub.cols;
       LowRankMatrix<Scalar, Backend> result(ua.rows, va.rows, rank);
       result.set_rank(rank);
-      detail::khatri_rao<Backend, Scalar>(device, ua, ub, result.u_view());
-      detail::khatri_rao<Backend, Scalar>(device, va, vb, result.v_view());
+      Kernels<Backend>::khatri_rao(device, ua, ub, result.u_view());
+      Kernels<Backend>::khatri_rao(device, va, vb, result.v_view());
       return result;
     });
   });

@@ -9,6 +9,7 @@
 #include <iosfwd>
 #include <string>
 #include <utility>
+#include <vector>
 
 ACCRETE_BEGIN_NAMESPACE
 
@@ -19,9 +20,9 @@ ACCRETE_BEGIN_NAMESPACE
 /// decomposition", by blocks: O((m + n) (r + b)² + (r + b)³) for b columns at rank r; an appended
 /// block leaves most rows of V alone. Memory 2 (m + n) (r + b). What the truncations lose adds up;
 /// error_bound() tells. Signs, and bases of equal singular values, are not determined.
-/// Every operation checks shapes and NaN before it changes anything. Where memory runs out in the
-/// middle of an update, the decomposition is that of before, of a part of the update, or lost: rank
-/// 0 and an infinite bound.
+/// Every operation checks shapes and NaN, and computes all it needs, before it changes anything:
+/// where memory runs out in the middle, the decomposition is that of before the update or of after
+/// it, and of a part of the update only where a block is wider than X is high.
 template <class Scalar, class Backend = Cpu>
 class IncrementalSVD {
  public:
@@ -47,8 +48,10 @@ class IncrementalSVD {
     configure();
     const Storage u = uploaded(state.U);
     const Storage v = uploaded(state.V);
-    svd_.left.assign(device(), view_of(u));
-    svd_.right.assign(device(), view_of(v));
+    svd_.left.prepare_value(device(), view_of(u));
+    svd_.left.commit();
+    svd_.right.prepare_value(device(), view_of(v));
+    svd_.right.commit();
     svd_.values.assign(state.singular_values.begin(), state.singular_values.end());
     svd_.cols = state.cols;
     svd_.updates = state.updates;
@@ -89,13 +92,13 @@ class IncrementalSVD {
   [[nodiscard]] SingularValues singular_values() const { return svd_.values; }
   /// m x r. Valid until the next update; of a temporary a copy.
   [[nodiscard]] auto U() const& {
-    return Backend::matrix_view(View<const Scalar>(svd_.left.settled(device())));
+    return Backend::matrix_view(View<const Scalar>(svd_.left.materialize(device())));
   }
   [[nodiscard]] Storage U() && { return Storage(U()); }
   /// n x r; applies what was put off. Valid until the next update. @throws ArgumentError
   [[nodiscard]] auto V() const& {
     require_v("V");
-    return Backend::matrix_view(View<const Scalar>(svd_.right.settled(device())));
+    return Backend::matrix_view(View<const Scalar>(svd_.right.materialize(device())));
   }
   [[nodiscard]] Storage V() && { return Storage(V()); }
 
@@ -105,14 +108,14 @@ class IncrementalSVD {
     require_v("low_rank");
     LowRankMatrix<Scalar, Backend> result(rows(), cols(), rank());
     result.set_rank(rank());
-    for (Index j = 0; j < rank(); ++j) {
-      const auto root = static_cast<Scalar>(std::sqrt(svd_.values[static_cast<std::size_t>(j)]));
-      const auto scaled = [&](View<const Scalar> from, View<Scalar> to) {
-        Kernels<Backend>::combine(device(), root, from.columns(j, 1), Scalar{0}, to.columns(j, 1));
-      };
-      scaled(svd_.left.settled(device()), result.u_view());
-      scaled(svd_.right.settled(device()), result.v_view());
-    }
+    std::vector<double> roots(svd_.values.size());
+    std::ranges::transform(svd_.values, roots.begin(),
+                           [](double value) { return std::sqrt(value); });
+    const auto scale = [&](detail::LazyBasis<Scalar, Backend>& basis, View<Scalar> target) {
+      detail::scale_columns<Backend, Scalar>(device(), basis.materialize(device()), roots, target);
+    };
+    scale(svd_.left, result.u_view());
+    scale(svd_.right, result.v_view());
     return result;
   }
   explicit operator LowRankMatrix<Scalar, Backend>() const { return low_rank(); }
@@ -124,7 +127,8 @@ class IncrementalSVD {
     if (result.size() > 0) {
       detail::Frame<Backend> frame(device().workspace());
       detail::multiply<Backend, Scalar>(device(), svd_.scaled_left(frame),
-                                        svd_.right.settled(device()).transposed(), view_of(result));
+                                        svd_.right.materialize(device()).transposed(),
+                                        view_of(result));
     }
     return result;
   }
@@ -136,7 +140,7 @@ class IncrementalSVD {
     check_rows("project", "the block", b, rows());
     Storage result(rank(), b.cols);
     if (result.size() > 0) {
-      detail::multiply<Backend, Scalar>(device(), svd_.left.settled(device()).transposed(), b,
+      detail::multiply<Backend, Scalar>(device(), svd_.left.materialize(device()).transposed(), b,
                                         view_of(result));
     }
     return result;
@@ -149,7 +153,8 @@ class IncrementalSVD {
     Storage result(rows(), x.cols());
     detail::copy_into<Backend, Scalar>(device(), view_of(x), view_of(result));
     if (coordinates.size() > 0) {
-      Kernels<Backend>::gemm(device(), Scalar{-1}, View<const Scalar>(svd_.left.settled(device())),
+      Kernels<Backend>::gemm(device(), Scalar{-1},
+                             View<const Scalar>(svd_.left.materialize(device())),
                              view_of(coordinates), Scalar{1}, view_of(result));
     }
     return result;
@@ -229,15 +234,14 @@ class IncrementalSVD {
     const auto selection = detail::temporary<Scalar>(frame, cols(), c.cols);
     detail::copy_into<Backend, Scalar>(device(), c, difference);
     if (rank() > 0 && !c.empty()) {
-      const View<const Scalar> v = svd_.right.settled(device()).block(first, 0, c.cols, rank());
+      const View<const Scalar> v = svd_.right.materialize(device()).block(first, 0, c.cols, rank());
       Kernels<Backend>::gemm(device(), Scalar{-1}, View<const Scalar>(svd_.scaled_left(frame)),
                              v.transposed(), Scalar{1}, difference);
     }
     if (!selection.empty()) {
       Kernels<Backend>::fill(device(), Scalar{0}, selection);
-      for (Index j = 0; j < c.cols; ++j) {
-        Kernels<Backend>::fill(device(), Scalar{1}, selection.block(first + j, j, 1, 1));
-      }
+      Kernels<Backend>::add_diagonal(device(), Scalar{1},
+                                     selection.block(first, 0, c.cols, c.cols));
     }
     add_views(difference, selection);
   }
@@ -247,7 +251,7 @@ class IncrementalSVD {
     require_v("downdate");
     check_range("downdate", first, count);
     detail::Frame<Backend> frame(device().workspace());
-    const auto v = svd_.right.settled(device());
+    const auto v = svd_.right.materialize(device());
     const auto rest = detail::temporary<Scalar>(frame, cols() - count, rank());
     const Index after = cols() - first - count;
     detail::copy_into<Backend, Scalar>(device(), v.block(0, 0, first, rank()),
@@ -292,7 +296,7 @@ class IncrementalSVD {
     }
     const auto place = [&](const IncrementalSVD& part, View<Scalar> u_part, View<Scalar> v_part) {
       detail::copy_into<Backend, Scalar>(device(), part.svd_.scaled_left(frame), u_part);
-      detail::copy_into<Backend, Scalar>(device(), part.svd_.right.settled(device()), v_part);
+      detail::copy_into<Backend, Scalar>(device(), part.svd_.right.materialize(device()), v_part);
     };
     place(*this, u.left_columns(r), v.block(0, 0, cols(), r));
     place(other, u.columns(r, other.rank()), v.block(cols(), r, other_cols, other.rank()));
@@ -322,7 +326,8 @@ class IncrementalSVD {
   }
   static typename State::HostMatrix downloaded(Basis& basis) {
     typename State::HostMatrix host(basis.rows(), basis.cols());
-    Kernels<Backend>::download(device(), View<const Scalar>(basis.settled(device())), host.data());
+    Kernels<Backend>::download(device(), View<const Scalar>(basis.materialize(device())),
+                               host.data());
     return host;
   }
 
@@ -368,7 +373,8 @@ class IncrementalSVD {
     const auto v = detail::temporary<Scalar>(frame, cols(), r + a.cols);
     detail::copy_into<Backend, Scalar>(device(), svd_.scaled_left(frame), u.left_columns(r));
     detail::copy_into<Backend, Scalar>(device(), a, u.columns(r, a.cols));
-    detail::copy_into<Backend, Scalar>(device(), svd_.right.settled(device()), v.left_columns(r));
+    detail::copy_into<Backend, Scalar>(device(), svd_.right.materialize(device()),
+                                       v.left_columns(r));
     detail::copy_into<Backend, Scalar>(device(), b, v.columns(r, a.cols));
     svd_.assign(frame, u, v);
   }

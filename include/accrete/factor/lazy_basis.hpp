@@ -10,30 +10,65 @@ ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
-/// A basis as stored * rotation; the rotation is null where it is the identity.
-template <class Scalar>
-struct BasisView {
-  View<const Scalar> stored;
-  View<const Scalar> rotation;
+/// A value and room beside it where the next one is made, so that nothing is copied back.
+template <class Scalar, class Backend>
+class DoubleBuffer {
+ public:
+  using Storage = Matrix<Scalar, Backend>;
 
-  [[nodiscard]] Index rows() const noexcept { return stored.rows; }
-  [[nodiscard]] Index cols() const noexcept {
-    return rotation.data != nullptr ? rotation.cols : stored.cols;
+  DoubleBuffer() = default;
+  DoubleBuffer(const DoubleBuffer& other) : front_(other.front_) {}
+  DoubleBuffer& operator=(const DoubleBuffer&) = delete;
+  ~DoubleBuffer() = default;
+
+  [[nodiscard]] View<Scalar> front() { return view_of(front_); }
+
+  /// Room for rows x cols entries with any; what grows at least doubles.
+  View<Scalar> back(Index rows, Index cols) {
+    if (rows > back_.rows() || cols > back_.cols()) {
+      const auto grown = [](Index needed, Index held) {
+        return needed <= held ? held : (std::max)(needed, 2 * held);
+      };
+      back_ = Storage(grown(rows, (std::max)(front_.rows(), back_.rows())),
+                      grown(cols, (std::max)(front_.cols(), back_.cols())));
+    }
+    return view_of(back_);
   }
+  void flip() noexcept { front_.swap(back_); }
+
+  /// The front gets room for rows x cols entries; its first `used` columns stay.
+  void reserve(Device<Backend>& device, Index rows, Index used, Index cols) {
+    if (cols > front_.cols()) {
+      const View<Scalar> larger = back(rows, cols);
+      copy_into<Backend, Scalar>(device, front().block(0, 0, rows, used),
+                                 larger.block(0, 0, rows, used));
+      flip();
+    }
+  }
+
+  void swap(DoubleBuffer& other) noexcept {
+    front_.swap(other.front_);
+    back_.swap(other.back_);
+  }
+
+ private:
+  Storage front_;
+  Storage back_;
 };
 
 /// Orthonormal columns that grow in both directions.
 ///
 /// An update multiplies all of them by a small matrix. Where it adds few directions, or rows only,
-/// that product is put off and accumulated: for most rows the basis is stored * rotation, the rows
+/// that product is deferred and accumulated: most rows of the basis are stored * rotation, the rows
 /// that came later are explicit. So m rows are not rewritten at every step, and nothing is
 /// inverted.
+///
+/// prepare_...() compute what the basis becomes, and commit() makes it so: where the computation
+/// throws, the basis is what it was.
 template <class Scalar, class Backend>
 class LazyBasis {
  public:
-  using Storage = Matrix<Scalar, Backend>;
-
-  explicit LazyBasis(Index rows = 0) : storage_(rows, 0), rows_(rows) {}
+  explicit LazyBasis(Index rows = 0) : now_(explicit_shape(rows, 0)) {}
   LazyBasis(const LazyBasis&) = default;
   /// Leaves a 0 x 0 basis behind.
   LazyBasis(LazyBasis&& other) noexcept : LazyBasis() { swap(other); }
@@ -43,152 +78,176 @@ class LazyBasis {
   }
   ~LazyBasis() = default;
 
-  [[nodiscard]] Index rows() const noexcept { return rows_; }
-  [[nodiscard]] Index cols() const noexcept { return cols_; }
+  [[nodiscard]] Index rows() const noexcept { return now_.stored_rows + now_.recent_rows; }
+  [[nodiscard]] Index cols() const noexcept { return now_.cols; }
 
-  /// Room for rows x cols entries, beside directions that are put off; at least doubles what grows.
-  void reserve(Device<Backend>& device, Index rows, Index cols) {
-    cols += most_pending(cols);
-    if (rows <= storage_.rows() && cols <= storage_.cols()) {
+  /// The basis, rows x cols, with nothing deferred.
+  View<Scalar> materialize(Device<Backend>& device) {
+    if (now_.is_rotated || now_.recent_rows > 0) {
+      const View<Scalar> target = stored_back(rows(), cols());
+      const View<Scalar> top = target.block(0, 0, now_.stored_rows, cols());
+      if (now_.is_rotated) {
+        multiply<Backend, Scalar>(device, stored(), rotation(), top);
+      } else {
+        copy_into<Backend, Scalar>(device, stored(), top);
+      }
+      copy_into<Backend, Scalar>(device, recent(),
+                                 target.block(now_.stored_rows, 0, now_.recent_rows, cols()));
+      stored_.flip();
+      now_ = explicit_shape(rows(), cols());
+    }
+    return stored();
+  }
+
+  /// coefficients = basisᵀ target; target -= basis coefficients.
+  void project(Device<Backend>& device, View<Scalar> target, View<Scalar> coefficients) {
+    if (cols() == 0) {
       return;
     }
-    const auto grown = [](Index needed, Index held) {
-      return needed <= held ? held : (std::max)(needed, 2 * held);
-    };
-    Storage larger(grown(rows, storage_.rows()), grown(cols, storage_.cols()));
-    const Index width = (std::max)(cols_, stored_width());
-    copy_into<Backend, Scalar>(device, all().block(0, 0, rows_, width),
-                               view_of(larger).block(0, 0, rows_, width));
-    storage_ = std::move(larger);
-    spare_ = Storage();
-  }
-
-  /// The basis, rows x cols, with nothing put off.
-  View<Scalar> settled(Device<Backend>& device) {
-    if (pending_ > 0) {
-      const auto target = spare();
-      multiply<Backend, Scalar>(device, all().block(0, 0, pending_, width_), rotation(),
-                                target.block(0, 0, pending_, cols_));
-      copy_into<Backend, Scalar>(device, all().block(pending_, 0, rows_ - pending_, cols_),
-                                 target.block(pending_, 0, rows_ - pending_, cols_));
-      std::swap(storage_, spare_);
-      pending_ = 0;
+    if (now_.recent_rows > 0) {
+      materialize(device);
     }
-    return all().block(0, 0, rows_, cols_);
-  }
-
-  /// The basis without the work of settled() where only directions were put off.
-  BasisView<Scalar> current(Device<Backend>& device) {
-    if (pending_ > 0 && pending_ == rows_) {
-      return {all().block(0, 0, rows_, width_), rotation()};
+    Frame<Backend> frame(device.workspace());
+    View<Scalar> in_stored = coefficients;
+    if (now_.is_rotated) {
+      in_stored = temporary<Scalar>(frame, now_.stored_cols, target.cols);
     }
-    return {settled(device), {}};
+    multiply<Backend, Scalar>(device, stored().transposed(), target, in_stored);
+    if (now_.is_rotated) {
+      multiply<Backend, Scalar>(device, rotation().transposed(), in_stored, coefficients);
+      multiply<Backend, Scalar>(device, rotation(), coefficients, in_stored);
+    }
+    Kernels<Backend>::gemm(device, Scalar{-1}, View<const Scalar>(stored()),
+                           View<const Scalar>(in_stored), Scalar{1}, target);
   }
 
   /// basis <- [basis, directions] * rotation, with p directions and a (cols + p) x k rotation.
-  /// Needs current() and reserve() before.
-  void turn(Device<Backend>& device, View<const Scalar> directions, View<const Scalar> rotation) {
+  void prepare_update(Device<Backend>& device, View<const Scalar> directions,
+                      View<const Scalar> rotation) {
     const Index added = directions.cols;
-    if (stored_width() + added - rotation.cols <= most_pending(rotation.cols)) {
-      copy_into<Backend, Scalar>(device, directions, all().block(0, stored_width(), rows_, added));
-      accumulate(device, rotation.block(0, 0, cols_, rotation.cols),
-                 rotation.block(cols_, 0, added, rotation.cols));
+    const auto top = rotation.block(0, 0, cols(), rotation.cols);
+    const auto bottom = rotation.block(cols(), 0, added, rotation.cols);
+    if (now_.recent_rows > 0) {
+      materialize(device);
+    }
+    const Index width = now_.stored_cols + added;
+    if (width - rotation.cols <= most_deferred(rotation.cols)) {
+      stored_.reserve(device, rows(), now_.stored_cols, width);
+      copy_into<Backend, Scalar>(device, directions,
+                                 stored_.front().block(0, now_.stored_cols, rows(), added));
+      prepare_rotation(device, top, bottom);
+      next_ = {{rotation.cols, rows(), width, 0, true}, false, true, false};
       return;
     }
-    const auto basis = settled(device);
-    const auto turned = spare().block(0, 0, rows_, rotation.cols);
-    multiply<Backend, Scalar>(device, basis, rotation.block(0, 0, cols_, rotation.cols), turned);
-    if (added > 0 && !turned.empty()) {
-      Kernels<Backend>::gemm(device, Scalar{1}, directions,
-                             rotation.block(cols_, 0, added, rotation.cols), Scalar{1}, turned);
+    const View<Scalar> basis = materialize(device);
+    const View<Scalar> target = stored_back(rows(), rotation.cols);
+    multiply<Backend, Scalar>(device, basis, top, target);
+    if (added > 0 && !target.empty()) {
+      Kernels<Backend>::gemm(device, Scalar{1}, directions, bottom, Scalar{1}, target);
     }
-    cols_ = rotation.cols;
-    std::swap(storage_, spare_);
+    next_ = {explicit_shape(rows(), rotation.cols), true, false, false};
   }
 
   /// basis <- [basis * rotation.top; rotation.bottom], a (cols + b) x k rotation for b new rows.
-  /// Needs reserve() before.
-  void append_rows(Device<Backend>& device, View<const Scalar> rotation) {
-    const Index added = rotation.rows - cols_;
-    const Index recent = pending_ > 0 ? rows_ - pending_ : 0;
-    const auto top = rotation.block(0, 0, cols_, rotation.cols);
-    Frame<Backend> frame(device.workspace());
-    const auto rotated = temporary<Scalar>(frame, recent, rotation.cols);
-    multiply<Backend, Scalar>(device, all().block(pending_, 0, recent, cols_), top, rotated);
-    copy_into<Backend, Scalar>(device, rotated, all().block(pending_, 0, recent, rotation.cols));
-    accumulate(device, top, top.block(0, 0, 0, top.cols));
-    copy_into<Backend, Scalar>(device, rotation.block(top.rows, 0, added, rotation.cols),
-                               all().block(rows_, 0, added, rotation.cols));
-    rows_ += added;
-    if (rows_ - pending_ > 4 * std::max<Index>(cols_, 16)) {
-      settled(device);
+  void prepare_rows(Device<Backend>& device, View<const Scalar> rotation) {
+    if (now_.recent_rows > 4 * std::max<Index>(cols(), 16)) {
+      materialize(device);
     }
+    const Index k = rotation.cols;
+    const Index added = rotation.rows - cols();
+    const Index before = now_.recent_rows;
+    const auto top = rotation.block(0, 0, cols(), k);
+    const View<Scalar> target = recent_.back(before + added, k);
+    multiply<Backend, Scalar>(device, recent(), top, target.block(0, 0, before, k));
+    copy_into<Backend, Scalar>(device, rotation.block(cols(), 0, added, k),
+                               target.block(before, 0, added, k));
+    prepare_rotation(device, top, top.block(0, 0, 0, k));
+    next_ = {{k, now_.stored_rows, now_.stored_cols, before + added, true}, false, true, true};
   }
 
-  /// Becomes `value`.
-  void assign(Device<Backend>& device, View<const Scalar> value) {
-    pending_ = 0;
-    rows_ = 0;
-    cols_ = 0;
-    reserve(device, value.rows, value.cols);
-    rows_ = value.rows;
-    cols_ = value.cols;
-    copy_into<Backend, Scalar>(device, value, all().block(0, 0, rows_, cols_));
+  void prepare_value(Device<Backend>& device, View<const Scalar> value) {
+    copy_into<Backend, Scalar>(device, value, stored_back(value.rows, value.cols));
+    next_ = {explicit_shape(value.rows, value.cols), true, false, false};
+  }
+
+  /// What was prepared last.
+  void commit() noexcept {
+    if (next_.flips_stored) {
+      stored_.flip();
+    }
+    if (next_.flips_rotation) {
+      rotation_.flip();
+    }
+    if (next_.flips_recent) {
+      recent_.flip();
+    }
+    now_ = next_.shape;
   }
 
  private:
+  struct Shape {
+    Index cols = 0;
+    Index stored_rows = 0; // the first rows: stored, or stored * rotation
+    Index stored_cols = 0; // more than cols where directions are deferred
+    Index recent_rows = 0; // the rows after them
+    bool is_rotated = false;
+  };
+  struct Change {
+    Shape shape;
+    bool flips_stored = false;
+    bool flips_rotation = false;
+    bool flips_recent = false;
+  };
+
+  static Shape explicit_shape(Index rows, Index cols) noexcept {
+    return {cols, rows, cols, 0, false};
+  }
   /// Directions that may wait: each makes projections dearer, each wait saves a product.
-  static constexpr Index most_pending(Index cols) noexcept { return std::min<Index>(cols / 4, 32); }
+  static constexpr Index most_deferred(Index cols) noexcept {
+    return std::min<Index>(cols / 4, 32);
+  }
 
   void swap(LazyBasis& other) noexcept {
-    storage_.swap(other.storage_);
-    spare_.swap(other.spare_);
+    stored_.swap(other.stored_);
     rotation_.swap(other.rotation_);
-    std::swap(rows_, other.rows_);
-    std::swap(cols_, other.cols_);
-    std::swap(pending_, other.pending_);
-    std::swap(width_, other.width_);
+    recent_.swap(other.recent_);
+    std::swap(now_, other.now_);
+    std::swap(next_, other.next_);
   }
-  [[nodiscard]] View<Scalar> all() { return view_of(storage_); }
-  [[nodiscard]] Index stored_width() const noexcept { return pending_ > 0 ? width_ : cols_; }
-  View<Scalar> spare() {
-    if (spare_.rows() != storage_.rows() || spare_.cols() != storage_.cols()) {
-      spare_ = Storage(storage_.rows(), storage_.cols());
-    }
-    return view_of(spare_);
+  [[nodiscard]] View<Scalar> stored() {
+    return stored_.front().block(0, 0, now_.stored_rows, now_.stored_cols);
+  }
+  [[nodiscard]] View<Scalar> rotation() {
+    return rotation_.front().block(0, 0, now_.stored_cols, now_.cols);
+  }
+  [[nodiscard]] View<Scalar> recent() {
+    return recent_.front().block(0, 0, now_.recent_rows, now_.cols);
+  }
+  /// With room for directions that will be deferred.
+  View<Scalar> stored_back(Index rows, Index cols) {
+    return stored_.back(rows, cols + most_deferred(cols)).block(0, 0, rows, cols);
   }
 
-  [[nodiscard]] View<Scalar> rotation() { return view_of(rotation_).block(0, 0, width_, cols_); }
-
-  /// rotation() <- [rotation() * top; bottom], where top has cols_ rows; the bottom rows are for
-  /// directions that were stored beside the basis. All rows become pending where none was.
-  void accumulate(Device<Backend>& device, View<const Scalar> top, View<const Scalar> bottom) {
-    const Index width = stored_width();
-    Frame<Backend> frame(device.workspace());
-    const auto total = temporary<Scalar>(frame, width, top.cols);
-    if (pending_ > 0) {
-      multiply<Backend, Scalar>(device, rotation(), top, total);
+  /// The next rotation is [rotation * top; bottom], where top has cols() rows; the bottom rows are
+  /// for directions that were stored beside the basis.
+  void prepare_rotation(Device<Backend>& device, View<const Scalar> top,
+                        View<const Scalar> bottom) {
+    const Index width = now_.stored_cols;
+    const View<Scalar> target = rotation_.back(width + bottom.rows, top.cols);
+    const View<Scalar> upper = target.block(0, 0, width, top.cols);
+    if (now_.is_rotated) {
+      multiply<Backend, Scalar>(device, rotation(), top, upper);
     } else {
-      copy_into<Backend, Scalar>(device, top, total);
-      pending_ = rows_;
+      copy_into<Backend, Scalar>(device, top, upper);
     }
-    width_ = width + bottom.rows;
-    cols_ = top.cols;
-    if (rotation_.rows() < width_ || rotation_.cols() < cols_) {
-      const Index side = (std::max)(width_, cols_) + most_pending(cols_);
-      rotation_ = Storage(side, side);
-    }
-    copy_into<Backend, Scalar>(device, total, rotation().block(0, 0, width, cols_));
-    copy_into<Backend, Scalar>(device, bottom, rotation().block(width, 0, bottom.rows, cols_));
+    copy_into<Backend, Scalar>(device, bottom, target.block(width, 0, bottom.rows, top.cols));
   }
 
-  Storage storage_;
-  Storage spare_; // the next storage, so that nothing is copied back
-  Storage rotation_;
-  Index rows_ = 0;
-  Index cols_ = 0;
-  Index pending_ = 0; // rows, from the first on, that are stored * rotation
-  Index width_ = 0;   // columns that are stored for them
+  DoubleBuffer<Scalar, Backend> stored_;
+  DoubleBuffer<Scalar, Backend> rotation_;
+  DoubleBuffer<Scalar, Backend> recent_;
+  Shape now_;
+  Change next_;
 };
 
 } // namespace detail

@@ -19,8 +19,8 @@ double norm_of_product(Device<Backend>& device, View<const Scalar> u, View<const
     return 0;
   }
   Frame<Backend> frame(device.workspace());
-  const View<const Scalar> left = orthogonal_factor(device, frame, u).triangle;
-  const View<const Scalar> right = orthogonal_factor(device, frame, v).triangle;
+  const View<const Scalar> left = orthogonal_factor(device, frame, u).r;
+  const View<const Scalar> right = orthogonal_factor(device, frame, v).r;
   const auto core = temporary<Scalar>(frame, left.rows, right.rows);
   multiply<Backend, Scalar>(device, left, right.transposed(), core);
   return norm_of<Backend>(device, View<const Scalar>(core));

@@ -8,7 +8,6 @@
 #include <cmath>
 #include <limits>
 #include <type_traits>
-#include <vector>
 
 ACCRETE_BEGIN_NAMESPACE
 
@@ -52,14 +51,7 @@ class OddPolynomial {
         x_(x),
         gram_(temporary<Scalar>(frame, x.cols, x.cols)),
         factor_(temporary<Scalar>(frame, x.cols, x.cols)),
-        identity_(temporary<Scalar>(frame, x.cols, x.cols)),
-        change_(temporary<Scalar>(frame, x.rows, x.cols)) {
-    std::vector<Scalar> host(static_cast<std::size_t>(x.cols * x.cols), Scalar{0});
-    for (Index j = 0; j < x.cols; ++j) {
-      host[static_cast<std::size_t>(j * x.cols + j)] = Scalar{1};
-    }
-    Kernels<Backend>::upload(device, host.data(), identity_);
-  }
+        change_(temporary<Scalar>(frame, x.rows, x.cols)) {}
 
   /// Frobenius norms of xᵀx - I before the step, and of what the step added to x.
   struct Progress {
@@ -71,14 +63,13 @@ class OddPolynomial {
     using K = Kernels<Backend>;
     const View<const Scalar> x(x_);
     const View<const Scalar> gram(gram_);
-    const View<const Scalar> identity(identity_);
     multiply<Backend, Scalar>(device_, x.transposed(), x, gram_);
     K::combine(device_, static_cast<Scalar>(p1), gram, Scalar{0}, factor_);
     K::gemm(device_, static_cast<Scalar>(p2), gram, gram, Scalar{1}, factor_);
-    K::combine(device_, static_cast<Scalar>(p0 - 1), identity, Scalar{1}, factor_);
+    K::add_diagonal(device_, static_cast<Scalar>(p0 - 1), factor_);
     multiply<Backend, Scalar>(device_, x, factor_, change_);
     K::combine(device_, Scalar{1}, View<const Scalar>(change_), Scalar{1}, x_);
-    K::combine(device_, Scalar{-1}, identity, Scalar{1}, gram_);
+    K::add_diagonal(device_, Scalar{-1}, gram_);
     return {std::sqrt(K::squared_norm(device_, gram)),
             std::sqrt(K::squared_norm(device_, View<const Scalar>(change_)))};
   }
@@ -88,7 +79,6 @@ class OddPolynomial {
   View<Scalar> x_;
   View<Scalar> gram_;
   View<Scalar> factor_;
-  View<Scalar> identity_;
   View<Scalar> change_;
 };
 

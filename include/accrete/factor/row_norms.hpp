@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/factor/norms.hpp>
+#include <accrete/factor/temporaries.hpp>
 #include <accrete/matrix/cumulative_update.hpp>
 
 #include <algorithm>
-#include <vector>
 
 ACCRETE_BEGIN_NAMESPACE
 
@@ -18,25 +17,22 @@ void column_norms_into(Device<Backend>& device, View<const Scalar> base, Scalar 
   constexpr Index piece_entries = Index{1} << 17;
   const Index width = std::clamp<Index>(piece_entries / std::max<Index>(base.rows, 1), 16,
                                         std::max<Index>(base.cols, 16));
-  std::vector<Scalar> host(static_cast<std::size_t>(base.cols), Scalar{0});
-  if (!base.empty()) {
-    Frame<Backend> frame(device.workspace());
-    const auto piece = temporary<Scalar>(frame, base.rows, (std::min)(width, base.cols));
-    for (Index first = 0; first < base.cols; first += width) {
-      const Index count = (std::min)(width, base.cols - first);
-      const View<Scalar> columns = piece.left_columns(count);
-      Kernels<Backend>::combine(device, Scalar{1}, base.columns(first, count), Scalar{0}, columns);
-      if (u.cols > 0) {
-        Kernels<Backend>::gemm(device, scale, u, v.block(first, 0, count, v.cols).transposed(),
-                               Scalar{1}, columns);
-      }
-      for (Index j = 0; j < count; ++j) {
-        host[static_cast<std::size_t>(first + j)] = static_cast<Scalar>(
-            norm_of<Backend>(device, View<const Scalar>(columns.columns(j, 1))));
-      }
-    }
+  if (base.empty()) {
+    return Kernels<Backend>::fill(device, Scalar{0}, norms);
   }
-  Kernels<Backend>::upload(device, host.data(), norms);
+  Frame<Backend> frame(device.workspace());
+  const auto piece = temporary<Scalar>(frame, base.rows, (std::min)(width, base.cols));
+  for (Index first = 0; first < base.cols; first += width) {
+    const Index count = (std::min)(width, base.cols - first);
+    const View<Scalar> columns = piece.left_columns(count);
+    Kernels<Backend>::combine(device, Scalar{1}, base.columns(first, count), Scalar{0}, columns);
+    if (u.cols > 0) {
+      Kernels<Backend>::gemm(device, scale, u, v.block(first, 0, count, v.cols).transposed(),
+                             Scalar{1}, columns);
+    }
+    Kernels<Backend>::column_norms(device, View<const Scalar>(columns),
+                                   norms.block(first, 0, count, 1));
+  }
 }
 
 } // namespace detail

@@ -2,7 +2,7 @@
 #pragma once
 
 // Not part of accrete.hpp: the eigen-solver would make every program compile Eigen/Eigenvalues.
-#include <accrete/backend/cpu/symmetric_eigen.hpp>
+#include <accrete/backend/host/small_eigen.hpp>
 #include <accrete/factor/svd.hpp>
 #include <accrete/factor/truncation.hpp>
 
@@ -36,19 +36,36 @@ void check_square(const char* operation, const Node& node) {
   }
 }
 
-/// All eigenvectors of a symmetric expression, into the caller's frame; values descending.
-template <class Backend, class Node, class Frame, class Scalar = typename Node::Scalar>
-std::vector<Scalar> symmetric_eigen(Context<Backend>& context, Frame& frame, const Node& node,
-                                    View<Scalar> vectors) {
+/// Of a symmetric expression, in host memory and double; values descending.
+struct HostEigen {
+  Eigen::MatrixXd vectors;
+  Eigen::VectorXd values;
+};
+
+template <class Backend, class Node>
+HostEigen symmetric_eigen(Context<Backend>& context, const Node& node) {
+  using Scalar = typename Node::Scalar;
   const Index k = node.rows();
   auto& device = context.device();
+  Frame<Backend> frame(device.workspace());
   const auto value = temporary<Scalar>(frame, k, k);
-  const auto eigenvalues = temporary<Scalar>(frame, k, 1);
   evaluate_into(context, node, Scalar{1}, Scalar{0}, value, false);
-  Kernels<Backend>::symmetric_eigen(device, View<const Scalar>(value), eigenvalues, vectors);
-  std::vector<Scalar> host(static_cast<std::size_t>(k));
-  Kernels<Backend>::download(device, View<const Scalar>(eigenvalues), host.data());
-  return host;
+  Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic> host(k, k);
+  Kernels<Backend>::download(device, View<const Scalar>(value), host.data());
+  const Eigen::MatrixXd wide = host.template cast<double>();
+  HostEigen result{Eigen::MatrixXd(k, k), Eigen::VectorXd(k)};
+  small_symmetric_eigen(device.threads(), view_of(wide), view_of(result.values),
+                        view_of(result.vectors));
+  return result;
+}
+
+/// On the device.
+template <class Scalar, class Backend>
+Matrix<Scalar, Backend> rounded(Device<Backend>& device, const Eigen::MatrixXd& matrix) {
+  const Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic> host = matrix.cast<Scalar>();
+  Matrix<Scalar, Backend> result(host.rows(), host.cols());
+  Kernels<Backend>::upload(device, host.data(), view_of(result));
+  return result;
 }
 
 } // namespace detail
@@ -72,31 +89,27 @@ template <detail::Operand Operand>
   if (k == 0) {
     return result;
   }
-  detail::Frame<Backend> frame(context.device().workspace());
-  const auto vectors = detail::temporary<Scalar>(frame, k, k);
-  const std::vector<Scalar> values = detail::symmetric_eigen(context, frame, node, vectors);
-
-  std::vector<Index> order(values.size());
+  const detail::HostEigen eigen = detail::symmetric_eigen(context, node);
+  std::vector<Index> order(static_cast<std::size_t>(k));
   std::iota(order.begin(), order.end(), Index{0});
-  const auto value = [&](Index i) { return values[static_cast<std::size_t>(i)]; };
-  std::ranges::stable_sort(
-      order, [&](Index i, Index j) { return std::abs(value(i)) > std::abs(value(j)); });
-  std::vector<double> magnitudes(values.size());
+  std::ranges::stable_sort(order, [&](Index i, Index j) {
+    return std::abs(eigen.values[i]) > std::abs(eigen.values[j]);
+  });
+  std::vector<double> magnitudes(order.size());
   std::ranges::transform(order, magnitudes.begin(),
-                         [&](Index i) { return static_cast<double>(std::abs(value(i))); });
+                         [&](Index i) { return std::abs(eigen.values[i]); });
   const detail::RankChoice choice =
       detail::choose_rank(magnitudes, options, detail::rank_rounding<Scalar>(k));
 
-  result.vectors = Matrix<Scalar, Backend>(k, choice.rank);
+  Eigen::MatrixXd kept(k, choice.rank);
   result.values.resize(choice.rank);
   result.discarded_energy = choice.discarded_energy;
   for (Index j = 0; j < choice.rank; ++j) {
     const Index source = order[static_cast<std::size_t>(j)];
-    result.values[j] = value(source);
-    Kernels<Backend>::combine(context.device(), Scalar{1},
-                              View<const Scalar>(vectors.columns(source, 1)), Scalar{0},
-                              view_of(result.vectors).columns(j, 1));
+    result.values[j] = static_cast<Scalar>(eigen.values[source]);
+    kept.col(j) = eigen.vectors.col(source);
   }
+  result.vectors = detail::rounded<Scalar, Backend>(context.device(), kept);
   return result;
 }
 
@@ -122,13 +135,9 @@ template <detail::Operand Operand>
   if (k == 0) {
     return result;
   }
-  detail::Frame<Backend> frame(device.workspace());
-  const auto vectors = detail::temporary<Scalar>(frame, k, k);
-  const auto scaled = detail::temporary<Scalar>(frame, k, k);
-  const std::vector<Scalar> values = detail::symmetric_eigen(context, frame, node, vectors);
-  const auto largest =
-      static_cast<double>((std::max)(std::abs(values.front()), std::abs(values.back())));
-  const double smallest = static_cast<double>(values.back()) + damping;
+  detail::HostEigen eigen = detail::symmetric_eigen(context, node);
+  const double largest = eigen.values.cwiseAbs().maxCoeff();
+  const double smallest = eigen.values[k - 1] + damping;
   if (smallest <= detail::rank_rounding<Scalar>(k) * (largest + damping)) {
     ACCRETE_THROW NumericError("inverse_sqrt: the smallest eigenvalue of the " +
                                detail::shape_text(k, k) + " operand with damping is " +
@@ -137,13 +146,11 @@ template <detail::Operand Operand>
                                detail::number_text(largest) + "; raise the damping");
   }
   // The result is a product b bᵀ, positive definite by construction.
-  std::vector<double> factors(values.size());
-  std::ranges::transform(values, factors.begin(), [&](Scalar value) {
-    return 1 / std::sqrt(std::sqrt(static_cast<double>(value) + damping));
-  });
-  detail::scale_columns<Backend, Scalar>(device, vectors, factors, scaled);
-  detail::multiply<Backend, Scalar>(device, scaled, View<const Scalar>(scaled).transposed(),
-                                    view_of(result));
+  for (Index j = 0; j < k; ++j) {
+    eigen.vectors.col(j) /= std::sqrt(std::sqrt(eigen.values[j] + damping));
+  }
+  const Matrix<Scalar, Backend> b = detail::rounded<Scalar, Backend>(device, eigen.vectors);
+  detail::multiply<Backend, Scalar>(device, view_of(b), view_of(b).transposed(), view_of(result));
   return result;
 }
 

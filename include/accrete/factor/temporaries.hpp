@@ -4,8 +4,10 @@
 #include <accrete/backend/backend.hpp>
 #include <accrete/backend/workspace.hpp>
 
+#include <cstddef>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 ACCRETE_BEGIN_NAMESPACE
 
@@ -39,6 +41,24 @@ void copy_into(Device<Backend>& device, View<const Scalar> a, View<Scalar> c) {
   if (!c.empty()) {
     Kernels<Backend>::combine(device, Scalar{1}, a, Scalar{0}, c);
   }
+}
+
+/// c(:, j) = factors[j] a(:, j); c may be a.
+template <class Backend, class Scalar>
+void scale_columns(Device<Backend>& device, View<const Scalar> a,
+                   const std::vector<double>& factors, View<Scalar> c) {
+  if (c.empty()) {
+    return;
+  }
+  Workspace::Frame host(host_workspace());
+  Scalar* const rounded = host.allocate<Scalar>(c.cols);
+  for (Index j = 0; j < c.cols; ++j) {
+    rounded[j] = static_cast<Scalar>(factors[static_cast<std::size_t>(j)]);
+  }
+  Frame<Backend> frame(device.workspace());
+  const auto scales = temporary<Scalar>(frame, c.cols, 1);
+  Kernels<Backend>::upload(device, rounded, scales);
+  Kernels<Backend>::scale_columns(device, a, View<const Scalar>(scales), c);
 }
 
 } // namespace detail

@@ -22,21 +22,6 @@ double rank_rounding(Index core_size) {
          static_cast<double>(std::numeric_limits<Scalar>::epsilon());
 }
 
-/// target(:, j) = vectors(:, j) * factors[j]
-template <class Backend, class Scalar>
-void scale_columns(Device<Backend>& device, View<const Scalar> vectors,
-                   const std::vector<double>& factors, View<Scalar> target) {
-  std::vector<Scalar> host(static_cast<std::size_t>(vectors.size()));
-  Kernels<Backend>::download(device, vectors, host.data());
-  for (Index j = 0; j < vectors.cols; ++j) {
-    const auto factor = static_cast<Scalar>(factors[static_cast<std::size_t>(j)]);
-    for (Index i = 0; i < vectors.rows; ++i) {
-      host[static_cast<std::size_t>(i + j * vectors.rows)] *= factor;
-    }
-  }
-  Kernels<Backend>::upload(device, host.data(), target);
-}
-
 /// What remains of u vᵀ: the leading `choice.rank` columns of svd.a and svd.b, and the square
 /// roots of their singular values, 0 where a value is zero within rounding. In the caller's frame.
 template <class Scalar>
@@ -103,15 +88,15 @@ BasisChange<Scalar> basis_change(Device<Backend>& device, const FactorCut<Scalar
   std::ranges::transform(cut.roots, inverse_roots.begin(),
                          [](double root) { return root > 0 ? 1 / root : 0.0; });
   Frame<Backend> frame(device.workspace());
-  const auto write = [&](View<const Scalar> triangle, View<const Scalar> small, Scalar* target) {
+  const auto write = [&](View<const Scalar> r, View<const Scalar> small, Scalar* target) {
     const auto scaled = temporary<Scalar>(frame, small.rows, small.cols);
-    const auto product = temporary<Scalar>(frame, triangle.cols, small.cols);
+    const auto product = temporary<Scalar>(frame, r.cols, small.cols);
     scale_columns(device, small, inverse_roots, scaled);
-    multiply<Backend, Scalar>(device, triangle.transposed(), scaled, product);
+    multiply<Backend, Scalar>(device, r.transposed(), scaled, product);
     Kernels<Backend>::download(device, View<const Scalar>(product), target);
   };
-  write(cut.svd.right.triangle, cut.b(), change.left.data());
-  write(cut.svd.left.triangle, cut.a(), change.right.data());
+  write(cut.svd.right.r, cut.b(), change.left.data());
+  write(cut.svd.left.r, cut.a(), change.right.data());
   return change;
 }
 

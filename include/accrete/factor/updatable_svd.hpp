@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/backend/host/small_dense.hpp>
 #include <accrete/factor/lazy_basis.hpp>
 #include <accrete/factor/orthogonal_split.hpp>
+#include <accrete/factor/scaled_norm.hpp>
 #include <accrete/factor/truncation.hpp>
 #include <accrete/plan/context.hpp>
 
@@ -46,8 +48,10 @@ struct TruncationLoss {
 
 /// U diag(values) Vᵀ and its updates, without checks of arguments. V may be left out.
 ///
-/// An update first computes all that can fail by its numbers, then changes both bases. Where memory
-/// runs out in between, they no longer belong together: X becomes zero, its error bound infinite.
+/// An update projects and factors its blocks on the device, brings what is small to the host in one
+/// transfer, solves the small problem there in double, sends the rotations back in another one and
+/// applies them. All of it is computed before anything changes: where it throws, the decomposition
+/// is what it was.
 template <class Scalar, class Backend>
 struct UpdatableSVD {
   using Basis = LazyBasis<Scalar, Backend>;
@@ -71,12 +75,7 @@ struct UpdatableSVD {
   template <class Frame>
   View<Scalar> scaled_left(Frame& frame) {
     const auto scaled = temporary<Scalar>(frame, left.rows(), rank());
-    const auto u = left.settled(device());
-    for (Index j = 0; j < rank() && left.rows() > 0; ++j) {
-      Kernels<Backend>::combine(device(), static_cast<Scalar>(values[static_cast<std::size_t>(j)]),
-                                View<const Scalar>(u.columns(j, 1)), Scalar{0},
-                                scaled.columns(j, 1));
-    }
+    scale_columns<Backend, Scalar>(device(), left.materialize(device()), values, scaled);
     return scaled;
   }
 
@@ -85,113 +84,120 @@ struct UpdatableSVD {
     Basis& near = run == Run::columns ? left : right;
     Basis* far = run == Run::rows ? &left : keep_v ? &right : nullptr;
     Frame<Backend> frame(device().workspace());
-    const auto parts =
-        orthogonal_split<Backend, Scalar>(device(), frame, near.current(device()), block);
+    Workspace::Frame host(host_workspace());
     const Index r = rank();
-    const auto core = temporary<double>(frame, r + parts.rest.rows, r + block.cols);
+    const Index size = SplitCoefficients<Scalar>::size(r, block.cols);
+    Scalar* const small = frame.template allocate<Scalar>(size);
+    const auto directions = orthogonal_split<Backend, Scalar>(
+        device(), frame, near, block, SplitCoefficients<Scalar>(small, r, block.cols));
+    const auto split = significant(host, to_double(host, small, size), near, block);
+
+    const auto core = temporary<double>(host, r + split.directions(), r + block.cols);
     fill_diagonal(core);
-    convert<Scalar>(parts.coefficients, core.block(0, r, r, block.cols));
-    convert<Scalar>(parts.rest, core.block(r, r, parts.rest.rows, block.cols));
-    const Core svd = decompose_core(frame, core, parts.dropped, run);
-    near.reserve(device(), near.rows(), svd.a.cols);
+    copy(split.coefficients, core.block(0, r, r, block.cols));
+    copy(split.remainder, core.block(r, r, split.directions(), block.cols));
+    const Core svd = decompose(host, core, (std::max)(core.rows, core.cols), split.dropped, run);
+    const View<const double> parts[] = {svd.a, split.weights,
+                                        svd.b.left_columns(far ? svd.b.cols : 0)};
+    View<const Scalar> uploaded[3];
+    upload(frame, host, parts, uploaded, 3);
+    prepare_update(frame, near, directions, uploaded[0], uploaded[1]);
     if (far != nullptr) {
-      far->reserve(device(), far->rows() + block.cols, svd.a.cols);
+      far->prepare_rows(device(), reorthonormalized(frame, uploaded[2]));
     }
-    change_bases([&] {
-      near.turn(device(), parts.directions, svd.a);
-      if (far != nullptr) {
-        far->append_rows(device(), svd.b);
-      }
-    });
+    commit(svd.cut);
     cols += run == Run::columns ? block.cols : 0;
-    take(svd.cut);
     count_update();
   }
 
   /// X <- X + a bᵀ with no more columns than a or b has rows.
   void add(View<const Scalar> a, View<const Scalar> b) {
     Frame<Backend> frame(device().workspace());
+    Workspace::Frame host(host_workspace());
     const Index r = rank();
-    const auto pa = orthogonal_split<Backend, Scalar>(device(), frame, left.current(device()), a);
-    const auto pb = orthogonal_split<Backend, Scalar>(device(), frame, right.current(device()), b);
-    const auto stacked = [&](const OrthogonalSplit<Scalar>& parts) {
-      const auto all = temporary<Scalar>(frame, r + parts.rest.rows, a.cols);
-      copy_into<Backend, Scalar>(device(), parts.coefficients, all.block(0, 0, r, a.cols));
-      copy_into<Backend, Scalar>(device(), parts.rest, all.block(r, 0, parts.rest.rows, a.cols));
-      return View<const Scalar>(all);
-    };
-    const View<const Scalar> ka = stacked(pa);
-    const View<const Scalar> kb = stacked(pb);
-    const auto added = temporary<Scalar>(frame, ka.rows, kb.rows);
-    if (added.empty()) {
+    const Index size = SplitCoefficients<Scalar>::size(r, a.cols);
+    Scalar* const small = frame.template allocate<Scalar>(2 * size);
+    const auto of_left = orthogonal_split<Backend, Scalar>(
+        device(), frame, left, a, SplitCoefficients<Scalar>(small, r, a.cols));
+    const auto of_right = orthogonal_split<Backend, Scalar>(
+        device(), frame, right, b, SplitCoefficients<Scalar>(small + size, r, a.cols));
+    double* const on_host = to_double(host, small, 2 * size);
+    const auto pa = significant(host, on_host, left, a);
+    const auto pb = significant(host, on_host + size, right, b);
+
+    const auto core = temporary<double>(host, r + pa.directions(), r + pb.directions());
+    if (core.empty()) {
       return; // nothing held, nothing added
     }
-    multiply<Backend, Scalar>(device(), ka, kb.transposed(), added);
-    const auto core = temporary<double>(frame, added.rows, added.cols);
     fill_diagonal(core);
-    Kernels<Backend>::combine(device(), 1.0, widened(frame, added), 1.0, core);
+    small_product(1, stacked(host, pa), stacked(host, pb).transposed(), 1, core);
     const double dropped =
         pa.dropped * pb.norm + pa.norm * pb.dropped + rounding(r + a.cols, pa.norm * pb.norm);
-    const Core svd = decompose_core(frame, core, dropped, Run::none);
-    left.reserve(device(), left.rows(), svd.a.cols);
-    right.reserve(device(), right.rows(), svd.a.cols);
-    change_bases([&] {
-      left.turn(device(), pa.directions, svd.a);
-      right.turn(device(), pb.directions, svd.b);
-    });
-    take(svd.cut);
+    const Core svd = decompose(host, core, (std::max)(core.rows, core.cols), dropped, Run::none);
+    const View<const double> parts[] = {svd.a, pa.weights, svd.b, pb.weights};
+    View<const Scalar> uploaded[4];
+    upload(frame, host, parts, uploaded, 4);
+    prepare_update(frame, left, of_left, uploaded[0], uploaded[1]);
+    prepare_update(frame, right, of_right, uploaded[2], uploaded[3]);
+    commit(svd.cut);
     count_update();
   }
 
   /// X <- u vᵀ, by QR of both factors.
   template <class Frame>
   void assign(Frame& frame, View<const Scalar> u, View<const Scalar> v, Run run = Run::none) {
+    Cut cut{0, loss};
     if (u.empty() || v.empty()) {
-      change_bases([&] {
-        values.clear();
-        left.assign(device(), u.left_columns(0));
-        right.assign(device(), v.left_columns(0));
-      });
-      cols = keep_v ? v.rows : cols;
-      return;
-    }
-    const auto svd = factor_svd<Backend, Scalar>(device(), frame, u, v, true);
-    spectrum_ = svd.values;
-    const Cut next = cut(u.cols, 0, run);
-    const Index kept = next.rank;
-    const auto new_left = temporary<Scalar>(frame, u.rows, kept);
-    const auto new_right = temporary<Scalar>(frame, v.rows, kept);
-    const auto a = polished(frame, widened(frame, svd.a.left_columns(kept)));
-    const auto b = polished(frame, widened(frame, svd.b.left_columns(kept)));
-    expand<Backend, Scalar>(device(), svd.left, a, new_left);
-    expand<Backend, Scalar>(device(), svd.right, b, new_right);
-    change_bases([&] {
-      left.assign(device(), new_left);
+      left.prepare_value(device(), u.left_columns(0));
+      right.prepare_value(device(), v.left_columns(0));
+    } else {
+      Workspace::Frame host(host_workspace());
+      const QrFactors<Scalar> of_u = orthogonal_factor(device(), frame, u);
+      const QrFactors<Scalar> of_v = orthogonal_factor(device(), frame, v);
+      Scalar* const small = frame.template allocate<Scalar>(of_u.r.size() + of_v.r.size());
+      const auto ru = dense_view(small, of_u.r.rows, u.cols);
+      const auto rv = dense_view(small + ru.size(), of_v.r.rows, v.cols);
+      copy_into<Backend, Scalar>(device(), of_u.r, ru);
+      copy_into<Backend, Scalar>(device(), of_v.r, rv);
+      double* const on_host = to_double(host, small, ru.size() + rv.size());
+      const auto core = temporary<double>(host, ru.rows, rv.rows);
+      small_product(1, dense_view(on_host, ru.rows, ru.cols),
+                    dense_view(on_host + ru.size(), rv.rows, rv.cols).transposed(), 0, core);
+      const Core svd = decompose(host, core, u.cols, 0, run);
+      const View<const double> parts[] = {svd.a, svd.b};
+      View<const Scalar> uploaded[2];
+      upload(frame, host, parts, uploaded, 2);
+      const auto new_left = temporary<Scalar>(frame, u.rows, svd.cut.rank);
+      const auto new_right = temporary<Scalar>(frame, v.rows, svd.cut.rank);
+      expand<Backend, Scalar>(device(), of_u, reorthonormalized(frame, uploaded[0]), new_left);
+      expand<Backend, Scalar>(device(), of_v, reorthonormalized(frame, uploaded[1]), new_right);
+      left.prepare_value(device(), new_left);
       if (keep_v) {
-        right.assign(device(), new_right);
+        right.prepare_value(device(), new_right);
       }
-    });
+      cut = svd.cut;
+    }
+    commit(cut);
     cols = keep_v ? v.rows : cols;
-    take(next);
   }
 
   /// Frobenius norm of UᵀU - I or VᵀV - I, the larger.
   [[nodiscard]] double orthogonality() {
-    const double of_left = departure(left.settled(device()));
-    return keep_v ? (std::max)(of_left, departure(right.settled(device()))) : of_left;
+    const double of_left = departure(left.materialize(device()));
+    return keep_v ? (std::max)(of_left, departure(right.materialize(device()))) : of_left;
   }
 
   /// U and V orthonormal again without a change of X: QR of both, the triangles into the core.
   void restore() {
     Frame<Backend> frame(device().workspace());
     if (keep_v) {
-      assign(frame, scaled_left(frame), right.settled(device()), loss.run);
+      assign(frame, scaled_left(frame), right.materialize(device()), loss.run);
       return;
     }
     const auto identity = temporary<Scalar>(frame, rank(), rank());
-    Kernels<Backend>::fill(device(), Scalar{0}, identity);
-    for (Index j = 0; j < rank(); ++j) {
-      Kernels<Backend>::fill(device(), Scalar{1}, identity.block(j, j, 1, 1));
+    if (!identity.empty()) {
+      Kernels<Backend>::fill(device(), Scalar{0}, identity);
+      Kernels<Backend>::add_diagonal(device(), Scalar{1}, identity);
     }
     assign(frame, scaled_left(frame), identity, loss.run);
   }
@@ -202,30 +208,12 @@ struct UpdatableSVD {
     Index rank = 0;
     TruncationLoss loss;
   };
+  /// On the host; a and b have as many columns as values remain.
   struct Core {
-    View<const Scalar> a;
-    View<const Scalar> b;
+    View<const double> a;
+    View<const double> b;
     Cut cut;
   };
-
-  template <class Change>
-  void change_bases(const Change& change) {
-    const Index left_rows = left.rows();
-    const Index right_rows = right.rows();
-    ACCRETE_TRY { change(); }
-    ACCRETE_CATCH(...) {
-      values.clear();
-      left = Basis(left_rows);
-      right = Basis(right_rows);
-      loss.settled = std::numeric_limits<double>::infinity();
-      ACCRETE_RETHROW;
-    }
-  }
-  /// The last part of an update; cut() has made room for it.
-  void take(const Cut& next) noexcept {
-    values.assign(spectrum_.begin(), spectrum_.begin() + next.rank);
-    loss = next.loss;
-  }
 
   static double epsilon() { return static_cast<double>(std::numeric_limits<Scalar>::epsilon()); }
   /// Rounding of one update of a core of this size and norm.
@@ -233,88 +221,138 @@ struct UpdatableSVD {
     return 16 * epsilon() * std::sqrt(static_cast<double>(core_size)) * norm;
   }
 
+  static void copy(View<const double> from, View<double> to) {
+    for (Index j = 0; j < to.cols; ++j) {
+      std::copy_n(from.data + j * from.stride, to.rows, to.data + j * to.stride);
+    }
+  }
+
   /// The core's leading square becomes diag(values), the rest zero.
-  void fill_diagonal(View<double> core) {
-    if (core.empty()) {
-      return;
+  void fill_diagonal(View<double> core) const {
+    std::fill_n(core.data, core.size(), 0.0);
+    for (Index j = 0; j < rank(); ++j) {
+      core(j, j) = values[static_cast<std::size_t>(j)];
     }
-    Kernels<Backend>::fill(device(), 0.0, core);
-    const Index r = rank();
-    Workspace::Frame host_frame(host_workspace());
-    double* host = host_frame.template allocate<double>(r * r);
-    std::fill_n(host, r * r, 0.0);
-    for (Index j = 0; j < r; ++j) {
-      host[j * r + j] = values[static_cast<std::size_t>(j)];
-    }
-    Kernels<Backend>::upload(device(), host, core.block(0, 0, r, r));
   }
 
-  /// Decomposes the core and truncates it; a and b have as many columns as values remain.
-  ///
-  /// In double, or many small updates would be rounded away, and made orthonormal once more: every
-  /// update multiplies the bases by these vectors, and a small SVD's own are off by some hundred
-  /// epsilons.
-  template <class Frame>
-  Core decompose_core(Frame& frame, View<const double> core, double dropped, Run run) {
-    const Index count = (std::min)(core.rows, core.cols);
-    const auto a = temporary<double>(frame, core.rows, count);
-    const auto b = temporary<double>(frame, core.cols, count);
-    const auto sigma = temporary<double>(frame, count, 1);
-    Kernels<Backend>::svd(device(), core, a, sigma, b);
-    spectrum_.resize(static_cast<std::size_t>(count));
-    Kernels<Backend>::download(device(), View<const double>(sigma), spectrum_.data());
-    const Cut next = cut((std::max)(core.rows, core.cols), dropped, run);
-    return {polished(frame, a.left_columns(next.rank)), polished(frame, b.left_columns(next.rank)),
-            next};
-  }
-
-  template <class Frame>
-  View<const double> widened(Frame& frame, View<const Scalar> a) {
-    const auto wide = temporary<double>(frame, a.rows, a.cols);
-    convert(a, wide);
-    return wide;
-  }
-
-  /// One step of Newton's iteration for the polar factor, q (3 I - qᵀ q) / 2.
-  template <class Frame>
-  View<const Scalar> polished(Frame& frame, View<const double> q) {
-    const auto gram = temporary<double>(frame, q.cols, q.cols);
-    const auto better = temporary<double>(frame, q.rows, q.cols);
-    multiply<Backend, double>(device(), q.transposed(), q, gram);
-    copy_into<Backend, double>(device(), q, better);
-    if (!better.empty()) {
-      Kernels<Backend>::gemm(device(), -0.5, q, View<const double>(gram), 1.5, better);
+  /// `count` numbers of the device, in one transfer.
+  static double* to_double(Workspace::Frame& host, const Scalar* small, Index count) {
+    double* const result = host.allocate<double>(count);
+    const View<const Scalar> all = dense_view(small, count, 1);
+    if constexpr (std::is_same_v<Scalar, double>) {
+      Kernels<Backend>::download(device(), all, result);
+    } else {
+      Scalar* const narrow = host.allocate<Scalar>(count);
+      Kernels<Backend>::download(device(), all, narrow);
+      std::copy_n(narrow, count, result);
     }
-    const auto result = temporary<Scalar>(frame, q.rows, q.cols);
-    convert(View<const double>(better), result);
     return result;
   }
 
-  template <class From, class To>
-  static void convert(View<const From> from, View<To> to) {
-    if constexpr (std::is_same_v<From, To>) {
-      copy_into<Backend, To>(device(), from, to);
-    } else {
-      Workspace::Frame host_frame(host_workspace());
-      From* source = host_frame.template allocate<From>(from.size());
-      To* target = host_frame.template allocate<To>(from.size());
-      Kernels<Backend>::download(device(), from, source);
-      std::transform(source, source + from.size(), target,
-                     [](From value) { return static_cast<To>(value); });
-      Kernels<Backend>::upload(device(), target, to);
+  /// Matrices of the host, on the device in one transfer.
+  template <class Frame>
+  static void upload(Frame& frame, Workspace::Frame& host, const View<const double>* from,
+                     View<const Scalar>* to, int count) {
+    Index size = 0;
+    for (int i = 0; i < count; ++i) {
+      size += from[i].size();
     }
+    Scalar* const packed = host.allocate<Scalar>(size);
+    Scalar* const small = frame.template allocate<Scalar>(size);
+    Index offset = 0;
+    for (int i = 0; i < count; ++i) {
+      to[i] = dense_view<const Scalar>(small + offset, from[i].rows, from[i].cols);
+      for (Index j = 0; j < from[i].cols; ++j) {
+        for (Index k = 0; k < from[i].rows; ++k) {
+          packed[offset++] = static_cast<Scalar>(from[i](k, j));
+        }
+      }
+    }
+    Kernels<Backend>::upload(device(), packed, dense_view(small, size, 1));
+  }
+
+  static SignificantSplit significant(Workspace::Frame& host, double* small, const Basis& basis,
+                                      View<const Scalar> block) {
+    return significant_split(host, device().threads(),
+                             SplitCoefficients<double>(small, basis.cols(), block.cols),
+                             basis.rows() - basis.cols(), epsilon());
+  }
+
+  /// [coefficients; remainder]
+  static View<const double> stacked(Workspace::Frame& host, const SignificantSplit& split) {
+    const Index r = split.coefficients.rows;
+    const Index b = split.coefficients.cols;
+    const auto all = temporary<double>(host, r + split.directions(), b);
+    copy(split.coefficients, all.block(0, 0, r, b));
+    copy(split.remainder, all.block(r, 0, split.directions(), b));
+    return all;
+  }
+
+  /// Decomposes the core and truncates it; `size` of it is what its rounding grows with.
+  Core decompose(Workspace::Frame& host, View<const double> core, Index size, double dropped,
+                 Run run) {
+    const Index count = (std::min)(core.rows, core.cols);
+    const auto a = temporary<double>(host, core.rows, count);
+    const auto b = temporary<double>(host, core.cols, count);
+    spectrum_.resize(static_cast<std::size_t>(count));
+    small_svd(device().threads(), core, a, dense_view(spectrum_.data(), count, 1), b);
+    const Cut next = cut(size, dropped, run);
+    return {a.left_columns(next.rank), b.left_columns(next.rank), next};
   }
 
   /// The part of spectrum_ that the options keep.
-  Cut cut(Index core_size, double dropped, Run run) {
+  Cut cut(Index core_size, double dropped, Run run) const {
     const auto count = static_cast<Index>(spectrum_.size());
     const Index kept = choose_rank(spectrum_, truncation, rank_rounding<Scalar>(core_size)).rank;
     const double norm = safe_norm(spectrum_.data(), count);
     const double lost = safe_norm(spectrum_.data() + kept, count - kept);
-    values.reserve(static_cast<std::size_t>(kept));
     Cut result{kept, loss};
     result.loss.add(lost, dropped + rounding(core_size, norm), run);
     return result;
+  }
+
+  /// The orthonormal columns of q once more: every update multiplies the bases by them, and a small
+  /// SVD's own are off by some hundred epsilons of double. One step of Newton's iteration for the
+  /// polar factor, q (3 I - qᵀ q) / 2.
+  template <class Frame>
+  static View<const Scalar> reorthonormalized(Frame& frame, View<const Scalar> q) {
+    if (!std::is_same_v<Scalar, double> || q.empty()) {
+      return q;
+    }
+    const auto gram = temporary<Scalar>(frame, q.cols, q.cols);
+    const auto better = temporary<Scalar>(frame, q.rows, q.cols);
+    multiply<Backend, Scalar>(device(), q.transposed(), q, gram);
+    copy_into<Backend, Scalar>(device(), q, better);
+    Kernels<Backend>::gemm(device(), Scalar(-0.5), q, View<const Scalar>(gram), Scalar(1.5),
+                           better);
+    return better;
+  }
+
+  /// basis <- [basis, directions * weights] * a
+  template <class Frame>
+  static void prepare_update(Frame& frame, Basis& basis, View<const Scalar> directions,
+                             View<const Scalar> a, View<const Scalar> weights) {
+    const View<const Scalar> q = reorthonormalized(frame, a);
+    if (weights.cols == 0) {
+      return basis.prepare_update(device(), directions.left_columns(0), q);
+    }
+    const Index r = basis.cols();
+    const auto rotation = temporary<Scalar>(frame, r + directions.cols, q.cols);
+    copy_into<Backend, Scalar>(device(), q.block(0, 0, r, q.cols), rotation.block(0, 0, r, q.cols));
+    multiply<Backend, Scalar>(device(), weights, q.block(r, 0, weights.cols, q.cols),
+                              rotation.block(r, 0, directions.cols, q.cols));
+    basis.prepare_update(device(), directions, rotation);
+  }
+
+  /// What was prepared takes place, and of spectrum_ what the cut keeps.
+  void commit(const Cut& cut) noexcept {
+    left.commit();
+    if (keep_v) {
+      right.commit();
+    }
+    spectrum_.resize(static_cast<std::size_t>(cut.rank)); // never more than it holds
+    values.swap(spectrum_);
+    loss = cut.loss;
   }
 
   void count_update() {
@@ -336,16 +374,11 @@ struct UpdatableSVD {
     Frame<Backend> frame(device().workspace());
     const auto gram = temporary<Scalar>(frame, q.cols, q.cols);
     multiply<Backend, Scalar>(device(), q.transposed(), q, gram);
-    Workspace::Frame host_frame(host_workspace());
-    Scalar* host = host_frame.template allocate<Scalar>(gram.size());
-    Kernels<Backend>::download(device(), View<const Scalar>(gram), host);
-    for (Index j = 0; j < q.cols; ++j) {
-      host[j * q.cols + j] -= Scalar{1};
-    }
-    return safe_norm(host, gram.size());
+    Kernels<Backend>::add_diagonal(device(), Scalar{-1}, gram);
+    return norm_of<Backend>(device(), View<const Scalar>(gram));
   }
 
-  std::vector<double> spectrum_; // of the core before the cut
+  std::vector<double> spectrum_; // of the core before the cut; then the values of before
 };
 
 } // namespace detail

@@ -46,21 +46,6 @@ inline ColumnGroups group_columns(Workspace::Frame& frame, Index adapters,
   return {first, order};
 }
 
-/// Calls visit(first, position, count) for each run of neighbours in an ascending list of columns:
-/// columns first, …, first + count - 1 stand in the list from `position`.
-template <class Visit>
-void for_each_run(std::span<const Index> columns, const Visit& visit) {
-  const auto size = static_cast<Index>(columns.size());
-  for (Index position = 0, end = 0; position < size; position = end) {
-    const Index first = columns[static_cast<std::size_t>(position)];
-    end = position + 1;
-    while (end < size && columns[static_cast<std::size_t>(end)] == first + end - position) {
-      ++end;
-    }
-    visit(first, position, end - position);
-  }
-}
-
 /// y(:, columns) += scale u vᵀ x(:, columns). Neighbours are used in place, others gathered.
 template <class Backend, class Scalar>
 void add_low_rank_columns(Device<Backend>& device, Scalar scale, View<const Scalar> u,
@@ -80,18 +65,12 @@ void add_low_rank_columns(Device<Backend>& device, Scalar scale, View<const Scal
                        y.columns(columns.front(), count));
   }
   const View<Scalar> gathered = temporary(x.rows);
-  for_each_run(columns, [&](Index first, Index position, Index run) {
-    Table::combine(device, Scalar{1}, x.columns(first, run), Scalar{0},
-                   gathered.columns(position, run));
-  });
+  Table::gather_columns(device, x, columns, gathered);
   Table::gemm(device, Scalar{1}, v.transposed(), View<const Scalar>(gathered), Scalar{0},
               projected);
   const View<Scalar> added = temporary(y.rows);
   Table::gemm(device, scale, u, View<const Scalar>(projected), Scalar{0}, added);
-  for_each_run(columns, [&](Index first, Index position, Index run) {
-    Table::combine(device, Scalar{1}, View<const Scalar>(added.columns(position, run)), Scalar{1},
-                   y.columns(first, run));
-  });
+  Table::scatter_add_columns(device, View<const Scalar>(added), columns, y);
 }
 
 } // namespace detail

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/backend/host_random.hpp>
+#include <accrete/backend/host/random.hpp>
 #include <accrete/factor/factor_space.hpp>
 #include <accrete/finite.hpp>
 #include <accrete/matrix/basis_change.hpp>
@@ -100,12 +100,12 @@ class ColumnState {
     check_columns("keep_columns", indices);
     const auto count = static_cast<Index>(indices.size());
     ColumnState kept(owner_, rows(), count, (std::max)(capacity(), count));
+    for (std::size_t i = 0; i < Moments; ++i) {
+      Kernels<Backend>::gather_columns(device(), std::as_const(*this).moment(i), indices,
+                                       kept.moment(i));
+    }
     for (std::size_t j = 0; j < indices.size(); ++j) {
       const auto from = static_cast<std::size_t>(indices[j]);
-      for (std::size_t i = 0; i < Moments; ++i) {
-        copy(std::as_const(*this).moment(i).columns(indices[j], 1),
-             kept.moment(i).columns(static_cast<Index>(j), 1));
-      }
       kept.steps_[j] = steps_[from];
       kept.frozen_[j] = frozen_[from];
     }
@@ -120,9 +120,17 @@ class ColumnState {
 
   void reset_columns(std::span<const Index> indices) {
     check_columns("reset_columns", indices);
+    std::vector<Index> source(steps_.size());
+    std::iota(source.begin(), source.end(), Index{0});
+    Frame<Backend> frame(device().workspace());
+    const auto before = temporary<Scalar>(frame, rows(), cols());
     for (const Index index : indices) {
       steps_[static_cast<std::size_t>(index)] = 0;
-      clear(index, 1);
+      source[static_cast<std::size_t>(index)] = -1;
+    }
+    for (std::size_t i = 0; i < Moments; ++i) {
+      copy(std::as_const(*this).moment(i), before);
+      Kernels<Backend>::gather_columns(device(), View<const Scalar>(before), source, moment(i));
     }
   }
 

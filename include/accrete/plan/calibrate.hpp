@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/backend/plain_array.hpp>
+#include <accrete/backend/host/plain_array.hpp>
 #include <accrete/bfloat16.hpp>
 #include <accrete/expr/operators.hpp>
 #include <accrete/plan/assign.hpp>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/backend/plain_array.hpp>
+#include <accrete/backend/host/plain_array.hpp>
 #include <accrete/error.hpp>
 #include <accrete/plan/cost_model.hpp>
 

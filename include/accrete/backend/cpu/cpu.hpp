@@ -47,13 +47,30 @@ struct Kernels<Cpu> {
   static bool all_finite(Device<Cpu>& device, View<const Scalar> a);
 
   template <class Scalar>
+  static void scale_columns(Device<Cpu>& device, View<const Scalar> a, View<const Scalar> factors,
+                            View<Scalar> c);
+  template <class Scalar>
+  static void column_norms(Device<Cpu>& device, View<const Scalar> a, View<Scalar> norms);
+  template <class Scalar>
+  static void add_diagonal(Device<Cpu>& device, Scalar value, View<Scalar> c);
+  template <class Scalar>
+  static void gather_columns(Device<Cpu>& device, View<const Scalar> a,
+                             std::span<const Index> columns, View<Scalar> c);
+  template <class Scalar>
+  static void scatter_add_columns(Device<Cpu>& device, View<const Scalar> a,
+                                  std::span<const Index> columns, View<Scalar> c);
+  template <class Scalar>
+  static void khatri_rao(Device<Cpu>& device, View<const Scalar> a, View<const Scalar> b,
+                         View<Scalar> c);
+
+  template <class Scalar>
   static void thin_qr(Device<Cpu>& device, View<Scalar> a_to_q, View<Scalar> r);
   template <class Scalar>
   static void svd(Device<Cpu>& device, std::type_identity_t<View<const Scalar>> a, View<Scalar> u,
                   View<Scalar> values, View<Scalar> v);
   template <class Scalar>
-  static void symmetric_eigen(Device<Cpu>& device, std::type_identity_t<View<const Scalar>> a,
-                              View<Scalar> values, View<Scalar> vectors);
+  static double cholesky_qr(Device<Cpu>& device, View<const Scalar> a, View<Scalar> r,
+                            View<Scalar> r_inverse);
 
   template <class Scalar>
   static void adamw_update(Device<Cpu>& device, View<Scalar> parameter,

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/backend/cpu/column_kernels.hpp>
 #include <accrete/backend/cpu/cpu.hpp>
 #include <accrete/backend/cpu/factorizations.hpp>
 #include <accrete/backend/cpu/optimizer_kernels.hpp>
 #include <accrete/backend/cpu/products.hpp>
-#include <accrete/backend/host_random.hpp>
-#include <accrete/backend/host_transfer.hpp>
+#include <accrete/backend/host/random.hpp>
+#include <accrete/backend/host/transfer.hpp>
 
 ACCRETE_BEGIN_NAMESPACE
 
@@ -67,18 +68,46 @@ bool Kernels<Cpu>::all_finite(Device<Cpu>& device, View<const Scalar> a) {
   return detail::CpuElementwise::all_finite(device, a);
 }
 template <class Scalar>
+void Kernels<Cpu>::scale_columns(Device<Cpu>& device, View<const Scalar> a,
+                                 View<const Scalar> factors, View<Scalar> c) {
+  detail::CpuColumns::scale_columns(device, a, factors, c);
+}
+template <class Scalar>
+void Kernels<Cpu>::column_norms(Device<Cpu>& device, View<const Scalar> a, View<Scalar> norms) {
+  detail::CpuColumns::column_norms(device, a, norms);
+}
+template <class Scalar>
+void Kernels<Cpu>::add_diagonal(Device<Cpu>& device, Scalar value, View<Scalar> c) {
+  detail::CpuColumns::add_diagonal(device, value, c);
+}
+template <class Scalar>
+void Kernels<Cpu>::gather_columns(Device<Cpu>& device, View<const Scalar> a,
+                                  std::span<const Index> columns, View<Scalar> c) {
+  detail::CpuColumns::gather_columns(device, a, columns, c);
+}
+template <class Scalar>
+void Kernels<Cpu>::scatter_add_columns(Device<Cpu>& device, View<const Scalar> a,
+                                       std::span<const Index> columns, View<Scalar> c) {
+  detail::CpuColumns::scatter_add_columns(device, a, columns, c);
+}
+template <class Scalar>
+void Kernels<Cpu>::khatri_rao(Device<Cpu>& device, View<const Scalar> a, View<const Scalar> b,
+                              View<Scalar> c) {
+  detail::CpuColumns::khatri_rao(device, a, b, c);
+}
+template <class Scalar>
 void Kernels<Cpu>::thin_qr(Device<Cpu>& device, View<Scalar> a_to_q, View<Scalar> r) {
-  detail::CpuFactorizations::thin_qr(device, a_to_q, r);
+  detail::HostFactorizations<Scalar>::thin_qr(detail::tools_of<Scalar>(device), a_to_q, r);
 }
 template <class Scalar>
 void Kernels<Cpu>::svd(Device<Cpu>& device, std::type_identity_t<View<const Scalar>> a,
                        View<Scalar> u, View<Scalar> values, View<Scalar> v) {
-  detail::CpuFactorizations::svd<Scalar>(device, a, u, values, v);
+  detail::HostFactorizations<Scalar>::svd(detail::tools_of<Scalar>(device), a, u, values, v);
 }
 template <class Scalar>
-void Kernels<Cpu>::symmetric_eigen(Device<Cpu>& device, std::type_identity_t<View<const Scalar>> a,
-                                   View<Scalar> values, View<Scalar> vectors) {
-  detail::CpuFactorizations::symmetric_eigen<Scalar>(device, a, values, vectors);
+double Kernels<Cpu>::cholesky_qr(Device<Cpu>& device, View<const Scalar> a, View<Scalar> r,
+                                 View<Scalar> r_inverse) {
+  return detail::HostCholeskyQr<Kernels<Cpu>, Device<Cpu>, Scalar>(device, a).run(r, r_inverse);
 }
 template <class Scalar>
 void Kernels<Cpu>::adamw_update(

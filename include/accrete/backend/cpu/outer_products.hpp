@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/backend/cpu/lanes.hpp>
+#include <accrete/backend/host/lanes.hpp>
 
 #include <algorithm>
 #include <cstring>

@@ -14,9 +14,9 @@ ACCRETE_BEGIN_NAMESPACE
 namespace detail {
 
 /// Factorisations of the reference backend: loops only. Householder QR, one-sided Jacobi SVD
-/// (Hestenes), cyclic Jacobi for symmetric matrices; Golub and Van Loan, Matrix Computations.
+/// (Hestenes); Golub and Van Loan, Matrix Computations.
 struct ReferenceFactorizations {
-  /// As CpuFactorizations::thin_qr.
+  /// As HostFactorizations::thin_qr.
   template <class Scalar>
   static void thin_qr(Device<Reference>&, View<Scalar> a_to_q, View<Scalar> r) {
     check_thin_qr(a_to_q, r);
@@ -40,7 +40,7 @@ struct ReferenceFactorizations {
     q.store(a_to_q);
   }
 
-  /// As CpuFactorizations::svd.
+  /// As HostFactorizations::svd.
   template <class Scalar>
   static void svd(Device<Reference>& device, std::type_identity_t<View<const Scalar>> a,
                   View<Scalar> u, View<Scalar> values, View<Scalar> v) {
@@ -83,34 +83,6 @@ struct ReferenceFactorizations {
     }
     if (u.data != nullptr) {
       left.store(u);
-    }
-  }
-
-  /// As CpuFactorizations::symmetric_eigen.
-  template <class Scalar>
-  static void symmetric_eigen(Device<Reference>&, std::type_identity_t<View<const Scalar>> a,
-                              View<Scalar> values, View<Scalar> vectors) {
-    check_symmetric_eigen<Scalar>(a, values, vectors);
-    const Index n = a.rows;
-    Dense<Scalar> work(a, "symmetric_eigen");
-    Dense<Scalar> basis(n, n);
-    for (Index j = 0; j < n; ++j) {
-      basis(j, j) = Scalar{1};
-      for (Index i = 0; i < j; ++i) {
-        work(i, j) = work(j, i);
-      }
-    }
-    diagonalise(work, basis);
-    std::vector<Index> order(static_cast<std::size_t>(n));
-    std::iota(order.begin(), order.end(), Index{0});
-    std::stable_sort(order.begin(), order.end(),
-                     [&](Index i, Index j) { return work(i, i) > work(j, j); });
-    for (Index j = 0; j < n; ++j) {
-      const Index source = order[static_cast<std::size_t>(j)];
-      values(j, 0) = work(source, source) / work.scale;
-      for (Index i = 0; i < n; ++i) {
-        vectors(i, j) = basis(i, source);
-      }
     }
   }
 
@@ -291,45 +263,6 @@ struct ReferenceFactorizations {
       for (Index i = 0; i < q.rows; ++i) {
         q(i, j) = static_cast<Scalar>(q(i, j) / norm);
       }
-    }
-  }
-
-  /// Cyclic Jacobi: a <- basisᵀ a basis, diagonal.
-  template <class Scalar>
-  static void diagonalise(Dense<Scalar>& a, Dense<Scalar>& basis) {
-    constexpr double epsilon = std::numeric_limits<Scalar>::epsilon();
-    double total = 0;
-    for (Index j = 0; j < a.cols; ++j) {
-      total += column_dot(a, j, a, j);
-    }
-    const double noise =
-        epsilon * std::sqrt(total) / static_cast<double>(std::max<Index>(a.cols, 1));
-    bool changed = true;
-    for (int sweep = 0; changed && sweep < most_sweeps; ++sweep) {
-      changed = false;
-      for (Index i = 0; i < a.cols; ++i) {
-        for (Index j = i + 1; j < a.cols; ++j) {
-          if (std::abs(double{a(i, j)}) <= noise) {
-            continue;
-          }
-          const Rotation rotation = jacobi_rotation(a(i, i), a(j, j), a(i, j));
-          rotate_columns(a, i, j, rotation.cosine, rotation.sine);
-          rotate_rows(a, i, j, rotation.cosine, rotation.sine);
-          rotate_columns(basis, i, j, rotation.cosine, rotation.sine);
-          a(i, j) = a(j, i) = Scalar{0};
-          changed = true;
-        }
-      }
-    }
-  }
-
-  template <class Scalar>
-  static void rotate_rows(Dense<Scalar>& a, Index i, Index j, double c, double s) {
-    for (Index k = 0; k < a.cols; ++k) {
-      const double x = a(i, k);
-      const double y = a(j, k);
-      a(i, k) = static_cast<Scalar>(c * x - s * y);
-      a(j, k) = static_cast<Scalar>(s * x + c * y);
     }
   }
 };

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/backend/host_random.hpp>
-#include <accrete/backend/host_transfer.hpp>
+#include <accrete/backend/host/cholesky_qr.hpp>
+#include <accrete/backend/host/random.hpp>
+#include <accrete/backend/host/transfer.hpp>
+#include <accrete/backend/reference/column_kernels.hpp>
 #include <accrete/backend/reference/factorizations.hpp>
 #include <accrete/backend/reference/optimizer_kernels.hpp>
 #include <accrete/backend/reference/products.hpp>
@@ -24,10 +26,16 @@ class Device<Reference> {
 
 template <>
 struct Kernels<Reference> : detail::ReferenceArithmetic,
+                            detail::ReferenceColumns,
                             detail::ReferenceFactorizations,
                             detail::ReferenceOptimizers,
                             detail::HostRandom,
                             detail::HostTransfer {
+  template <class Scalar>
+  static double cholesky_qr(Device<Reference>& device, View<const Scalar> a, View<Scalar> r,
+                            View<Scalar> r_inverse) {
+    return detail::HostCholeskyQr<Kernels, Device<Reference>, Scalar>(device, a).run(r, r_inverse);
+  }
   template <class Scalar>
   static const char* product_provider() noexcept {
     return "loops";

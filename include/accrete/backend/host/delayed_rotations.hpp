@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/backend/cpu/reflections.hpp>
+#include <accrete/backend/host/reflections.hpp>
 
 ACCRETE_BEGIN_NAMESPACE
 
@@ -23,8 +23,9 @@ class DelayedRotations {
   };
 
   /// Memory from the frame, some 64 columns of the matrix.
-  DelayedRotations(Device<Cpu>& device, Workspace::Frame& frame, const PaddedMatrix<Scalar>& matrix)
-      : device_(device), matrix_(matrix), sweeps_(frame.allocate<Sweep>(capacity)) {
+  DelayedRotations(const HostTools<Scalar>& tools, Workspace::Frame& frame,
+                   const PaddedMatrix<Scalar>& matrix)
+      : tools_(tools), matrix_(matrix), sweeps_(frame.allocate<Sweep>(capacity)) {
     for (Index i = 0; i < capacity; ++i) {
       sweeps_[i].cosines = frame.allocate<Scalar>(2 * matrix.cols);
       sweeps_[i].sines = sweeps_[i].cosines + matrix.cols;
@@ -46,10 +47,10 @@ class DelayedRotations {
   void apply() {
     const Index rows = matrix_.stride / lanes;
     const int threads =
-        count_ * matrix_.stride * matrix_.cols < work_of_a_team ? 1 : device_.threads();
+        count_ * matrix_.stride * matrix_.cols < work_of_a_team ? 1 : tools_.threads;
     const Index step = range_length(threads, rows, height);
     const Index pieces = (rows + step - 1) / step;
-    Workspace::Frame frame(device_.workspace());
+    Workspace::Frame frame(tools_.workspace);
     const Index space = height * lanes * matrix_.cols;
     Scalar* const memory = frame.allocate<Scalar>(space * pieces);
     parallel_ranges(threads, rows, height, [&](Index first, Index length) {
@@ -112,7 +113,7 @@ class DelayedRotations {
     }
   }
 
-  Device<Cpu>& device_;
+  const HostTools<Scalar>& tools_;
   PaddedMatrix<Scalar> matrix_;
   Sweep* sweeps_;
   Index count_ = 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/backend/cpu/delayed_rotations.hpp>
+#include <accrete/backend/host/delayed_rotations.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -23,9 +23,9 @@ template <class Scalar>
 class BidiagonalSvd {
  public:
   /// Of scale * a, whose largest entry is about 1. Memory from the frame: some (m + n) n scalars.
-  BidiagonalSvd(Device<Cpu>& device, Workspace::Frame& frame, View<const Scalar> a, Scalar scale,
-                bool with_vectors)
-      : device_(device),
+  BidiagonalSvd(const HostTools<Scalar>& tools, Workspace::Frame& frame, View<const Scalar> a,
+                Scalar scale, bool with_vectors)
+      : tools_(tools),
         left_(frame, a.rows, a.cols),
         right_(frame, with_vectors ? a.cols : 0, a.cols),
         diagonal_(frame.allocate<double>(a.cols)),
@@ -40,8 +40,8 @@ class BidiagonalSvd {
     }
     bidiagonalize(frame);
     if (with_vectors) {
-      form_reflections(device, left_, left_factors_, 0);
-      form_reflections(device, right_, right_factors_, 1);
+      form_reflections(tools, left_, left_factors_, 0);
+      form_reflections(tools, right_, right_factors_, 1);
     }
     converged_ = diagonalize();
     sort(frame);
@@ -191,9 +191,9 @@ class BidiagonalSvd {
   /// Implicit QR steps until nothing is left beside the diagonal.
   bool diagonalize() {
     const Index n = left_.cols;
-    Workspace::Frame frame(device_.workspace());
-    DelayedRotations<Scalar> of_left(device_, frame, left_);
-    DelayedRotations<Scalar> of_right(device_, frame, right_);
+    Workspace::Frame frame(tools_.workspace);
+    DelayedRotations<Scalar> of_left(tools_, frame, left_);
+    DelayedRotations<Scalar> of_right(tools_, frame, right_);
     double largest = 0;
     for (Index i = 0; i < n; ++i) {
       largest = (std::max)(largest, std::abs(diagonal_[i]));
@@ -285,7 +285,7 @@ class BidiagonalSvd {
               [this](Index x, Index y) { return std::abs(diagonal_[x]) > std::abs(diagonal_[y]); });
   }
 
-  Device<Cpu>& device_;
+  HostTools<Scalar> tools_;
   Matrix left_;
   Matrix right_;
   double* diagonal_;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/backend/cpu/reflections.hpp>
+#include <accrete/backend/host/reflections.hpp>
 
 ACCRETE_BEGIN_NAMESPACE
 
@@ -13,8 +13,9 @@ template <class Scalar>
 class HouseholderQr {
  public:
   /// Memory from the frame, some (m + 2 k) k scalars. a has at least as many rows as columns.
-  HouseholderQr(Device<Cpu>& device, Workspace::Frame& frame, View<const Scalar> a, Scalar scale)
-      : device_(device),
+  HouseholderQr(const HostTools<Scalar>& tools, Workspace::Frame& frame, View<const Scalar> a,
+                Scalar scale)
+      : tools_(tools),
         q_(frame, a.rows, a.cols),
         r_(frame, a.cols, a.cols),
         factors_(frame.allocate<Scalar>(a.cols)) {
@@ -23,9 +24,9 @@ class HouseholderQr {
       const Index last = (std::min)(first + reflection_block, q_.cols);
       factorize_block(first, last);
       if (last < q_.cols) {
-        Workspace::Frame block(device.workspace());
+        Workspace::Frame block(tools.workspace);
         const View<Scalar> vectors = q_.corner(first, first).left_columns(last - first);
-        BlockReflection<Scalar>(device, block, vectors, factors_ + first)
+        BlockReflection<Scalar>(tools, block, vectors, factors_ + first)
             .apply(q_.corner(first, last), true);
       }
     }
@@ -36,7 +37,7 @@ class HouseholderQr {
 
   /// The first k columns of Q, in place of the reflections: call it once.
   [[nodiscard]] View<const Scalar> form_q() {
-    form_reflections(device_, q_, factors_, 0);
+    form_reflections(tools_, q_, factors_, 0);
     return q_.corner(0, 0);
   }
 
@@ -62,7 +63,7 @@ class HouseholderQr {
     }
   }
 
-  Device<Cpu>& device_;
+  HostTools<Scalar> tools_;
   PaddedMatrix<Scalar> q_;
   PaddedMatrix<Scalar> r_;
   Scalar* factors_;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/backend/cpu/lanes.hpp>
-#include <accrete/backend/cpu/products.hpp>
+#include <accrete/backend/host/lanes.hpp>
+#include <accrete/backend/host/tools.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -133,13 +133,13 @@ class BlockReflection {
  public:
   /// `vectors` is rows x width, zero above the first row of each vector; `top` rows are zero in
   /// all.
-  BlockReflection(Device<Cpu>& device, Workspace::Frame& frame, View<const Scalar> vectors,
-                  const Scalar* factors)
-      : device_(device), v_(vectors) {
+  BlockReflection(const HostTools<Scalar>& tools, Workspace::Frame& frame,
+                  View<const Scalar> vectors, const Scalar* factors)
+      : tools_(tools), v_(vectors) {
     const Index b = v_.cols;
     const View<Scalar> gram = dense_view(frame.allocate<Scalar>(b * b), b, b);
     const View<Scalar> t = dense_view(frame.allocate<Scalar>(b * b), b, b);
-    CpuProducts::gemm(device, Scalar{1}, v_.transposed(), v_, Scalar{0}, gram);
+    tools.gemm(Scalar{1}, v_.transposed(), v_, Scalar{0}, gram);
     for (Index j = 0; j < b; ++j) {
       for (Index i = 0; i < b; ++i) {
         t(i, j) = i == j ? factors[j] : Scalar{0};
@@ -159,18 +159,17 @@ class BlockReflection {
     if (c.empty()) {
       return;
     }
-    Workspace::Frame frame(device_.workspace());
+    Workspace::Frame frame(tools_.workspace);
     const View<Scalar> sums = dense_view(frame.allocate<Scalar>(v_.cols * c.cols), v_.cols, c.cols);
     const View<Scalar> weights =
         dense_view(frame.allocate<Scalar>(v_.cols * c.cols), v_.cols, c.cols);
-    CpuProducts::gemm(device_, Scalar{1}, v_.transposed(), View<const Scalar>(c), Scalar{0}, sums);
-    CpuProducts::gemm(device_, Scalar{1}, transposed ? t_.transposed() : t_,
-                      View<const Scalar>(sums), Scalar{0}, weights);
-    CpuProducts::gemm(device_, Scalar{-1}, v_, View<const Scalar>(weights), Scalar{1}, c);
+    tools_.gemm(Scalar{1}, v_.transposed(), c, Scalar{0}, sums);
+    tools_.gemm(Scalar{1}, transposed ? t_.transposed() : t_, sums, Scalar{0}, weights);
+    tools_.gemm(Scalar{-1}, v_, weights, Scalar{1}, c);
   }
 
  private:
-  Device<Cpu>& device_;
+  const HostTools<Scalar>& tools_;
   View<const Scalar> v_;
   View<const Scalar> t_;
 };
@@ -178,8 +177,8 @@ class BlockReflection {
 /// q <- the first columns of the product of its reflections: reflection k has its vector in column
 /// k, which is zero above row k, and columns before `shift` have none.
 template <class Scalar>
-void form_reflections(Device<Cpu>& device, const PaddedMatrix<Scalar>& q, const Scalar* factors,
-                      Index shift) {
+void form_reflections(const HostTools<Scalar>& tools, const PaddedMatrix<Scalar>& q,
+                      const Scalar* factors, Index shift) {
   using Matrix = PaddedMatrix<Scalar>;
   constexpr Index lanes = Matrix::lanes;
   const Index width = q.cols <= cached_columns ? cached_columns : reflection_block;
@@ -188,9 +187,9 @@ void form_reflections(Device<Cpu>& device, const PaddedMatrix<Scalar>& q, const 
     const Index first = shift + block * width;
     const Index last = (std::min)(first + width, q.cols);
     if (last < q.cols) {
-      Workspace::Frame frame(device.workspace());
+      Workspace::Frame frame(tools.workspace);
       const View<Scalar> vectors = q.corner(first, first).left_columns(last - first);
-      BlockReflection<Scalar>(device, frame, vectors, factors + first)
+      BlockReflection<Scalar>(tools, frame, vectors, factors + first)
           .apply(q.corner(first, last), false);
     }
     for (Index k = last; k-- > first;) {

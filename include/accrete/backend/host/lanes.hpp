@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/backend/cpu/device.hpp>
+#include <accrete/config.hpp>
 
 #include <array>
 #include <cstddef>
