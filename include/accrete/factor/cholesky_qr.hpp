@@ -45,7 +45,7 @@ struct GramFactor {
 template <class Scalar>
 bool invert_cholesky(Index k, Scalar* gram, Scalar* inverse) {
   const auto subtract = [](Index count, Scalar factor, const Scalar* from, Scalar* to) {
-#pragma omp simd
+    ACCRETE_SIMD()
     for (Index i = 0; i < count; ++i) {
       to[i] -= factor * from[i];
     }
