@@ -33,10 +33,11 @@ class LazyBasis {
  public:
   using Storage = Matrix<Scalar, Backend>;
 
-  explicit LazyBasis(Index rows = 0) : storage_(rows, 0), rows_(rows) {}
+  LazyBasis() = default;
+  explicit LazyBasis(Index rows) : storage_(rows, 0), rows_(rows) {}
   LazyBasis(const LazyBasis&) = default;
   /// Leaves a 0 x 0 basis behind.
-  LazyBasis(LazyBasis&& other) noexcept : LazyBasis() { swap(other); }
+  LazyBasis(LazyBasis&& other) noexcept { swap(other); }
   LazyBasis& operator=(LazyBasis other) noexcept {
     swap(other);
     return *this;

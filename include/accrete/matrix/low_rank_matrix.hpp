@@ -53,7 +53,7 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
   using Backend = MatrixBackend;
   using Storage = Matrix<Scalar, Backend>;
 
-  LowRankMatrix() : LowRankMatrix(0, 0) {}
+  LowRankMatrix() = default;
 
   /// The zero matrix of rank 0 with room for `capacity` columns.
   /// @throws ShapeError for negative sizes.
@@ -82,6 +82,7 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
   }
   /// Leaves a 0 x 0 matrix behind; of the update of a CumulativeUpdate, which stays with its base,
   /// a copy is made.
+  // NOLINTNEXTLINE(bugprone-exception-escape): a copy may fail, so this is not noexcept
   LowRankMatrix(LowRankMatrix&& other) : LowRankMatrix() {
     if (other.base_columns_ > 0) {
       *this = std::as_const(other);
@@ -101,6 +102,7 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
     }
     return *this;
   }
+  // NOLINTNEXTLINE(bugprone-exception-escape): as the constructor
   LowRankMatrix& operator=(LowRankMatrix&& other) {
     if (base_columns_ > 0 || other.base_columns_ > 0) {
       return *this = std::as_const(other);
