@@ -73,6 +73,12 @@ macro(accrete_add_openmp target)
       APPEND
       PROPERTY INTERFACE_COMPILE_OPTIONS
                "$<BUILD_INTERFACE:$<$<CXX_COMPILER_ID:GNU,Clang,AppleClang>:-fopenmp-simd>>")
+    set_property(
+      TARGET ${target}
+      APPEND
+      PROPERTY
+        INTERFACE_COMPILE_DEFINITIONS
+        "$<BUILD_INTERFACE:$<$<CXX_COMPILER_ID:GNU,Clang,AppleClang>:ACCRETE_OPENMP_SIMD>>")
   endif()
 endmacro()
 

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "temporary_folder.hpp"
+
+#include <doctest/doctest.h>
+
 #include <array>
 #include <clocale>
 #include <cstdint>
@@ -10,14 +14,10 @@
 #include <string>
 
 /// While it lives, printf writes 1,5 and strtod reads it: a locale of its own, so that the test
-/// does not depend on those that are installed. In the file format of glibc; elsewhere not
-/// active().
+/// does not depend on those that are installed. In the file format of glibc alone.
 class CommaLocale {
  public:
-  CommaLocale()
-      : folder_(std::filesystem::temp_directory_path() /
-                ("accrete_locale_" + std::to_string(reinterpret_cast<std::uintptr_t>(this)))),
-        before_(std::setlocale(LC_NUMERIC, nullptr)) {
+  CommaLocale() : before_(std::setlocale(LC_NUMERIC, nullptr)) {
 #if defined(__GLIBC__)
     std::filesystem::create_directories(folder_ / "comma");
     // Decimal point, thousands separator, grouping, both as wide characters, codeset.
@@ -27,8 +27,11 @@ class CommaLocale {
     std::ofstream(folder_ / "comma" / "LC_NUMERIC", std::ios::binary)
         .write(reinterpret_cast<const char*>(header.data()), sizeof header)
         .write(values, sizeof values);
-    ::setenv("LOCPATH", folder_.c_str(), 1);
+    ::setenv("LOCPATH", folder_.path().c_str(), 1);
     std::setlocale(LC_NUMERIC, "comma");
+    REQUIRE(std::localeconv()->decimal_point[0] == ',');
+#else
+    MESSAGE("skipped: no locale with a comma can be made here");
 #endif
   }
   CommaLocale(const CommaLocale&) = delete;
@@ -36,11 +39,9 @@ class CommaLocale {
   ~CommaLocale() {
     std::setlocale(LC_NUMERIC, before_.c_str());
     ::unsetenv("LOCPATH");
-    std::filesystem::remove_all(folder_);
   }
-  [[nodiscard]] static bool active() { return std::localeconv()->decimal_point[0] == ','; }
 
  private:
-  std::filesystem::path folder_;
+  TemporaryFolder folder_;
   std::string before_;
 };

@@ -31,6 +31,8 @@ TEST_CASE("the inline namespace names the version and what changes inline functi
 #endif
 #if defined(_OPENMP)
   CHECK(names("_omp_"));
+#elif defined(ACCRETE_OPENMP_SIMD)
+  CHECK(names("_simd_"));
 #else
   CHECK(names("_serial_"));
 #endif

@@ -17,8 +17,10 @@
 #else
 #define ACCRETE_DETAIL_PROVIDER eigen
 #endif
-#ifdef _OPENMP
+#if defined(_OPENMP)
 #define ACCRETE_DETAIL_THREADING omp
+#elif defined(ACCRETE_OPENMP_SIMD)
+#define ACCRETE_DETAIL_THREADING simd
 #else
 #define ACCRETE_DETAIL_THREADING serial
 #endif
@@ -71,6 +73,16 @@
 #define ACCRETE_COMPILED_INLINE
 #else
 #define ACCRETE_COMPILED_INLINE inline
+#endif
+
+// ACCRETE_SIMD(clauses) before a loop lets it be vectorised, and a sum in it be taken in any order.
+// Compilers warn about a pragma that they are not asked to know: with -fopenmp-simd alone, which
+// defines nothing, ACCRETE_OPENMP_SIMD says that they are.
+#if defined(_OPENMP) || defined(ACCRETE_OPENMP_SIMD)
+#define ACCRETE_DETAIL_PRAGMA(...) _Pragma(#__VA_ARGS__)
+#define ACCRETE_SIMD(...) ACCRETE_DETAIL_PRAGMA(omp simd __VA_ARGS__)
+#else
+#define ACCRETE_SIMD(...)
 #endif
 
 #define ACCRETE_BEGIN_NAMESPACE                                                                    \

@@ -50,7 +50,7 @@ template <class Scalar>
   for (Index first = 0; first < count; first += block) {
     const Index last = first + block < count ? first + block : count;
     Bits carry = 0; // into the sign, from an exponent of ones alone
-#pragma omp simd reduction(| : carry)
+    ACCRETE_SIMD(reduction(| : carry))
     for (Index i = first; i < last; ++i) {
       carry |= (std::bit_cast<Bits>(values[i]) & Float::exponent) + unit;
     }

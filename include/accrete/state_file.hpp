@@ -3,12 +3,14 @@
 
 #include <accrete/config.hpp>
 #include <accrete/error.hpp>
+#include <accrete/finite.hpp>
 
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #if __has_include(<unistd.h>)
@@ -45,8 +47,8 @@ inline std::string target_of(std::string path) {
     }
     const std::string name(target, static_cast<std::size_t>(length));
     const std::size_t folder = path.rfind('/');
-    const bool alone = name.front() == '/' || folder == std::string::npos;
-    path = alone ? name : path.substr(0, folder + 1) + name;
+    path.resize(name.front() == '/' || folder == std::string::npos ? 0 : folder + 1);
+    path += name;
   }
 #endif
   return path;
@@ -109,14 +111,20 @@ class StateFile {
   void read(T* values, Index count) {
     const auto size = static_cast<std::size_t>(count);
     if (size > 0 && std::fread(values, sizeof(T), size, file_) != size) {
-      fail("ends too early; it was cut or holds something else", 0);
+      if (std::ferror(file_) != 0) {
+        fail("cannot be read", errno);
+      }
+      fail("ends too early; it was cut or holds something else");
     }
   }
+  [[nodiscard]] const char* kind() const noexcept { return kind_; }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
+  /// In bytes, of a file of which nothing has been read yet.
   [[nodiscard]] std::int64_t size() {
-    std::fseek(file_, 0, SEEK_END);
-    const std::int64_t bytes = std::ftell(file_);
-    std::rewind(file_);
+    const std::int64_t bytes = std::fseek(file_, 0, SEEK_END) == 0 ? std::ftell(file_) : -1;
+    if (bytes < 0 || std::fseek(file_, 0, SEEK_SET) != 0) {
+      fail("has no size", errno);
+    }
     return bytes;
   }
   /// All bytes are on the device when this returns.
@@ -132,9 +140,10 @@ class StateFile {
       fail("cannot be written", reason);
     }
   }
-  [[noreturn]] void fail(const char* what, int reason) const {
+  /// `reason` is the system's, where it has one.
+  [[noreturn]] void fail(const std::string& what, int reason = 0) const {
     std::string text = kind_;
-    text += " file " + path_ + " " + what;
+    text += " file " + path_ + ' ' + what;
     if (reason != 0) {
       text += ": ";
       text += std::strerror(reason);
@@ -154,6 +163,62 @@ class StateFile {
   std::string path_;
   std::FILE* file_;
 };
+
+/// What every file begins with, in the machine's byte order. The header of a kind of file derives
+/// from it, is written as it lies in memory, and has
+///   is_sound()        its numbers are some that this library writes,
+///   content_bytes()   of what follows it, as a double: the sizes may be any.
+struct StateFileHeader {
+  std::uint64_t magic = 0;
+  std::int64_t scalar_bytes = 0;
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+  std::int64_t rank = 0;
+
+  [[nodiscard]] bool has_sizes() const noexcept {
+    constexpr std::int64_t most = std::int64_t{1} << 40; // no product of two overflows a double
+    return rows >= 0 && cols >= 0 && rank >= 0 && rows <= most && cols <= most && rank <= most;
+  }
+};
+
+/// The header of a file of matrices of Scalar, whose sizes account for every byte.
+/// @throws Error
+template <class Header, class Scalar>
+Header read_header(StateFile& file, std::uint64_t magic) {
+  static_assert(std::is_floating_point_v<Scalar>,
+                "accrete: files are loaded as float or double, as they were saved");
+  const std::int64_t bytes = file.size();
+  Header header;
+  file.read(&header, 1);
+  if (header.magic != magic) {
+    file.fail(std::string("is no ") + file.kind() + ", or of a machine of another byte order");
+  }
+  if (header.scalar_bytes != static_cast<std::int64_t>(sizeof(Scalar))) {
+    file.fail("holds another scalar; load it as float or double, as it was saved");
+  }
+  if (!header.is_sound()) {
+    file.fail(std::string("has numbers that no ") + file.kind() + " has; it is damaged");
+  }
+  if (!header.has_sizes() ||
+      static_cast<double>(bytes) != sizeof(Header) + header.content_bytes() + sizeof(magic)) {
+    file.fail("has another length than its header says; it was cut or damaged");
+  }
+  return header;
+}
+
+/// Reads the matrices behind the header, column-major, and the end of the file. @throws Error
+template <class... Matrix>
+void read_matrices(StateFile& file, std::uint64_t magic, Matrix&... matrices) {
+  (file.read(matrices.data(), matrices.size()), ...);
+  if (!(all_finite(matrices.data(), matrices.size()) && ...)) {
+    file.fail("holds NaN or infinity; it is damaged");
+  }
+  std::uint64_t end = 0;
+  file.read(&end, 1);
+  if (end != magic) {
+    file.fail("does not end as it has to; it is damaged");
+  }
+}
 
 /// Writes a file by write(StateFile&), atomically: an interrupted or failed write leaves what was
 /// there. Through a link the file behind it is replaced; a device or a pipe is written to.
@@ -181,6 +246,17 @@ void write_file(const char* kind, const std::string& path, const Write& write) {
     ACCRETE_THROW Error(std::string(kind) + " file " + path +
                         " cannot be replaced: " + std::strerror(reason));
   }
+}
+
+/// Writes header, matrices and the magic number again, as write_file().
+template <class Header, class... Matrix>
+void write_matrices(const char* kind, const std::string& path, const Header& header,
+                    const Matrix&... matrices) {
+  write_file(kind, path, [&](StateFile& file) {
+    file.write(&header, 1);
+    (file.write(matrices.data(), matrices.size()), ...);
+    file.write(&header.magic, 1);
+  });
 }
 
 } // namespace detail

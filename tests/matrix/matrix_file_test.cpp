@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "numerics.hpp"
+#include "temporary_folder.hpp"
 #include "test_backend.hpp"
 
 #include <accrete/matrix/matrix_file.hpp>
 
-#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -20,17 +20,6 @@ template <class Scalar>
 using LowRank = ac::LowRankMatrix<Scalar, TestBackend>;
 template <class Scalar>
 using Update = ac::CumulativeUpdate<Scalar, TestBackend>;
-
-/// A path of this process that is gone at the end.
-struct TemporaryPath {
-  std::string path;
-  explicit TemporaryPath(const char* name)
-      : path((std::filesystem::temp_directory_path() /
-              (std::string(name) + std::to_string(reinterpret_cast<std::uintptr_t>(this))))
-                 .string()) {}
-  TemporaryPath(const TemporaryPath&) = delete;
-  ~TemporaryPath() { std::remove(path.c_str()); }
-};
 
 std::string bytes_of(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
@@ -57,57 +46,60 @@ Update<Scalar> weight() {
 } // namespace
 
 TEST_CASE_TEMPLATE("matrices come back bit for bit", Scalar, TEST_SCALARS) {
-  const TemporaryPath file("accrete_matrix_");
+  const TemporaryFolder folder;
+  const std::string file = folder / "matrix";
   const auto W = weight<Scalar>();
-  ac::save(W, file.path);
-  const auto loaded = ac::load_cumulative_update<Scalar, TestBackend>(file.path);
+  ac::save(W, file);
+  const auto loaded = ac::load_cumulative_update<Scalar, TestBackend>(file);
   CHECK(loaded.base() == W.base());
   CHECK(loaded.U() == W.U());
   CHECK(loaded.V() == W.V());
   CHECK(loaded.scale() == W.scale());
 
-  ac::save(W.low_rank(), file.path);
-  const auto update = ac::load_low_rank_matrix<Scalar, TestBackend>(file.path);
+  ac::save(W.low_rank(), file);
+  const auto update = ac::load_low_rank_matrix<Scalar, TestBackend>(file);
   CHECK(update.U() == W.U());
   CHECK(update.V() == W.V());
 
-  ac::save(LowRank<Scalar>(3, 0), file.path);
-  const auto empty = ac::load_low_rank_matrix<Scalar, TestBackend>(file.path);
+  ac::save(LowRank<Scalar>(3, 0), file);
+  const auto empty = ac::load_low_rank_matrix<Scalar, TestBackend>(file);
   CHECK(empty.rows() == 3);
   CHECK(empty.cols() == 0);
   CHECK(empty.rank() == 0);
 }
 
 TEST_CASE("what is not finite is neither written nor read") {
-  const TemporaryPath file("accrete_matrix_");
+  const TemporaryFolder folder;
+  const std::string file = folder / "matrix";
   auto W = weight<double>();
-  ac::save(W, file.path);
-  const std::string before = bytes_of(file.path);
+  ac::save(W, file);
+  const std::string before = bytes_of(file);
   W.V()(1, 1) = std::numeric_limits<double>::quiet_NaN();
-  CHECK_THROWS_WITH_AS(ac::save(W, file.path),
+  CHECK_THROWS_WITH_AS(ac::save(W, file),
                        doctest::Contains("V, 5 x 2, holds NaN or infinity; nothing was written"),
                        ac::NumericError);
-  CHECK_THROWS_AS(ac::save(W.low_rank(), file.path), ac::NumericError);
+  CHECK_THROWS_AS(ac::save(W.low_rank(), file), ac::NumericError);
   W.V()(1, 1) = 0;
   W.base()(0, 0) = std::numeric_limits<double>::infinity();
-  CHECK_THROWS_AS(ac::save(W, file.path), ac::NumericError);
-  CHECK(bytes_of(file.path) == before);
+  CHECK_THROWS_AS(ac::save(W, file), ac::NumericError);
+  CHECK(bytes_of(file) == before);
 
   constexpr std::size_t header = 48;
-  write_bytes(file.path, with(before, header + 8 * 31, std::numeric_limits<double>::infinity()));
-  CHECK_THROWS_WITH_AS((void)(ac::load_cumulative_update<double, TestBackend>(file.path)),
+  write_bytes(file, with(before, header + 8 * 31, std::numeric_limits<double>::infinity()));
+  CHECK_THROWS_WITH_AS((void)(ac::load_cumulative_update<double, TestBackend>(file)),
                        doctest::Contains("holds NaN or infinity; it is damaged"), ac::Error);
 }
 
 TEST_CASE("damaged and foreign files are refused") {
-  const TemporaryPath file("accrete_matrix_");
+  const TemporaryFolder folder;
+  const std::string file = folder / "matrix";
   const auto W = weight<double>();
-  ac::save(W, file.path);
-  const std::string good = bytes_of(file.path);
+  ac::save(W, file);
+  const std::string good = bytes_of(file);
   const auto refusal = [&](const std::string& bytes) {
-    write_bytes(file.path, bytes);
+    write_bytes(file, bytes);
     try {
-      (void)ac::load_cumulative_update<double, TestBackend>(file.path);
+      (void)ac::load_cumulative_update<double, TestBackend>(file);
     } catch (const ac::Error& error) {
       return std::string(error.what());
     }
@@ -119,17 +111,41 @@ TEST_CASE("damaged and foreign files are refused") {
   CHECK(refusal(good.substr(0, 20)).find("ends too early") != std::string::npos);
   CHECK(refusal(with(good, 16, std::int64_t{1})).find("another length") != std::string::npos);
   CHECK(refusal(with(good, 32, std::int64_t{-1})).find("another length") != std::string::npos);
-  CHECK(refusal(with(good, 0, 'x')).find("holds something else") != std::string::npos);
+  CHECK(refusal(with(good, 0, 'x')).find("is no CumulativeUpdate") != std::string::npos);
   CHECK(refusal(with(good, good.size() - 8, 'x')).find("does not end") != std::string::npos);
   CHECK(refusal(with(good, 8, std::int64_t{4})).find("another scalar") != std::string::npos);
+  CHECK(refusal(with(good, 40, std::numeric_limits<double>::infinity())) // the scale
+            .find("has numbers that no CumulativeUpdate has") != std::string::npos);
 
-  write_bytes(file.path, good);
-  CHECK_THROWS_WITH_AS((void)(ac::load_cumulative_update<float, TestBackend>(file.path)),
+  write_bytes(file, good);
+  CHECK_THROWS_WITH_AS((void)(ac::load_cumulative_update<float, TestBackend>(file)),
                        doctest::Contains("another scalar"), ac::Error);
-  CHECK_THROWS_WITH_AS((void)(ac::load_low_rank_matrix<double, TestBackend>(file.path)),
-                       doctest::Contains("holds something else"), ac::Error);
-  CHECK_THROWS_WITH_AS((void)(ac::load_low_rank_matrix<double, TestBackend>(file.path + ".no")),
+  CHECK_THROWS_WITH_AS((void)(ac::load_low_rank_matrix<double, TestBackend>(file)),
+                       doctest::Contains("is no LowRankMatrix"), ac::Error);
+  CHECK_THROWS_WITH_AS((void)(ac::load_low_rank_matrix<double, TestBackend>(file + ".no")),
                        doctest::Contains("cannot be opened"), ac::Error);
+}
+
+TEST_CASE("a file that cannot be read says so with the system's reason") {
+  const auto refusal = [](const std::string& path) {
+    try {
+      (void)ac::load_low_rank_matrix<double, TestBackend>(path);
+    } catch (const ac::Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  // Of a folder some file systems have no size, others nothing to read.
+  const TemporaryFolder folder;
+  const std::string text = refusal(folder.path());
+  CHECK((text.ends_with(" has no size: Invalid argument") ||
+         text.ends_with(" cannot be read: Is a directory")));
+  if (std::filesystem::exists("/proc/self/mem")) {
+    CHECK(refusal("/proc/self/mem") ==
+          "accrete: LowRankMatrix file /proc/self/mem cannot be read: Input/output error");
+  } else {
+    MESSAGE("skipped: no regular file here that cannot be read");
+  }
 }
 
 TEST_CASE_TEMPLATE("visit_state reaches every part", Scalar, TEST_SCALARS) {

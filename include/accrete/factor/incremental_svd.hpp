@@ -60,7 +60,8 @@ class IncrementalSVD {
 
   IncrementalSVD(const IncrementalSVD&) = default;
   /// Leaves a 0 x 0 matrix behind.
-  IncrementalSVD(IncrementalSVD&& other) noexcept : IncrementalSVD(0, other.options_) {
+  IncrementalSVD(IncrementalSVD&& other) noexcept : options_(other.options_) {
+    configure();
     swap(other);
   }
   IncrementalSVD& operator=(IncrementalSVD other) noexcept {
@@ -314,7 +315,7 @@ class IncrementalSVD {
     std::swap(options_, other.options_);
     std::swap(svd_, other.svd_);
   }
-  void configure() {
+  void configure() noexcept {
     svd_.truncation = {.max_rank = options_.max_rank, .tolerance = options_.tolerance};
     svd_.keep_v = options_.keep_v;
     svd_.check_every = options_.check_every;

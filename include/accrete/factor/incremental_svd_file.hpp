@@ -11,16 +11,10 @@ ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
-// The file: a header of 8-byte numbers in the machine's byte order, then singular values (double),
-// U and V (Scalar, column-major), and the header's magic number again.
-struct SVDFileHeader {
+/// Followed by the singular values (double), U and V (Scalar).
+struct SVDFileHeader : StateFileHeader {
   static constexpr std::uint64_t magic_number = 0x3144565345524341ULL; // "ACRESVD1"
 
-  std::uint64_t magic = magic_number;
-  std::int64_t scalar_bytes = 0;
-  std::int64_t rows = 0;
-  std::int64_t cols = 0;
-  std::int64_t rank = 0;
   std::int64_t max_rank = 0;
   double tolerance = 0;
   std::int64_t keep_v = 0;
@@ -29,11 +23,20 @@ struct SVDFileHeader {
   double settled_error = 0;
   double run_error = 0;
   std::int64_t run = 0;
+
+  [[nodiscard]] bool is_sound() const noexcept {
+    return (keep_v == 0 || keep_v == 1) && run >= 0 && run <= 2;
+  }
+  [[nodiscard]] double content_bytes() const noexcept {
+    const auto vectors = static_cast<double>(rows + keep_v * cols);
+    return static_cast<double>(rank) * (8 + static_cast<double>(scalar_bytes) * vectors);
+  }
 };
 
 template <class Scalar>
-void write_svd(StateFile& file, const IncrementalSVDState<Scalar>& state) {
+SVDFileHeader header_of(const IncrementalSVDState<Scalar>& state) {
   SVDFileHeader header;
+  header.magic = SVDFileHeader::magic_number;
   header.scalar_bytes = sizeof(Scalar);
   header.rows = state.U.rows();
   header.cols = state.cols;
@@ -46,30 +49,7 @@ void write_svd(StateFile& file, const IncrementalSVDState<Scalar>& state) {
   header.settled_error = state.settled_error;
   header.run_error = state.run_error;
   header.run = state.run;
-  file.write(&header, 1);
-  file.write(state.singular_values.data(), header.rank);
-  file.write(state.U.data(), state.U.size());
-  file.write(state.V.data(), state.V.size());
-  file.write(&header.magic, 1);
-}
-
-/// Every number of the header is one that write_svd() writes.
-inline bool is_sound(const SVDFileHeader& header) {
-  return (header.keep_v == 0 || header.keep_v == 1) && header.run >= 0 && header.run <= 2;
-}
-
-/// The sizes in the header account for every byte of the file.
-inline bool sizes_fit(const SVDFileHeader& header, std::int64_t file_bytes) {
-  constexpr std::int64_t most = std::int64_t{1} << 40; // no product below overflows a double
-  if (header.rows < 0 || header.cols < 0 || header.rank < 0 || header.rows > most ||
-      header.cols > most || header.rank > most) {
-    return false;
-  }
-  const auto number = [](std::int64_t value) { return static_cast<double>(value); };
-  const double entries =
-      number(header.rank) * (number(header.rows) + (header.keep_v != 0 ? number(header.cols) : 0));
-  return number(file_bytes) == number(sizeof(header) + sizeof(header.magic)) +
-                                   8 * number(header.rank) + number(header.scalar_bytes) * entries;
+  return header;
 }
 
 } // namespace detail
@@ -81,8 +61,8 @@ inline bool sizes_fit(const SVDFileHeader& header, std::int64_t file_bytes) {
 template <class Scalar>
 void save(const IncrementalSVDState<Scalar>& state, const std::string& path) {
   state.validate();
-  detail::write_file("IncrementalSVD", path,
-                     [&](detail::StateFile& file) { detail::write_svd(file, state); });
+  detail::write_matrices("IncrementalSVD", path, detail::header_of(state), state.singular_values,
+                         state.U, state.V);
 }
 
 /// Reads what save() wrote: `IncrementalSVD<double> svd(load_incremental_svd<double>(path))`.
@@ -91,21 +71,8 @@ void save(const IncrementalSVDState<Scalar>& state, const std::string& path) {
 template <class Scalar>
 [[nodiscard]] IncrementalSVDState<Scalar> load_incremental_svd(const std::string& path) {
   auto file = detail::StateFile::reading("IncrementalSVD", path);
-  const std::int64_t bytes = file.size();
-  detail::SVDFileHeader header;
-  file.read(&header, 1);
-  if (header.magic != detail::SVDFileHeader::magic_number) {
-    file.fail("is no IncrementalSVD, or of a machine of another byte order", 0);
-  }
-  if (header.scalar_bytes != static_cast<std::int64_t>(sizeof(Scalar))) {
-    file.fail("holds another scalar; load it as float or double, as it was saved", 0);
-  }
-  if (!detail::is_sound(header)) {
-    file.fail("holds numbers that no IncrementalSVD has; it is damaged", 0);
-  }
-  if (!detail::sizes_fit(header, bytes)) {
-    file.fail("has another length than its header says; it was cut or damaged", 0);
-  }
+  constexpr std::uint64_t magic = detail::SVDFileHeader::magic_number;
+  const auto header = detail::read_header<detail::SVDFileHeader, Scalar>(file, magic);
   IncrementalSVDState<Scalar> state;
   state.options = {.max_rank = Index{header.max_rank},
                    .tolerance = header.tolerance,
@@ -119,14 +86,7 @@ template <class Scalar>
   state.settled_error = header.settled_error;
   state.run_error = header.run_error;
   state.run = static_cast<int>(header.run);
-  std::uint64_t end = 0;
-  file.read(state.singular_values.data(), header.rank);
-  file.read(state.U.data(), state.U.size());
-  file.read(state.V.data(), state.V.size());
-  file.read(&end, 1);
-  if (end != detail::SVDFileHeader::magic_number) {
-    file.fail("does not end as an IncrementalSVD does; it is damaged", 0);
-  }
+  detail::read_matrices(file, magic, state.singular_values, state.U, state.V);
   state.validate();
   return state;
 }

@@ -120,7 +120,7 @@ struct IncrementalSVDState {
         const Scalar* a = q.data() + i * q.rows();
         const Scalar* b = q.data() + j * q.rows();
         double sum = i == j ? -1 : 0;
-#pragma omp simd reduction(+ : sum)
+        ACCRETE_SIMD(reduction(+ : sum))
         for (Index k = 0; k < q.rows(); ++k) {
           sum += static_cast<double>(a[k]) * static_cast<double>(b[k]);
         }

@@ -68,10 +68,11 @@ class DoubleBuffer {
 template <class Scalar, class Backend>
 class LazyBasis {
  public:
-  explicit LazyBasis(Index rows = 0) : now_(explicit_shape(rows, 0)) {}
+  LazyBasis() = default;
+  explicit LazyBasis(Index rows) : now_(explicit_shape(rows, 0)) {}
   LazyBasis(const LazyBasis&) = default;
   /// Leaves a 0 x 0 basis behind.
-  LazyBasis(LazyBasis&& other) noexcept : LazyBasis() { swap(other); }
+  LazyBasis(LazyBasis&& other) noexcept { swap(other); }
   LazyBasis& operator=(LazyBasis other) noexcept {
     swap(other);
     return *this;

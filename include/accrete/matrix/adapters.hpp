@@ -145,7 +145,7 @@ class AdapterSet {
   }
 
  private:
-  struct Adapter {
+  struct Adapter { // NOLINT(bugprone-exception-escape): it moves as its LowRankMatrix does
     LowRank update;
     Scalar scale;
   };

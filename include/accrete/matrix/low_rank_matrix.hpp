@@ -50,7 +50,7 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
   using Backend = MatrixBackend;
   using Storage = Matrix<Scalar, Backend>;
 
-  LowRankMatrix() : LowRankMatrix(0, 0) {}
+  LowRankMatrix() = default;
 
   /// The zero matrix of rank 0 with room for `capacity` columns.
   /// @throws ShapeError for negative sizes.
@@ -78,6 +78,7 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
     copy_columns(other);
   }
   /// Leaves the zero matrix of the same shape behind.
+  // NOLINTNEXTLINE(bugprone-exception-escape): a backend may allocate for that
   LowRankMatrix(LowRankMatrix&& other) : LowRankMatrix(other.rows(), other.cols()) { swap(other); }
   /// Keeps the capacity where it suffices.
   /// @throws ShapeError when this is the update of a CumulativeUpdate and the shapes differ.
@@ -93,6 +94,7 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
     }
     return *this;
   }
+  // NOLINTNEXTLINE(bugprone-exception-escape): as the constructor
   LowRankMatrix& operator=(LowRankMatrix&& other) {
     check_assigned_shape(other);
     LowRankMatrix taken(std::move(other));

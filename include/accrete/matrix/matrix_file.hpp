@@ -14,32 +14,32 @@ ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
-// The file: a header of 8-byte numbers in the machine's byte order, then W0 where there is one, U
-// and V (Scalar, column-major), and the header's magic number again.
-struct MatrixFileHeader {
+/// Followed by W0 where there is one, U and V.
+struct MatrixFileHeader : StateFileHeader {
   static constexpr std::uint64_t low_rank_magic = 0x314D524C45524341ULL;   // "ACRELRM1"
   static constexpr std::uint64_t cumulative_magic = 0x314D554345524341ULL; // "ACRECUM1"
 
-  std::uint64_t magic = 0;
-  std::int64_t scalar_bytes = 0;
-  std::int64_t rows = 0;
-  std::int64_t cols = 0;
-  std::int64_t rank = 0;
   double scale = 1;
 
-  /// The sizes account for every byte of the file.
-  [[nodiscard]] bool fits(std::int64_t file_bytes) const noexcept {
-    constexpr std::int64_t most = std::int64_t{1} << 40; // no product below overflows a double
-    if (rows < 0 || cols < 0 || rank < 0 || rows > most || cols > most || rank > most) {
-      return false;
-    }
+  [[nodiscard]] bool is_sound() const noexcept { return is_finite(scale); }
+  [[nodiscard]] Index base_rows() const noexcept { return magic == cumulative_magic ? rows : 0; }
+  [[nodiscard]] double content_bytes() const noexcept {
     const auto number = [](std::int64_t value) { return static_cast<double>(value); };
-    const double base = magic == cumulative_magic ? number(rows) * number(cols) : 0.0;
-    const double entries = base + number(rank) * (number(rows) + number(cols));
-    return number(file_bytes) ==
-           sizeof(MatrixFileHeader) + sizeof(magic) + number(scalar_bytes) * entries;
+    return number(scalar_bytes) *
+           (number(base_rows()) * number(cols) + number(rank) * number(rows + cols));
   }
 };
+
+template <class Matrix>
+MatrixFileHeader header_of(const Matrix& matrix, std::uint64_t magic) {
+  MatrixFileHeader header;
+  header.magic = magic;
+  header.scalar_bytes = sizeof(typename Matrix::Scalar);
+  header.rows = matrix.rows();
+  header.cols = matrix.cols();
+  header.rank = matrix.rank();
+  return header;
+}
 
 /// A copy in host memory. @throws NumericError for NaN or infinity.
 template <class Backend, class Scalar>
@@ -56,44 +56,22 @@ Eigen::MatrixX<Scalar> checked_copy(const char* kind, const char* part, View<con
   return host;
 }
 
+/// What a file holds, in host memory; W0 is empty where it has none.
 template <class Scalar>
-void read_part(StateFile& file, Eigen::MatrixX<Scalar>& part) {
-  file.read(part.data(), part.size());
-  if (!all_finite(part.data(), part.size())) {
-    file.fail("holds NaN or infinity; it is damaged", 0);
-  }
-}
+struct MatrixFile {
+  Eigen::MatrixX<Scalar> base, u, v;
+  double scale = 1;
 
-/// Reads and checks the header.
-template <class Scalar>
-MatrixFileHeader read_header(StateFile& file, std::uint64_t magic) {
-  static_assert(std::is_floating_point_v<Scalar>,
-                "accrete: matrices are loaded as float or double, as they were saved");
-  const std::int64_t bytes = file.size();
-  MatrixFileHeader header;
-  file.read(&header, 1);
-  if (header.magic != magic) {
-    file.fail("holds something else, or is of a machine of another byte order", 0);
+  MatrixFile(const char* kind, const std::string& path, std::uint64_t magic) {
+    auto file = StateFile::reading(kind, path);
+    const auto header = read_header<MatrixFileHeader, Scalar>(file, magic);
+    base.resize(header.base_rows(), header.cols);
+    u.resize(header.rows, header.rank);
+    v.resize(header.cols, header.rank);
+    scale = header.scale;
+    read_matrices(file, magic, base, u, v);
   }
-  if (header.scalar_bytes != static_cast<std::int64_t>(sizeof(Scalar))) {
-    file.fail("holds another scalar; load it as float or double, as it was saved", 0);
-  }
-  if (!header.fits(bytes)) {
-    file.fail("has another length than its header says; it was cut or damaged", 0);
-  }
-  if (!is_finite(header.scale)) {
-    file.fail("holds NaN or infinity; it is damaged", 0);
-  }
-  return header;
-}
-
-inline void read_end(StateFile& file, std::uint64_t magic) {
-  std::uint64_t end = 0;
-  file.read(&end, 1);
-  if (end != magic) {
-    file.fail("does not end as it has to; it is damaged", 0);
-  }
-}
+};
 
 template <class Scalar, class Backend>
 Matrix<Scalar, Backend> uploaded(const Eigen::MatrixX<Scalar>& host) {
@@ -111,14 +89,8 @@ template <class Scalar, class Backend>
 void save(const LowRankMatrix<Scalar, Backend>& matrix, const std::string& path) {
   const auto u = detail::checked_copy<Backend>("LowRankMatrix", "U", matrix.u_view());
   const auto v = detail::checked_copy<Backend>("LowRankMatrix", "V", matrix.v_view());
-  const detail::MatrixFileHeader header{detail::MatrixFileHeader::low_rank_magic, sizeof(Scalar),
-                                        matrix.rows(), matrix.cols(), matrix.rank()};
-  detail::write_file("LowRankMatrix", path, [&](detail::StateFile& file) {
-    file.write(&header, 1);
-    file.write(u.data(), u.size());
-    file.write(v.data(), v.size());
-    file.write(&header.magic, 1);
-  });
+  const auto header = detail::header_of(matrix, detail::MatrixFileHeader::low_rank_magic);
+  detail::write_matrices("LowRankMatrix", path, header, u, v);
 }
 
 /// Writes W0, the scale, U and V, as save() of a LowRankMatrix. A borrowed base is written too.
@@ -128,58 +100,33 @@ void save(const CumulativeUpdate<Scalar, Backend>& matrix, const std::string& pa
   const auto base = detail::checked_copy<Backend>(kind, "W0", matrix.base_view());
   const auto u = detail::checked_copy<Backend>(kind, "U", matrix.low_rank().u_view());
   const auto v = detail::checked_copy<Backend>(kind, "V", matrix.low_rank().v_view());
-  const detail::MatrixFileHeader header{detail::MatrixFileHeader::cumulative_magic,
-                                        sizeof(Scalar),
-                                        matrix.rows(),
-                                        matrix.cols(),
-                                        matrix.rank(),
-                                        matrix.scale()};
-  if (!detail::is_finite(header.scale)) {
+  auto header = detail::header_of(matrix, detail::MatrixFileHeader::cumulative_magic);
+  header.scale = static_cast<double>(matrix.scale());
+  if (!header.is_sound()) {
     ACCRETE_THROW NumericError(
-        "save of a CumulativeUpdate: its scale is NaN or infinite; nothing was "
-        "written");
+        "save of a CumulativeUpdate: its scale is NaN or infinite; nothing was written");
   }
-  detail::write_file(kind, path, [&](detail::StateFile& file) {
-    file.write(&header, 1);
-    file.write(base.data(), base.size());
-    file.write(u.data(), u.size());
-    file.write(v.data(), v.size());
-    file.write(&header.magic, 1);
-  });
+  detail::write_matrices(kind, path, header, base, u, v);
 }
 
 /// Reads what save() wrote. @throws Error for a missing, cut, damaged or foreign file, or one of
 /// another scalar.
 template <class Scalar, class Backend = Cpu>
 [[nodiscard]] LowRankMatrix<Scalar, Backend> load_low_rank_matrix(const std::string& path) {
-  constexpr std::uint64_t magic = detail::MatrixFileHeader::low_rank_magic;
-  auto file = detail::StateFile::reading("LowRankMatrix", path);
-  const detail::MatrixFileHeader header = detail::read_header<Scalar>(file, magic);
-  Eigen::MatrixX<Scalar> u(header.rows, header.rank);
-  Eigen::MatrixX<Scalar> v(header.cols, header.rank);
-  detail::read_part(file, u);
-  detail::read_part(file, v);
-  detail::read_end(file, magic);
-  return {detail::uploaded<Scalar, Backend>(u), detail::uploaded<Scalar, Backend>(v)};
+  const detail::MatrixFile<Scalar> file("LowRankMatrix", path,
+                                        detail::MatrixFileHeader::low_rank_magic);
+  return {detail::uploaded<Scalar, Backend>(file.u), detail::uploaded<Scalar, Backend>(file.v)};
 }
 
 /// The same of a CumulativeUpdate, which owns its base.
 template <class Scalar, class Backend = Cpu>
 [[nodiscard]] CumulativeUpdate<Scalar, Backend> load_cumulative_update(const std::string& path) {
-  constexpr std::uint64_t magic = detail::MatrixFileHeader::cumulative_magic;
-  auto file = detail::StateFile::reading("CumulativeUpdate", path);
-  const detail::MatrixFileHeader header = detail::read_header<Scalar>(file, magic);
-  Eigen::MatrixX<Scalar> base(header.rows, header.cols);
-  Eigen::MatrixX<Scalar> u(header.rows, header.rank);
-  Eigen::MatrixX<Scalar> v(header.cols, header.rank);
-  detail::read_part(file, base);
-  detail::read_part(file, u);
-  detail::read_part(file, v);
-  detail::read_end(file, magic);
+  const detail::MatrixFile<Scalar> file("CumulativeUpdate", path,
+                                        detail::MatrixFileHeader::cumulative_magic);
   CumulativeUpdate<Scalar, Backend> result(
-      detail::uploaded<Scalar, Backend>(base),
-      {detail::uploaded<Scalar, Backend>(u), detail::uploaded<Scalar, Backend>(v)});
-  result.set_scale(static_cast<Scalar>(header.scale));
+      detail::uploaded<Scalar, Backend>(file.base),
+      {detail::uploaded<Scalar, Backend>(file.u), detail::uploaded<Scalar, Backend>(file.v)});
+  result.set_scale(static_cast<Scalar>(file.scale));
   return result;
 }
 

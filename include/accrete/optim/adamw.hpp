@@ -186,7 +186,7 @@ class AdamW {
     advance("AdamW::direction", out, gradient, -1.0, 1.0, gradient_scale);
   }
 
-  static const AdamWOptions& validated(const AdamWOptions& options) {
+  static AdamWOptions validated(const AdamWOptions& options) {
     options.validate();
     if (static_cast<Scalar>(options.epsilon) < (std::numeric_limits<Scalar>::min)()) {
       ACCRETE_THROW ArgumentError(

@@ -50,7 +50,7 @@ inline void add_bfloat16_panel(Index rows, const std::uint16_t* a, Index s, cons
                                float* y) {
   const float x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3], x4 = x[4], x5 = x[5], x6 = x[6],
               x7 = x[7];
-#pragma omp simd
+  ACCRETE_SIMD()
   for (Index i = 0; i < rows; ++i) {
     const float low = to_float(a[i]) * x0 + to_float(a[i + s]) * x1 + to_float(a[i + 2 * s]) * x2 +
                       to_float(a[i + 3 * s]) * x3;
@@ -265,7 +265,7 @@ struct CpuBfloat16 {
   static void set_column(Index rows, const Source* a, Index a_step, Result* c,
                          const Update& update) {
     if (a_step == 1) {
-#pragma omp simd
+      ACCRETE_SIMD()
       for (Index i = 0; i < rows; ++i) {
         c[i] = rounded<Result>(update(to_float(a[i]), to_float(c[i])));
       }

@@ -84,7 +84,7 @@ struct CpuColumns {
       const Run<const Scalar> y = run(b, column % b.cols);
       const Run<Scalar> z = run(c, column);
       if (x.step == 1 && y.step == 1 && z.step == 1) {
-#pragma omp simd
+        ACCRETE_SIMD()
         for (Index i = 0; i < c.rows; ++i) {
           z.data[i] = x.data[i] * y.data[i];
         }
@@ -124,7 +124,7 @@ struct CpuColumns {
   template <class Scalar, class Value>
   static void update(Index count, Run<const Scalar> from, Run<Scalar> to, const Value& value) {
     if (from.step == 1 && to.step == 1) {
-#pragma omp simd
+      ACCRETE_SIMD()
       for (Index i = 0; i < count; ++i) {
         to.data[i] = value(from.data[i], to.data[i]);
       }

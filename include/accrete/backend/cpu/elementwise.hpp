@@ -93,7 +93,7 @@ struct CpuElementwise {
           z[i] = beta == Scalar{0} ? alpha * product : alpha * product + beta * z[i];
         };
         if (a.row_step() == 1 && b.row_step() == 1) {
-#pragma omp simd
+          ACCRETE_SIMD()
           for (Index i = 0; i < c.rows; ++i) {
             set(i, x[i] * y[i]);
           }
@@ -115,7 +115,7 @@ struct CpuElementwise {
     parallel_ranges(threads_for(device, c), c.cols, 1, [&](Index first, Index count) {
       for (Index j = first; j < first + count; ++j) {
         Scalar* x = c.data + j * c.stride;
-#pragma omp simd
+        ACCRETE_SIMD()
         for (Index i = 0; i < c.rows; ++i) {
           x[i] = std::abs(x[i]);
         }
@@ -193,7 +193,7 @@ struct CpuElementwise {
   template <class Scalar, class Value>
   static void update_run(const Scalar* a, Index step, Scalar* c, Index count, const Value& value) {
     if (step == 1) {
-#pragma omp simd
+      ACCRETE_SIMD()
       for (Index i = 0; i < count; ++i) {
         c[i] = value(a[i], c[i]);
       }

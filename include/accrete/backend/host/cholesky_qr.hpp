@@ -23,7 +23,7 @@ Index small_cholesky(Index k, Scalar* gram, Scalar least) {
     for (Index p = 0; p < j; ++p) {
       const Scalar* const from = gram + p * k;
       const Scalar factor = from[j];
-#pragma omp simd
+      ACCRETE_SIMD()
       for (Index i = j; i < k; ++i) {
         column[i] -= factor * from[i];
       }
@@ -49,7 +49,7 @@ void invert_lower(Index k, const Scalar* lower, Index stride, Scalar* inverse) {
       const Scalar* const column = lower + j * stride;
       x[j] /= column[j];
       const Scalar factor = x[j];
-#pragma omp simd
+      ACCRETE_SIMD()
       for (Index i = j + 1; i < k; ++i) {
         x[i] -= factor * column[i];
       }

@@ -25,7 +25,7 @@ void add_outer_products(const View<const double>& a, const double* weights, cons
     const double f[] = {at(k, 0), at(k + 1, 0), at(k + 2, 0), at(k + 3, 0)};
     const double s[] = {at(k, width - 1), at(k + 1, width - 1), at(k + 2, width - 1),
                         at(k + 3, width - 1)};
-#pragma omp simd
+    ACCRETE_SIMD()
     for (Index i = 0; i < c.rows; ++i) {
       first[i] += x[i] * f[0] + y[i] * f[1] + z[i] * f[2] + w[i] * f[3];
       if constexpr (width == 2) {
@@ -37,7 +37,7 @@ void add_outer_products(const View<const double>& a, const double* weights, cons
     const double* const x = a.data + k * a.stride;
     const double f = at(k, 0);
     const double s = at(k, width - 1);
-#pragma omp simd
+    ACCRETE_SIMD()
     for (Index i = 0; i < c.rows; ++i) {
       first[i] += x[i] * f;
       if constexpr (width == 2) {
