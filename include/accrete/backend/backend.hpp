@@ -7,6 +7,8 @@
 
 #include <Eigen/Core>
 
+#include <utility>
+
 ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
@@ -81,6 +83,15 @@ struct Bfloat16Kernels;
 /// What a backend keeps between calls: threads or streams, handles, workspace.
 template <class Backend>
 class Device;
+
+namespace detail {
+
+/// Temporaries in a backend's memory, which return to its workspace at the end of the scope.
+template <class Backend>
+using Frame =
+    typename std::remove_cvref_t<decltype(std::declval<Device<Backend>&>().workspace())>::Frame;
+
+} // namespace detail
 
 /// The table of kernels that a backend folder provides: static member templates over the scalar
 /// that take a device and Views (docs/architecture.md lists what each computes). A kernel treats a

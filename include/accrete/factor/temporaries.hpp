@@ -14,10 +14,6 @@ ACCRETE_BEGIN_NAMESPACE
 // Temporaries of the factorisations, and the products that fill them.
 namespace detail {
 
-template <class Backend>
-using Frame =
-    typename std::remove_cvref_t<decltype(std::declval<Device<Backend>&>().workspace())>::Frame;
-
 template <class Scalar, class Frame>
 View<Scalar> temporary(Frame& frame, Index rows, Index cols) {
   return dense_view(frame.template allocate<Scalar>(rows * cols), rows, cols);

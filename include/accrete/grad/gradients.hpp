@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/backend/workspace.hpp>
 #include <accrete/plan/assign.hpp>
 
 #include <type_traits>
@@ -22,7 +21,7 @@ class InnerProduct {
   [[nodiscard]] Scalar value() const {
     using Backend = settled_backend<common_backend<typename A::Backend, typename B::Backend>>;
     auto& context = Context<Backend>::current();
-    Workspace::Frame frame(context.device().workspace());
+    Frame<Backend> frame(context.device().workspace());
     const auto evaluated = [&](const auto& node) {
       View<Scalar> view = dense_view(frame.template allocate<Scalar>(node.rows() * node.cols()),
                                      node.rows(), node.cols());

@@ -53,7 +53,7 @@ void add_low_rank_columns(Device<Backend>& device, Scalar scale, View<const Scal
                           View<const Scalar> x, View<Scalar> y) {
   using Table = Kernels<Backend>;
   const auto count = static_cast<Index>(columns.size());
-  Workspace::Frame frame(device.workspace());
+  Frame<Backend> frame(device.workspace());
   const auto temporary = [&](Index rows) {
     return dense_view(frame.template allocate<Scalar>(rows * count), rows, count);
   };
@@ -135,7 +135,7 @@ class AdapterSet {
       detail::evaluate_into(context, product, Scalar{1}, Scalar{0}, output);
       return add_updates(context.device(), groups, input, output);
     }
-    Workspace::Frame frame(context.device().workspace());
+    detail::Frame<Backend> frame(context.device().workspace());
     const View<Scalar> value =
         dense_view(frame.template allocate<Scalar>(output.size()), output.rows, output.cols);
     detail::evaluate_into(context, product, Scalar{1}, Scalar{0}, value, false);

@@ -44,9 +44,7 @@ inline constexpr ScalarType scalar_type<bfloat16> = ScalarType::bfloat;
   return type == ScalarType::bfloat ? 2 : type == ScalarType::float32 ? 4 : 8;
 }
 [[nodiscard]] constexpr const char* scalar_name(ScalarType type) noexcept {
-  return type == ScalarType::bfloat  ? "bfloat16"
-         : type == ScalarType::float32 ? "float"
-                                       : "double";
+  return type == ScalarType::bfloat ? "bfloat16" : type == ScalarType::float32 ? "float" : "double";
 }
 
 /// One kernel call as a cost model sees it: result m x n, inner dimension k (1 unless a product).
@@ -125,7 +123,7 @@ class RooflineModel final : public CostModel {
 
   [[nodiscard]] double seconds(const KernelCall& call) const override {
     const double shortest = static_cast<double>((std::min)({call.m, call.n, call.k}));
-    const double peak = call.scalar == ScalarType::bfloat  ? rates_.bfloat16_flops
+    const double peak = call.scalar == ScalarType::bfloat    ? rates_.bfloat16_flops
                         : call.scalar == ScalarType::float32 ? rates_.peak_flops
                                                              : rates_.peak_flops / 2;
     const double rate =

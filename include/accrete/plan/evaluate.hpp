@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/backend/workspace.hpp>
 #include <accrete/plan/context.hpp>
 #include <accrete/plan/planner.hpp>
 
@@ -119,7 +118,7 @@ void evaluate_gathered(Context<Backend>& context, const GatheredExpression<Store
     overlap = overlap || overlaps(expression.operands[i], target);
   }
   const Plan& plan = plan_of(context, expression);
-  Workspace::Frame frame(context.device().workspace());
+  Frame<Backend> frame(context.device().workspace());
   Stored* memory = plan.workspace_scalars > 0
                        ? frame.template allocate<Stored>(plan.workspace_scalars)
                        : nullptr;

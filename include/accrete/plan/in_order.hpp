@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/backend/workspace.hpp>
 #include <accrete/plan/assign.hpp>
 
 ACCRETE_BEGIN_NAMESPACE
@@ -41,7 +40,7 @@ class WrittenOrder {
   }
   template <class Left, class Right, class Scalar>
   void write(const Product<Left, Right>& node, Scalar alpha, Scalar beta, View<Scalar> target) {
-    Workspace::Frame frame(device_.workspace());
+    Frame<Backend> frame(device_.workspace());
     const View<const Scalar> left = operand<Scalar>(frame, node.left());
     const View<const Scalar> right = operand<Scalar>(frame, node.right());
     Table::gemm(device_, alpha, left, right, beta, target);
@@ -49,18 +48,17 @@ class WrittenOrder {
 
  private:
   template <class Scalar, class Holder, class LeafBackend>
-  View<const Scalar> operand(Workspace::Frame&, const Dense<Holder, LeafBackend>& node) {
+  View<const Scalar> operand(Frame<Backend>&, const Dense<Holder, LeafBackend>& node) {
     return node.view();
   }
   template <class Scalar, class Holder, class LeafBackend>
-  View<const Scalar> operand(Workspace::Frame&,
-                             const Transposed<Dense<Holder, LeafBackend>>& node) {
+  View<const Scalar> operand(Frame<Backend>&, const Transposed<Dense<Holder, LeafBackend>>& node) {
     return node.operand().view().transposed();
   }
   template <class Scalar, class Node>
-  View<const Scalar> operand(Workspace::Frame& frame, const Node& node) {
-    const View<Scalar> value =
-        dense_view(frame.allocate<Scalar>(node.rows() * node.cols()), node.rows(), node.cols());
+  View<const Scalar> operand(Frame<Backend>& frame, const Node& node) {
+    const View<Scalar> value = dense_view(
+        frame.template allocate<Scalar>(node.rows() * node.cols()), node.rows(), node.cols());
     write(node, Scalar{1}, Scalar{0}, value);
     return value;
   }
