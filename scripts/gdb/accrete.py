@@ -144,9 +144,9 @@ class IncrementalSVD:
         self.rank = vector_size(self.svd["values"])
 
     def to_string(self):
-        loss = self.svd["loss"]
+        left, loss = self.svd["left"]["now_"], self.svd["loss"]
         return "IncrementalSVD {} x {}, rank {}, error bound {:.3g}{}".format(
-            int(self.svd["left"]["rows_"]),
+            int(left["stored_rows"]) + int(left["recent_rows"]),
             int(self.svd["cols"]),
             self.rank,
             float(loss["settled"]) + float(loss["current"]),
@@ -161,10 +161,12 @@ class IncrementalSVD:
 
     @staticmethod
     def basis(name, basis):
-        if int(basis["pending_"]) > 0:
-            yield name, "(a rotation is put off; call {}() to see it)".format(name)
+        now = basis["now_"]
+        if now["is_rotated"] or int(now["recent_rows"]) > 0:
+            yield name, "(a rotation is deferred; call {}() to see it)".format(name)
         else:
-            yield from columns(basis["storage_"], 0, basis["rows_"], basis["cols_"]).children(name)
+            storage = basis["stored_"]["front_"]
+            yield from columns(storage, 0, now["stored_rows"], now["cols"]).children(name)
 
 
 printers = gdb.printing.RegexpCollectionPrettyPrinter("accrete")
