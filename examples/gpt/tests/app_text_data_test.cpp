@@ -10,8 +10,8 @@
 using gpt::FileError;
 using gpt::TextData;
 using gpt::TextError;
+using gpt::test::contains;
 using gpt::test::message_of;
-using gpt::test::TemporaryFolder;
 
 namespace {
 
