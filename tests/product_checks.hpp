@@ -53,30 +53,39 @@ long double product_bound(Eigen::Index inner, long double size) {
          (sizeof(Result) == 2 ? 0x1p-8L * size : 0.0L);
 }
 
-/// Calls compute(alpha, beta, c) with views of both orders over copies of one matrix and expects
-/// alpha * product + beta * c there; or false, and c as it was.
+/// Calls compute(alpha, beta, c) with views of both orders over copies of one matrix, with beta 0,
+/// 1 and, where `any_beta`, 2, and expects alpha * product + beta * c there. False where compute()
+/// is: then for any factors, and c is as it was.
 template <class Result, class Compute>
-void check_product(const Exact& product, long double size, Eigen::Index inner,
-                   const Compute& compute) {
+[[nodiscard]] bool check_product(const Exact& product, long double size, Eigen::Index inner,
+                                 const Compute& compute, bool any_beta = true) {
   const Dense<Result> old =
       random_matrix<float>(product.rows(), product.cols(), 9).template cast<Result>();
   const Exact before = exact(in_double(old));
+  bool computed = true;
   for (const auto& factors : {std::pair{1.0, 0.0}, std::pair{1.0, 1.0}, std::pair{-0.5, 2.0}}) {
     const double alpha = factors.first;
     const double beta = factors.second;
+    if (beta == 2 && !any_beta) {
+      continue;
+    }
     CAPTURE(alpha);
     CAPTURE(beta);
     const Exact expected =
         static_cast<long double>(alpha) * product + static_cast<long double>(beta) * before;
     const long double tolerance = product_bound<Result>(inner, size + 2 * before.norm());
     Dense<Result> c = old;
-    if (!compute(alpha, beta, accrete::view_of(c))) {
+    const bool here = compute(alpha, beta, accrete::view_of(c));
+    REQUIRE((beta == 0 || here == computed));
+    computed = here;
+    if (!computed) {
       CHECK(c == old);
-      return;
+      continue;
     }
     CHECK((exact(in_double(c)) - expected).norm() <= tolerance);
     Dense<Result> flipped = old.transpose();
     REQUIRE(compute(alpha, beta, accrete::view_of(flipped).transposed()));
     CHECK((exact(in_double(flipped)).transpose() - expected).norm() <= tolerance);
   }
+  return computed;
 }

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include "numerics.hpp"
+#include "gemm_checks.hpp"
 #include "sparse_operand.hpp"
-#include "test_backend.hpp"
 
 #include <array>
 #include <cmath>
 #include <limits>
-#include <type_traits>
 
 using accrete::Index;
 using accrete::View;
@@ -14,28 +12,6 @@ using accrete::View;
 namespace {
 
 using Table = accrete::Kernels<TestBackend>;
-
-/// A rows x cols operand in either order, inside a larger allocation, so that strides are wider
-/// than the operand.
-template <class Scalar>
-struct Padded {
-  Dense<Scalar> memory;
-  View<Scalar> view;
-
-  Padded(Index rows, Index cols, bool row_major, unsigned seed)
-      : memory(random_matrix<Scalar>((row_major ? cols : rows) + 3, row_major ? rows : cols, seed)),
-        view(accrete::view_of(memory).block(0, 0, row_major ? cols : rows,
-                                            row_major ? rows : cols)) {
-    if (row_major) {
-      view = view.transposed();
-    }
-  }
-  [[nodiscard]] Exact value() const {
-    return Exact::NullaryExpr(view.rows, view.cols, [this](Index i, Index j) {
-      return static_cast<long double>(view(i, j));
-    });
-  }
-};
 
 constexpr std::array<std::array<Index, 3>, 10> shapes = {{{70, 33, 90},
                                                           {5, 6, 7},
@@ -47,21 +23,6 @@ constexpr std::array<std::array<Index, 3>, 10> shapes = {{{70, 33, 90},
                                                           {3, 200, 2},
                                                           {2, 1100, 41},
                                                           {9, 300, 3}}};
-
-// Sizes from which the cpu backend goes other ways: long inner products in more than one piece, a
-// transposed matrix times some columns, several threads for one vector, whose matrix is split by
-// columns or by rows, or comes from memory, outer products with one column or some, on several
-// threads by columns of the result or by its rows, with a last vector of rows that is not full.
-constexpr std::array<std::array<Index, 3>, 10> large_shapes = {{{130, 2100, 5},
-                                                                {1100, 1000, 21},
-                                                                {600, 301, 1},
-                                                                {1, 301, 600},
-                                                                {2101, 67, 1},
-                                                                {1501, 1101, 1},
-                                                                {203, 16, 199},
-                                                                {203, 1, 199},
-                                                                {2003, 9, 15},
-                                                                {139, 7, 41}}};
 
 /// c = 2 a b + 3 c with operands whose leading dimensions are large where `sparse` has a bit, and
 /// row-major where `orders` has one. False where the system has no memory of that kind.
@@ -88,23 +49,6 @@ bool check_large_strides(const std::array<Index, 3>& shape, Index stride, int sp
   CAPTURE(orders);
   CHECK_CLOSE(c.value(), expected, rounding_bound<Scalar>(k + 3, norms));
   return true;
-}
-
-/// c = 2 a b + beta c against exact arithmetic; three bits say which of a, b, c are row-major.
-template <class Scalar>
-void check_gemm(Index m, Index k, Index n, int orders, Scalar beta) {
-  accrete::Device<TestBackend> device;
-  const Padded<Scalar> a(m, k, (orders & 1) != 0, 1);
-  const Padded<Scalar> b(k, n, (orders & 2) != 0, 2);
-  Padded<Scalar> c(m, n, (orders & 4) != 0, 3);
-  const Exact before = c.value();
-  const Exact left = a.value();
-  const Exact right = b.value();
-  const Exact expected = 2.0L * left * right + static_cast<long double>(beta) * before;
-  Table::gemm(device, Scalar{2}, View<const Scalar>(a.view), View<const Scalar>(b.view), beta,
-              c.view);
-  const long double norms = 2 * left.norm() * right.norm() + before.norm();
-  CHECK((c.value() - expected).norm() <= rounding_bound<Scalar>(k + 3, norms));
 }
 
 } // namespace
@@ -138,39 +82,11 @@ TEST_CASE_TEMPLATE("gemm agrees with exact arithmetic for every order, shape, al
   }
 }
 
-TEST_CASE_TEMPLATE("large products agree with exact arithmetic too", Scalar, float, double) {
-  if (std::is_same_v<TestBackend, accrete::Reference>) {
-    return; // its loops are the same for every size
-  }
-  for (const auto& [m, k, n] : large_shapes) {
-    for (int orders = 0; orders < 4; ++orders) {
-      for (const Scalar beta : {Scalar{0}, Scalar{1}, Scalar{-0.5}}) {
-        check_gemm(m, k, n, orders, beta);
-      }
-    }
-  }
-}
-
 TEST_CASE_TEMPLATE("outer products of more rows than are taken in at a time agree with it", Scalar,
                    float, double) {
   check_gemm(4700, 7, 600, 0, Scalar{1});
   check_gemm(4700, 7, 600, 2, Scalar{-0.5});
   check_gemm(600, 3, 4700, 7, Scalar{1});
-}
-
-TEST_CASE("products that a library gets in parts agree with exact arithmetic") {
-  if (std::is_same_v<TestBackend, accrete::Reference>) {
-    return;
-  }
-  // Parts of rows and of columns, one pass over the inner dimension or some, the last one shorter.
-  for (const auto& [m, k, n] :
-       {std::array<Index, 3>{1061, 521, 21}, {21, 521, 1061}, {601, 523, 140}, {140, 523, 601}}) {
-    for (int orders = 0; orders < 4; ++orders) {
-      for (const float beta : {0.0F, -0.5F}) {
-        check_gemm(m, k, n, orders, beta);
-      }
-    }
-  }
 }
 
 TEST_CASE_TEMPLATE("with beta zero the old result is not read", Scalar, float, double) {

@@ -204,12 +204,13 @@ TEST_CASE("adapters applied to a warm batch allocate nothing") {
   CHECK(allocations_of(apply) == 0);
 }
 
-TEST_CASE_TEMPLATE("the SVD of a small matrix allocates nothing once the workspace is warm", Scalar,
-                   float, double) {
+TEST_CASE_TEMPLATE("an SVD allocates nothing once the workspace is warm", Scalar, float, double) {
   auto& device = ac::Context<ac::Cpu>::current().device();
-  for (const Index cols : {Index{4}, Index{33}, Index{128}}) {
-    const Dense<Scalar> a = random_matrix<Scalar>(128, cols, 1);
-    Dense<Scalar> u(128, cols);
+  // In larger ones of float the product library has a part.
+  constexpr Index rows = std::is_same_v<Scalar, double> ? 300 : 128;
+  for (const Index cols : {Index{4}, Index{33}, rows}) {
+    const Dense<Scalar> a = random_matrix<Scalar>(rows, cols, 1);
+    Dense<Scalar> u(rows, cols);
     Dense<Scalar> values(cols, 1);
     Dense<Scalar> v(cols, cols);
     const auto decompose = [&] {

@@ -125,7 +125,10 @@ void add_run_options(CLI::App& app, RunOptions& options) {
   app.get_option("--preset")
       ->check(CLI::IsMember(std::vector<std::string>(preset_names.begin(), preset_names.end())));
   app.get_option("--resume")->needs(app.get_option("--checkpoint"));
-  app.get_option("--overwrite")->excludes(app.get_option("--resume"));
+  app.get_option("--checkpoint-interval")->needs(app.get_option("--checkpoint"));
+  for (const char* option : {"--overwrite", "--preset"}) { // the checkpoint's options count
+    app.get_option(option)->excludes(app.get_option("--resume"));
+  }
 }
 
 CLI::App* add_train(CLI::App& app, RunOptions& options) {
@@ -188,6 +191,25 @@ CheckOptions small_model() {
   return options;
 }
 
+/// Refuses options that were given and are about other weights than the chosen ones.
+void check_given_options(const CLI::App& command, WeightKind weights) {
+  for (const CLI::Option* option : command.get_options()) {
+    const std::vector<WeightKind> kinds = weights_with(option->get_name());
+    const bool fits =
+        kinds.empty() || std::find(kinds.begin(), kinds.end(), weights) != kinds.end();
+    if (option->count() == 0 || fits) {
+      continue;
+    }
+    std::string remedy;
+    for (const WeightKind kind : kinds) {
+      remedy += (remedy.empty() ? "" : " or ") + std::string(word_of(kind));
+    }
+    throw accrete::ArgumentError(command.get_name() + ": " + option->get_name() +
+                                 " has no effect with --weights " + std::string(word_of(weights)) +
+                                 "; leave it out, or use --weights " + remedy);
+  }
+}
+
 void check_run_options(const RunOptions& options, const RunOptions& start) {
   if (options.data.empty()) {
     throw accrete::ArgumentError("train: there is no text to train on; add --data FILE");
@@ -220,7 +242,7 @@ int parse_and_run(int argc, const char* const* argv) {
   const CLI::App* train_command = add_train(app, run);
   const CLI::App* eval_command = add_eval(app, eval);
   const CLI::App* sample_command = add_sample(app, sampling);
-  add_check(app, check);
+  const CLI::App* check_command = add_check(app, check);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -232,6 +254,7 @@ int parse_and_run(int argc, const char* const* argv) {
   }
 
   if (train_command->parsed()) {
+    check_given_options(*train_command, run.model.weights);
     check_run_options(run, start);
     return train(run);
   }
@@ -241,6 +264,7 @@ int parse_and_run(int argc, const char* const* argv) {
   if (sample_command->parsed()) {
     return sample(sampling);
   }
+  check_given_options(*check_command, check.model.weights);
   return check_gradients(check);
 }
 

@@ -3,6 +3,7 @@
 
 #include "app/errors.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstdio>
@@ -174,13 +175,14 @@ class InputFile {
     if (::fstat(file_.get(), &status) != 0) {
       detail::throw_file_error("reading", path_, errno);
     }
-    if (S_ISDIR(status.st_mode)) {
-      throw FileError("reading '" + path_.string() + "': it is a folder; name a file");
+    if (!S_ISREG(status.st_mode) && !S_ISFIFO(status.st_mode)) {
+      throw FileError("reading '" + path_.string() + "': it is a " +
+                      (S_ISDIR(status.st_mode) ? "folder" : "device") + "; name a file");
     }
     size_ = static_cast<std::size_t>(status.st_size);
   }
 
-  /// Size at opening, in bytes; 0 for pipes and devices.
+  /// Size at opening, in bytes; 0 for pipes.
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] const fs::path& path() const noexcept { return path_; }
 
@@ -205,8 +207,9 @@ class InputFile {
     }
   }
 
-  /// Everything from the current position on, also of pipes.
-  [[nodiscard]] std::string read_all() const {
+  /// Everything from the current position on, also of pipes, which may have no end.
+  /// @throws FileError for a pipe out of which more than `most` bytes come
+  [[nodiscard]] std::string read_all(std::size_t most = std::size_t{1} << 30) const {
     std::string text;
     text.reserve(size_);
     char buffer[1 << 16];
@@ -222,6 +225,10 @@ class InputFile {
         return text;
       }
       text.append(buffer, static_cast<std::size_t>(count));
+      if (text.size() > (std::max)(most, size_)) {
+        throw FileError("reading '" + path_.string() + "': more than " + std::to_string(most) +
+                        " bytes come out of it; write them to a file and name that");
+      }
     }
   }
 

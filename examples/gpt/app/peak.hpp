@@ -29,17 +29,15 @@ double measured_gemm_rate(accrete::Index m, accrete::Index k, accrete::Index n) 
   return 2.0 * static_cast<double>(m * k) * static_cast<double>(n) / best * 1e-9;
 }
 
-/// The best rate of several products: squares, flat ones, and the largest of a model of this width
-/// over `tokens` columns. One shape alone may miss the peak by a quarter.
-template <class Scalar>
-double measured_gemm_peak(accrete::Index width, accrete::Index tokens) {
+/// The best rate(m, k, n) of several products: squares, flat ones, and the largest of a model of
+/// this width over `tokens` columns. One shape alone may miss the peak by a quarter.
+template <class Rate>
+double gemm_peak(accrete::Index width, accrete::Index tokens, const Rate& rate) {
   constexpr accrete::Index most = 2048; // longer products are not faster
   const accrete::Index w = std::min(width, most);
   const accrete::Index n = std::min(tokens, most);
-  return std::max(
-      {measured_gemm_rate<Scalar>(512, 512, 512), measured_gemm_rate<Scalar>(768, 768, 768),
-       measured_gemm_rate<Scalar>(1152, 1152, 1152), measured_gemm_rate<Scalar>(2048, 512, 1024),
-       measured_gemm_rate<Scalar>(std::min(4 * w, most), w, n)});
+  return std::max({rate(512, 512, 512), rate(768, 768, 768), rate(1152, 1152, 1152),
+                   rate(2048, 512, 1024), rate(std::min(4 * w, most), w, n)});
 }
 
 } // namespace gpt

@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace gpt {
 
@@ -137,6 +138,28 @@ template <class Number>
     return {};
   }
   return {static_cast<Number>(found->second.first), static_cast<Number>(found->second.second)};
+}
+
+/// The kinds of weights that an option is about; with others it would change nothing. Empty where
+/// it is about all.
+[[nodiscard]] inline std::vector<WeightKind> weights_with(std::string_view name) {
+  using Kinds = std::vector<WeightKind>;
+  static const Kinds factored{WeightKind::low_rank, WeightKind::inrank,
+                              WeightKind::inrank_efficient};
+  static const Kinds growing{WeightKind::inrank, WeightKind::inrank_efficient};
+  static const std::map<std::string_view, Kinds> kinds{
+      {"--layers", factored},
+      {"--rank", {WeightKind::low_rank}},
+      {"--explained", growing},
+      {"--explained-ratio", growing},
+      {"--initial-rank", growing},
+      {"--buffer", growing},
+      {"--rank-warmup", growing},
+      {"--rank-interval", growing},
+      {"--search-steps", {WeightKind::inrank_efficient}},
+  };
+  const auto found = kinds.find(name);
+  return found == kinds.end() ? Kinds() : found->second;
 }
 
 namespace detail {

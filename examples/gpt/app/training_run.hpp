@@ -103,8 +103,8 @@ class TrainingRun {
   }
 
   void print_settings() {
-    peak_ =
-        measured_gemm_peak<Scalar>(options_.model.width, options_.batch * options_.model.context);
+    peak_ = gemm_peak(options_.model.width, options_.batch * options_.model.context,
+                      measured_gemm_rate<Scalar>);
     const double all = parameters(false, true);
     const double trained = parameters(true, true);
     SettingsTable table;

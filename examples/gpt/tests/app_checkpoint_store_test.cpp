@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include "app/checkpoint_store.hpp"
+#include "file_size_limit.hpp"
 #include "tests/app_support.hpp"
 
 #include <doctest/doctest.h>
 
-#include <csignal>
 #include <stdexcept>
 #include <string>
-
-#include <sys/resource.h>
 
 using gpt::CheckpointStore;
 using gpt::FileError;
 using gpt::fs::path;
-using gpt::test::TemporaryFolder;
 
 namespace {
 
@@ -36,27 +33,6 @@ std::size_t folders_in(const path& root) {
   }
   return count;
 }
-
-/// Limits the size of any written file, as a full disk would, while it lives.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) {
-    handler_ = std::signal(SIGXFSZ, SIG_IGN);
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit limit{bytes, before_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  FileSizeLimit(const FileSizeLimit&) = delete;
-  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
-  ~FileSizeLimit() {
-    ::setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, handler_);
-  }
-
- private:
-  rlimit before_{};
-  void (*handler_)(int) = SIG_DFL;
-};
 
 } // namespace
 

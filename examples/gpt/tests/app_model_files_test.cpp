@@ -29,7 +29,7 @@ Counts counts_of(Trainer<float>& trainer) {
 } // namespace
 
 TEST_CASE("model files: the optimizer's counts come back exactly, resting columns as well") {
-  const test::TemporaryFolder folder;
+  const TemporaryFolder folder;
   const GptConfig config = test::tiny_config();
   Gpt<float> model(config, 1);
   Trainer<float> trainer(model, {});

@@ -104,10 +104,6 @@ inline Arguments operator+(Arguments left, const Arguments& right) {
   return left;
 }
 
-inline bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 inline void check_fails(const Arguments& arguments, int status, const std::string& part) {
   const Result result = run(arguments);
   CHECK(result.status == status);

@@ -3,6 +3,7 @@
 #include "tests/app_process.hpp"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <string>
 #include <vector>
@@ -68,6 +69,48 @@ TEST_CASE("program: options that do not exist or are out of range are refused by
   check_fails({"train"}, 1, "--data FILE");
 }
 
+TEST_CASE("program: options of other weights than the chosen ones are refused") {
+  const Fixture f;
+  // Option and value, and the first of the weights that it is about.
+  const std::vector<std::array<std::string, 3>> options{
+      {"--layers", "all", "low-rank"},
+      {"--rank", "4", "low-rank"},
+      {"--explained", "0.9", "inrank"},
+      {"--explained-ratio", "energy", "inrank"},
+      {"--initial-rank", "2", "inrank"},
+      {"--buffer", "2", "inrank"},
+      {"--rank-warmup", "5", "inrank"},
+      {"--rank-interval", "5", "inrank"},
+      {"--search-steps", "9", "inrank-efficient"}};
+  const auto refusal = [](const std::string& option, const std::string& weights) {
+    return ": " + option + " has no effect with --weights " + weights;
+  };
+  for (const auto& [option, value, weights] : options) {
+    check_fails(f.train({option, value}), 1,
+                refusal(option, "full") +
+                    "; leave it out, or use "
+                    "--weights " +
+                    weights);
+    CHECK(run(f.train({option, value, "--weights", weights, "--steps", "1"})).status == 0);
+    if (option == "--layers" || option == "--rank") {
+      check_fails({"check-gradients", option, value}, 1, refusal(option, "full"));
+    }
+  }
+  check_fails(f.train({"--weights", "inrank", "--rank", "4"}), 1, refusal("--rank", "inrank"));
+  check_fails(f.train({"--weights", "inrank", "--search-steps", "4"}), 1,
+              refusal("--search-steps", "inrank"));
+  check_fails(f.train({"--weights", "low-rank", "--buffer", "4"}), 1,
+              refusal("--buffer", "low-rank"));
+
+  // A checkpoint's weights are the chosen ones, and its values those of the preset.
+  REQUIRE(run(f.train({"--steps", "1", "--checkpoint", f.name("run")})).status == 0);
+  const Arguments resume{"train", "--resume", "--checkpoint", f.name("run"), "--steps", "2"};
+  check_fails(resume + Arguments{"--rank", "0"}, 1, refusal("--rank", "full"));
+  check_fails(resume + Arguments{"--preset", "shakespeare"}, 2, "--preset excludes --resume");
+  check_fails(f.train({"--checkpoint-interval", "5"}), 2,
+              "--checkpoint-interval requires --checkpoint");
+}
+
 TEST_CASE("program: the help text shows the defaults of the chosen preset") {
   const Result small = run({"train", "--help"});
   const Result large = run({"train", "--preset", "shakespeare", "--help"});
@@ -85,6 +128,7 @@ TEST_CASE("program: texts that are missing, empty or short") {
   check_fails(train(f.name("empty.txt")), 1, "is empty");
   check_fails(train(f.name("short.txt")), 1, "641 characters");
   check_fails(train(f.folder.path().string()), 1, "folder");
+  check_fails(train("/dev/null"), 1, "'/dev/null': it is a device; name a file");
 }
 
 TEST_CASE("program: the metrics file has one record a step and a final one") {
@@ -127,9 +171,13 @@ TEST_CASE("program: a killed run continues bit for bit") {
   for (const std::string weights : {"full", "low-rank", "inrank", "inrank-efficient"}) {
     CAPTURE(weights);
     const Fixture f;
-    const Arguments train = f.train(
-        {"--steps", "300", "--eval-interval", "100", "--weights", weights, "--rank-warmup", "20",
-         "--rank-interval", "10", "--explained", "0.99", "--initial-rank", "1", "--buffer", "2"});
+    Arguments train = f.train({"--steps", "300", "--eval-interval", "100", "--weights", weights});
+    const bool grows = weights.rfind("inrank", 0) == 0;
+    if (grows) {
+      train =
+          train + Arguments{"--rank-warmup",  "20", "--rank-interval", "10", "--explained", "0.99",
+                            "--initial-rank", "1",  "--buffer",        "2"};
+    }
     const std::string whole = f.name("whole");
     const std::string killed = f.name("killed");
     const Result reference = run(train + Arguments{"--checkpoint", whole, "--checkpoint-interval",
@@ -152,7 +200,7 @@ TEST_CASE("program: a killed run continues bit for bit") {
                                 "--checkpoint-interval", "0", "--threads", "1"});
     REQUIRE_MESSAGE(resumed.status == 0, resumed.errors);
 
-    if (weights.rfind("inrank", 0) == 0) {
+    if (grows) {
       CHECK(greatest_rank(records_of(f.folder / "whole.jsonl").back()) > 1);
     }
     CHECK(losses_of(f.folder / "killed.jsonl") == losses_of(f.folder / "whole.jsonl"));

@@ -174,8 +174,8 @@ TEST_CASE("program: InRank's columns are as many as asked for, or refused") {
   CHECK(state["ranks"]["h.0.mlp.c_fc"] == Json{{"rank", 3}, {"columns", 16}});
 
   for (const char* kind : {"inrank", "inrank-efficient"}) {
-    const Result narrow = run(inrank + Arguments{"--width", "1", "--n-head", "1", "--weights", kind,
-                                                 "--search-steps", "5"});
+    const Result narrow =
+        run(inrank + Arguments{"--width", "1", "--n-head", "1", "--weights", kind});
     CHECK_MESSAGE(narrow.status == 0, narrow.errors);
     CHECK(run({"eval", "--checkpoint", f.name("run")}).status == 0);
   }

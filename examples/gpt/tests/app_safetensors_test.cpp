@@ -39,7 +39,7 @@ void write_matrix(const gpt::fs::path& path, const std::vector<Scalar>& values) 
 } // namespace
 
 TEST_CASE_TEMPLATE("safetensors: a tensor comes back bit for bit", Scalar, float, double) {
-  const gpt::test::TemporaryFolder folder;
+  const TemporaryFolder folder;
   const std::vector<Scalar> values{Scalar(0.1), Scalar(-2), Scalar(1e-30), 4, 5, 6};
   write_matrix(folder / "a.safetensors", values);
 
@@ -52,7 +52,7 @@ TEST_CASE_TEMPLATE("safetensors: a tensor comes back bit for bit", Scalar, float
 }
 
 TEST_CASE("safetensors: views with a stride, vectors and metadata come back") {
-  const gpt::test::TemporaryFolder folder;
+  const TemporaryFolder folder;
   const std::vector<float> values{1, 2, 3, 4, 5, 6, 7, 8};
   st::Writer writer;
   writer.set_metadata("format", "pt");
@@ -70,7 +70,7 @@ TEST_CASE("safetensors: views with a stride, vectors and metadata come back") {
 }
 
 TEST_CASE("safetensors: the header is padded to eight bytes") {
-  const gpt::test::TemporaryFolder folder;
+  const TemporaryFolder folder;
   write_matrix(folder / "a.safetensors", std::vector<float>(6));
   const std::string text = gpt::InputFile(folder / "a.safetensors").read_all();
   std::uint64_t header = 0;
@@ -80,7 +80,7 @@ TEST_CASE("safetensors: the header is padded to eight bytes") {
 }
 
 TEST_CASE("safetensors: truncated files are rejected") {
-  const gpt::test::TemporaryFolder folder;
+  const TemporaryFolder folder;
   const gpt::fs::path path = folder / "a.safetensors";
   write_matrix(path, std::vector<double>(6));
   const auto size = gpt::fs::file_size(path);
@@ -93,7 +93,7 @@ TEST_CASE("safetensors: truncated files are rejected") {
 }
 
 TEST_CASE("safetensors: foreign and damaged files are rejected with file and reason") {
-  const gpt::test::TemporaryFolder folder;
+  const TemporaryFolder folder;
   const gpt::fs::path path = folder / "a.safetensors";
   gpt::test::write_text(path, "PK\3\4 surely not a safetensors file");
   check_rejected(path, "no safetensors file");
@@ -120,7 +120,7 @@ TEST_CASE("safetensors: foreign and damaged files are rejected with file and rea
 }
 
 TEST_CASE("safetensors: an announced header beyond the file or the limit is rejected") {
-  const gpt::test::TemporaryFolder folder;
+  const TemporaryFolder folder;
   const gpt::fs::path path = folder / "a.safetensors";
   for (const std::uint64_t size : {std::uint64_t{1} << 62U, std::uint64_t{99'999'999}}) {
     std::string text(reinterpret_cast<const char*>(&size), sizeof size);
@@ -130,7 +130,7 @@ TEST_CASE("safetensors: an announced header beyond the file or the limit is reje
 }
 
 TEST_CASE("safetensors: another shape, type or name is refused with both shapes") {
-  const gpt::test::TemporaryFolder folder;
+  const TemporaryFolder folder;
   const gpt::fs::path path = folder / "a.safetensors";
   write_matrix(path, std::vector<float>(6));
   const st::Reader reader(path);

@@ -30,7 +30,7 @@ TEST_CASE("terminal: the smoothed mean starts at the first value and follows") {
 }
 
 TEST_CASE("metrics: a resumed run drops later, final and torn records and appends") {
-  const gpt::test::TemporaryFolder folder;
+  const TemporaryFolder folder;
   const gpt::fs::path path = folder / "m.jsonl";
   gpt::test::write_text(path, "{\"step\":1}\n{\"step\":2}\n{\"step\":2,\"final\":true}\nnonsense\n"
                               "{\"step\":3}\n{\"st");

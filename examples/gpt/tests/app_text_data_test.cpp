@@ -10,8 +10,8 @@
 using gpt::FileError;
 using gpt::TextData;
 using gpt::TextError;
+using gpt::test::contains;
 using gpt::test::message_of;
-using gpt::test::TemporaryFolder;
 
 namespace {
 
@@ -45,6 +45,25 @@ TEST_CASE("text: missing, unreadable and empty files are told apart") {
   CHECK_MESSAGE(missing.find("No such file") != std::string::npos, missing);
   CHECK_MESSAGE(directory.find("folder") != std::string::npos, directory);
   CHECK(message_for("", 4).find("empty") != std::string::npos);
+}
+
+TEST_CASE("text: what may have no end is not read to it") {
+  const auto open = [](const char* name) {
+    return message_of<FileError>([&] { const gpt::InputFile file(name); });
+  };
+  for (const char* device : {"/dev/zero", "/dev/null"}) {
+    CHECK(contains(open(device), "it is a device; name a file"));
+  }
+
+  const TemporaryFolder folder;
+  const gpt::fs::path fifo = folder / "fifo";
+  REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+  const gpt::FileDescriptor writer(::open(fifo.c_str(), O_RDWR)); // which does not end
+  const std::string text(3000, 'x');
+  REQUIRE(::write(writer.get(), text.data(), text.size()) == 3000);
+  const std::string message =
+      message_of<FileError>([&] { (void)gpt::InputFile(fifo).read_all(2999); });
+  CHECK_MESSAGE(contains(message, "more than 2999 bytes come out of it"), message);
 }
 
 TEST_CASE("text: a short text says how many characters are needed, and that many suffice") {

@@ -173,18 +173,24 @@ TEST_CASE("Gpt: low-rank weights of full rank compute and learn what dense ones 
 
   CHECK(low_rank_loss == doctest::Approx(loss).epsilon(1e-14));
   CHECK((copy(low_rank.logits()) - copy(dense.logits())).norm() < 1e-13);
-  low_rank.for_each_parameter([&](const Parameter<double>& p) {
-    CAPTURE(p.name);
-    const std::string dense_name = p.name.substr(0, p.name.find("_u"));
-    if (p.name.ends_with("weight_v")) {
-      return;
+  std::map<std::string, Parameter<double>> of_factors;
+  low_rank.for_each_parameter([&](const Parameter<double>& p) { of_factors[p.name] = p; });
+  // dU = dW V, dV = dWᵀ U.
+  const auto expected = [&](const std::string& name) -> Matrix<double> {
+    const std::string whole = name.substr(0, name.find("weight") + 6);
+    const Matrix<double> gradient = copy<double>(of_dense.at(whole).gradient);
+    if (name.ends_with("weight_u")) {
+      return gradient * copy<double>(of_factors.at(whole + "_v").value);
     }
-    if (p.name.ends_with("weight_u") && p.value.rows == p.value.cols) {
-      return;
+    if (name.ends_with("weight_v")) {
+      return gradient.transpose() * copy<double>(of_factors.at(whole + "_u").value);
     }
-    const auto expected = copy<double>(of_dense.at(dense_name).gradient);
-    CHECK((copy<double>(p.gradient) - expected).norm() < 1e-12 * expected.norm());
-  });
+    return gradient;
+  };
+  for (const auto& [name, p] : of_factors) {
+    CAPTURE(name);
+    CHECK((copy<double>(p.gradient) - expected(name)).norm() < 1e-12 * expected(name).norm());
+  }
 }
 
 TEST_CASE("Gpt: merging the update into its base keeps the logits") {
