@@ -90,10 +90,11 @@ void product(benchmark::State& state) {
 #if defined(ACCRETE_USE_ONEDNN)
 void product_by_onednn(benchmark::State& state) {
   Operands<ac::bfloat16> o(state);
-  const int threads = ac::Context<>::current().threads();
-  measure(state, o, [&o, threads] {
-    ac::detail::onednn_matmul(threads, 1.0F, ac::view_of(std::as_const(o.W0)),
-                              ac::view_of(std::as_const(o.X)), 0.0F, ac::view_of(o.Y));
+  ac::Device<ac::Cpu> device;
+  const ac::MatrixProduct<ac::bfloat16> product{ac::view_of(std::as_const(o.W0)),
+                                                ac::view_of(std::as_const(o.X))};
+  measure(state, o, [&] {
+    ac::detail::OnednnBfloat16Gemm::gemm(device, 1.0F, &product, 1, 0.0F, ac::view_of(o.Y));
   });
 }
 #endif

@@ -30,8 +30,8 @@ const std::vector<Shape> shapes = {{2, 2, 1},      {16, 16, 32},    {17, 33, 31}
                                    {65, 129, 333}, {48, 31, 1290},  {40, 64, 3000},
                                    {700, 90, 70},  {90, 1100, 515}, {1700, 230, 1270}};
 
-/// The three ways of one product on the cpu, where they are there.
-enum class Way { tiles, onednn, converted };
+/// The two ways of one product on the cpu, the first where somebody computes it.
+enum class Way { provider, converted };
 
 /// Not a pointer, which doctest would print as an address.
 std::string skipped(Way way) {
@@ -41,15 +41,11 @@ std::string skipped(Way way) {
 template <class Result>
 bool multiply(Way way, ac::Device<ac::Cpu>& device, float alpha, const Product& product, float beta,
               ac::View<Result> c) {
-  if (way == Way::tiles) {
-    return Cpu::amx_products(device, alpha, &product, 1, beta, c);
-  }
   if (!c.is_column_major()) {
     return multiply(way, device, alpha, product.transposed(), beta, c.transposed());
   }
-  if (way == Way::onednn) {
-    return (beta == 0 || beta == 1) &&
-           ac::detail::onednn_matmul(device.threads(), alpha, product.left, product.right, beta, c);
+  if (way == Way::provider) {
+    return ac::detail::Bfloat16Providers::gemm(device, alpha, product.left, product.right, beta, c);
   }
   Cpu::converted_gemm(device, alpha, product.left, product.right, beta, c);
   return true;
@@ -61,8 +57,7 @@ TEST_CASE_TEMPLATE("bfloat16 products of every order and shape, by each way ther
                    float, bfloat16) {
   ac::Device<ac::Cpu> device;
   device.set_threads(2);
-  for (const Way way : {Way::tiles, Way::onednn, Way::converted}) {
-    bool is_there = true;
+  for (const Way way : {Way::provider, Way::converted}) {
     for (const Shape& shape : shapes) {
       const auto [m, n, k] = shape;
       for (const int orders : {0, 1, 2, 3}) {
@@ -118,34 +113,6 @@ TEST_CASE_TEMPLATE("products of one result are added up before it is stored", Re
   }
 }
 
-#if defined(ACCRETE_HAS_AMX)
-TEST_CASE("products on tiles are cut by what has to be packed") {
-  using ac::detail::AmxCut;
-  const auto cut_of = [](Index m, Index n, Index k, Index threads) {
-    const ac::detail::AmxProduct product{{nullptr, m, k, 1, m}, {nullptr, n, k, k, 1}};
-    return AmxCut(ac::detail::AmxSum{&product, 1}, threads);
-  };
-  // Few columns stay packed while rows pass by, few rows while columns do.
-  const AmxCut narrow = cut_of(4096, 64, 1024, 2);
-  CHECK(narrow.row_parts == 2);
-  CHECK(narrow.right_panels == 2);
-  CHECK_FALSE(narrow.shares_right);
-  const AmxCut flat = cut_of(64, 4096, 1024, 2);
-  CHECK(flat.col_parts == 2);
-  CHECK(flat.left_panels == 2);
-  CHECK_FALSE(flat.shares_right);
-  // Columns that several blocks of rows multiply are packed once for all.
-  const AmxCut large = cut_of(1700, 230, 1270, 2);
-  CHECK(large.depth == 40);
-  CHECK(large.left_panels == 9);
-  CHECK(large.shares_right);
-  // One sum takes in 40 steps of 32; what is longer is summed in parts of 32 steps at most.
-  CHECK(cut_of(512, 512, 1281, 2).depth == 21);
-  CHECK(cut_of(32, 4096, 32, 16).col_parts == 16);
-  CHECK(cut_of(4096, 32, 32, 16).row_parts == 16);
-}
-#endif
-
 TEST_CASE("a block of a larger matrix is multiplied without touching what lies around it") {
   ac::Device<ac::Cpu> device;
   const Operand a(90, 77, false, 1);
@@ -197,8 +164,7 @@ TEST_CASE("leading dimensions of bfloat16 operands may be beyond 32 bits, by eac
   constexpr Index m = 64, k = 40, n = 96;
   ac::Device<ac::Cpu> device;
   device.set_threads(2);
-  for (const Way way : {Way::tiles, Way::onednn, Way::converted}) {
-    bool is_there = true;
+  for (const Way way : {Way::provider, Way::converted}) {
     for (const Index stride : {(Index{1} << 32) + 64, (Index{1} << 31) + 64}) {
       for (const int large : {1, 2, 4}) {
         for (const int orders : {0, 1, 2, 4}) {

@@ -42,7 +42,7 @@ void Bfloat16Kernels<Cpu>::gemm(Device<Cpu>& device, float alpha, View<const bfl
 }
 template <class Scalar>
 bool Bfloat16Kernels<Cpu>::sums_products(Index rows, Index cols) noexcept {
-  return CpuBfloat16::sums_products<Scalar>(rows, cols);
+  return CpuBfloat16::sums_products(rows, cols);
 }
 template <class Result>
 bool Bfloat16Kernels<Cpu>::gemm_sum(Device<Cpu>& device, float alpha,
@@ -58,15 +58,15 @@ void Bfloat16Kernels<Cpu>::gemv(Device<Cpu>& device, float alpha, View<const bfl
 template <class Result>
 void Bfloat16Kernels<Cpu>::combine(Device<Cpu>& device, float alpha, View<const bfloat16> a,
                                    float beta, View<Result> c) {
-  CpuBfloat16::combine(device, alpha, a, beta, c);
+  CpuBfloat16Elementwise::combine(device, alpha, a, beta, c);
 }
 template <class Result>
 void Bfloat16Kernels<Cpu>::fill(Device<Cpu>& device, Result value, View<Result> c) {
-  CpuBfloat16::fill(device, value, c);
+  CpuElementwise::fill(device, value, c);
 }
 template <class Scalar>
 const char* Bfloat16Kernels<Cpu>::product_provider() noexcept {
-  return CpuBfloat16::product_provider<Scalar>();
+  return CpuBfloat16::product_provider();
 }
 #endif
 

@@ -57,12 +57,20 @@ struct CpuElementwise {
       const View<Scalar> target = c.columns(first, count);
       if (beta == Scalar{0}) {
         update(source, target, [=](Scalar x, Scalar) { return alpha * x; });
-      } else if (beta == Scalar{1}) {
-        update(source, target, [=](Scalar x, Scalar y) { return y + alpha * x; });
       } else {
         update(source, target, [=](Scalar x, Scalar y) { return alpha * x + beta * y; });
       }
     });
+  }
+
+  /// c = beta c; with beta 0, c is not read.
+  template <class Scalar>
+  static void scale(Device<Cpu>& device, Scalar beta, const View<Scalar>& c) {
+    if (beta == Scalar{0}) {
+      fill(device, Scalar{0}, c);
+    } else if (beta != Scalar{1}) {
+      combine(device, beta, View<const Scalar>(c), Scalar{0}, c);
+    }
   }
 
   template <class Scalar>

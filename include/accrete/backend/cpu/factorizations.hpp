@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/backend/cpu/products.hpp>
+#include <accrete/backend/cpu/gemm.hpp>
 #include <accrete/backend/host/cholesky_qr.hpp>
 #include <accrete/backend/host/factorizations.hpp>
 

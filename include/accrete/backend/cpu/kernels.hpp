@@ -4,8 +4,8 @@
 #include <accrete/backend/cpu/column_kernels.hpp>
 #include <accrete/backend/cpu/cpu.hpp>
 #include <accrete/backend/cpu/factorizations.hpp>
+#include <accrete/backend/cpu/gemm.hpp>
 #include <accrete/backend/cpu/optimizer_kernels.hpp>
-#include <accrete/backend/cpu/products.hpp>
 #include <accrete/backend/host/random.hpp>
 #include <accrete/backend/host/transfer.hpp>
 
@@ -14,8 +14,7 @@ ACCRETE_BEGIN_NAMESPACE
 /// Who computes the large products of this scalar.
 template <class Scalar>
 const char* Kernels<Cpu>::product_provider() noexcept {
-  const bool own = detail::GemmProvider<Scalar>::is_native && detail::has_avx512();
-  return own ? "avx512" : detail::GemmProvider<Scalar>::name;
+  return detail::GemmProviders<Scalar>::name();
 }
 template <class Scalar>
 void Kernels<Cpu>::gemm(Device<Cpu>& device, Scalar alpha, const View<const Scalar>& a,

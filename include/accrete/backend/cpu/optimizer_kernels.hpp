@@ -2,6 +2,7 @@
 #pragma once
 
 #include <accrete/backend/cpu/device.hpp>
+#include <accrete/backend/cpu/intrinsics.hpp>
 #include <accrete/backend/optimizer_step.hpp>
 
 #include <Eigen/Core>
@@ -12,13 +13,7 @@ ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
-// g++ 12 takes the deliberately undefined operand of an AVX-512 intrinsic for a mistake (PR
-// 105593).
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
+ACCRETE_BEGIN_INTRINSICS
 
 /// Optimizer kernels of the cpu backend: one pass over memory, which bounds their speed.
 struct CpuOptimizers {
@@ -150,9 +145,7 @@ struct CpuOptimizers {
   }
 };
 
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic pop
-#endif
+ACCRETE_END_INTRINSICS
 
 } // namespace detail
 

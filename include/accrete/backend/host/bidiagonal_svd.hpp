@@ -86,7 +86,7 @@ class BidiagonalSvd {
   void bidiagonalize(Workspace::Frame& frame) {
     const Index n = left_.cols;
     const Index rows = left_.stride;
-    const Index cols = Matrix::padded(n);
+    const Index cols = round_up(n, lanes);
     Scalar* const product = frame.allocate<Scalar>(rows); // A times the right vector
     Scalar* const row = frame.allocate<Scalar>(cols);     // the right vector
     Scalar* const sums = frame.allocate<Scalar>(n);

@@ -49,7 +49,7 @@ class DelayedRotations {
     const int threads =
         count_ * matrix_.stride * matrix_.cols < work_of_a_team ? 1 : tools_.threads;
     const Index step = range_length(threads, rows, height);
-    const Index pieces = (rows + step - 1) / step;
+    const Index pieces = ceil_div(rows, step);
     Workspace::Frame frame(tools_.workspace);
     const Index space = height * lanes * matrix_.cols;
     Scalar* const memory = frame.allocate<Scalar>(space * pieces);

@@ -13,7 +13,7 @@
 #if defined(__clang__)
 #define ACCRETE_UNROLL _Pragma("clang loop unroll(full)")
 #else
-#define ACCRETE_UNROLL _Pragma("GCC unroll 16")
+#define ACCRETE_UNROLL _Pragma("GCC unroll 24")
 #endif
 
 ACCRETE_BEGIN_NAMESPACE
@@ -28,14 +28,18 @@ inline constexpr std::size_t vector_bytes = 32;
 inline constexpr std::size_t vector_bytes = 16;
 #endif
 
-/// One vector register. Explicit, since compilers choose half of the width for loops.
-template <class Scalar>
+/// One vector register, of the width that this file is compiled for unless another is named. The
+/// compilers' own vectors: explicit, since loops get half of the width, and not <immintrin.h>,
+/// which takes a third of a second to compile. What is compiled for wider ones than the rest of a
+/// file (native/avx512_tile.hpp) shares the type, but not the functions below: a vector that is
+/// wider than a function's target cannot be its result.
+template <class Scalar, std::size_t bytes = vector_bytes>
 struct Lanes {
-  typedef Scalar type __attribute__((vector_size(vector_bytes)));
-  static constexpr Index count = static_cast<Index>(vector_bytes / sizeof(Scalar));
+  typedef Scalar type __attribute__((vector_size(bytes)));
+  static constexpr Index count = static_cast<Index>(bytes / sizeof(Scalar));
 
   using Bits = std::conditional_t<sizeof(Scalar) == 8, std::uint64_t, std::uint32_t>;
-  typedef Bits mask __attribute__((vector_size(vector_bytes)));
+  typedef Bits mask __attribute__((vector_size(bytes)));
 };
 
 template <class Scalar>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/config.hpp>
+#include <accrete/backend/rounding.hpp>
 
 #include <algorithm>
 
@@ -42,9 +42,9 @@ class OpenmpThreads {
 /// Length of the ranges, but for the last one, into which parallel_ranges() splits [0, count):
 /// range i begins at i times this.
 [[nodiscard]] inline Index range_length(int threads, Index count, Index grain) noexcept {
-  const Index grains = (count + grain - 1) / grain;
+  const Index grains = ceil_div(count, grain);
   const Index pieces = (std::max<Index>)(1, (std::min<Index>)(threads, grains));
-  return (std::max<Index>)(1, (grains + pieces - 1) / pieces) * grain;
+  return (std::max<Index>)(1, ceil_div(grains, pieces)) * grain;
 }
 
 /// Splits [0, count) into one contiguous, `grain`-aligned range a thread and runs
@@ -52,7 +52,7 @@ class OpenmpThreads {
 template <class Body>
 void parallel_ranges(int threads, Index count, Index grain, const Body& body) {
   const Index step = range_length(threads, count, grain);
-  const Index pieces = (count + step - 1) / step;
+  const Index pieces = ceil_div(count, step);
   if (pieces <= 1) {
     if (count > 0) {
       body(Index{0}, count);

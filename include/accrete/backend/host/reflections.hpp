@@ -24,12 +24,10 @@ struct PaddedMatrix {
   Index cols = 0;
   Index stride = 0;
 
-  static Index padded(Index count) noexcept { return (count + lanes - 1) / lanes * lanes; }
-
   PaddedMatrix() = default;
   /// Zero, in the caller's frame.
   PaddedMatrix(Workspace::Frame& frame, Index row_count, Index col_count)
-      : rows(row_count), cols(col_count), stride(padded(row_count)) {
+      : rows(row_count), cols(col_count), stride(round_up(row_count, lanes)) {
     data = frame.allocate<Scalar>(stride * cols);
     std::fill_n(data, stride * cols, Scalar{0});
   }
@@ -182,7 +180,7 @@ void form_reflections(const HostTools<Scalar>& tools, const PaddedMatrix<Scalar>
   using Matrix = PaddedMatrix<Scalar>;
   constexpr Index lanes = Matrix::lanes;
   const Index width = q.cols <= cached_columns ? cached_columns : reflection_block;
-  const Index blocks = (q.cols - shift + width - 1) / width;
+  const Index blocks = ceil_div(q.cols - shift, width);
   for (Index block = blocks; block-- > 0;) {
     const Index first = shift + block * width;
     const Index last = (std::min)(first + width, q.cols);

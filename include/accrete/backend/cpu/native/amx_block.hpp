@@ -1,24 +1,18 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/backend/cpu/amx_panels.hpp>
+#include <accrete/backend/cpu/native/amx_panels.hpp>
 
 #include <algorithm>
 #include <cstdint>
 
 #if defined(ACCRETE_HAS_AMX)
 
-// g++ 12 takes the deliberately undefined operand of an AVX-512 intrinsic for a mistake (PR
-// 105593).
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
+ACCRETE_BEGIN_INTRINSICS
 
 ACCRETE_BEGIN_NAMESPACE
 
-namespace detail {
+namespace detail::native {
 
 /// While it lives, the eight tile registers of this thread have 16 rows of 64 bytes.
 class AmxTiles {
@@ -126,7 +120,7 @@ ACCRETE_AMX void amx_block(const std::uint16_t* left, const AmxRight& right, Ind
     _tile_zero(2);
     _tile_zero(3);
   }
-  const Index columns = (amx_panel + steps - 1) / steps;
+  const Index columns = ceil_div(amx_panel, steps);
   const Index column_bytes = right.column * Index{sizeof(std::uint16_t)};
   for (Index step = 0; step < steps; ++step) {
     const std::uint16_t* pairs = left + step * amx_step_entries;
@@ -150,12 +144,10 @@ ACCRETE_AMX void amx_block(const std::uint16_t* left, const AmxRight& right, Ind
   _tile_stored(3, sums + 16 * 32 + 16, row_bytes);
 }
 
-} // namespace detail
+} // namespace detail::native
 
 ACCRETE_END_NAMESPACE
 
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic pop
-#endif
+ACCRETE_END_INTRINSICS
 
 #endif

@@ -4,7 +4,6 @@
 #include <accrete/backend/host/lanes.hpp>
 
 #include <algorithm>
-#include <cstring>
 #include <type_traits>
 
 ACCRETE_BEGIN_NAMESPACE
@@ -27,7 +26,7 @@ void set_tile(Index depth, const Scalar* a, Index a_stride, const Scalar* b, Sca
     Vector column[std::size_t{height}];
     ACCRETE_UNROLL
     for (int i = 0; i < height; ++i) {
-      std::memcpy(&column[i], a + i * lanes + k * a_stride, vector_bytes);
+      column[i] = load_lanes(a + i * lanes + k * a_stride);
     }
     ACCRETE_UNROLL
     for (int j = 0; j < width; ++j) {
@@ -47,11 +46,9 @@ void set_tile(Index depth, const Scalar* a, Index a_stride, const Scalar* b, Sca
       Scalar* entries = c + i * lanes + j * c_stride;
       Vector result = sums[j * height + i];
       if (adds) {
-        Vector before;
-        std::memcpy(&before, entries, vector_bytes);
-        result += before * beta;
+        result += load_lanes(entries) * beta;
       }
-      std::memcpy(entries, &result, vector_bytes);
+      store_lanes(entries, result);
     }
   }
 }

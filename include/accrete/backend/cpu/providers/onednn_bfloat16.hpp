@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/backend/cpu/gemm_provider.hpp>
+#include <accrete/backend/cpu/device.hpp>
+#include <accrete/backend/view.hpp>
+
+#if defined(ACCRETE_USE_ONEDNN)
+#include <dnnl.h>
 
 #include <array>
 #include <cstddef>
+#include <type_traits>
 
 ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
-
-#if defined(ACCRETE_USE_ONEDNN)
 
 /// What a oneDNN matmul is compiled for.
 struct MatmulKey {
@@ -212,35 +215,43 @@ class OnednnMatmuls {
   std::array<OnednnMatmul, count> products_;
 };
 
-#endif
+/// oneDNN's product of bfloat16 matrices.
+struct OnednnBfloat16Gemm {
+  static constexpr const char* name = "onednn";
+  static constexpr bool adds_up = false;
+  template <class Scalar>
+  static constexpr bool supports = std::is_same_v<Scalar, bfloat16>;
+  static constexpr bool is_usable() noexcept { return true; }
 
-/// c = alpha a b + beta c, beta 0 or 1, c column-major. False, and nothing done, where the
-/// processor cannot multiply bfloat16 itself or the library is not in use.
-template <class Result>
-bool onednn_matmul([[maybe_unused]] int threads, [[maybe_unused]] float alpha,
-                   [[maybe_unused]] View<const bfloat16> a, [[maybe_unused]] View<const bfloat16> b,
-                   [[maybe_unused]] float beta, [[maybe_unused]] View<Result> c) {
-#if defined(ACCRETE_USE_ONEDNN)
-  const OpenmpThreads guard(threads);
-  thread_local OnednnMatmuls products;
-  const MatmulKey key{c.rows,
-                      c.cols,
-                      a.cols,
-                      a.row_step(),
-                      a.col_step(),
-                      b.row_step(),
-                      b.col_step(),
-                      c.stride,
-                      alpha,
-                      beta == 1,
-                      std::is_same_v<Result, float>,
-                      threads};
-  return products.run(key, a.data, b.data, c.data);
-#else
-  return false;
-#endif
-}
+  /// False where beta is neither 0 nor 1, or the processor cannot multiply bfloat16 itself.
+  template <class Scalar, class Result>
+  static bool gemm(Device<Cpu>& device, float alpha, const MatrixProduct<Scalar>* products, int,
+                   float beta, const View<Result>& c) {
+    if (beta != 0 && beta != 1) {
+      return false;
+    }
+    const auto& [a, b] = *products;
+    const int threads = device.threads();
+    const OpenmpThreads guard(threads);
+    thread_local OnednnMatmuls matmuls;
+    const MatmulKey key{c.rows,
+                        c.cols,
+                        a.cols,
+                        a.row_step(),
+                        a.col_step(),
+                        b.row_step(),
+                        b.col_step(),
+                        c.stride,
+                        alpha,
+                        beta == 1,
+                        std::is_same_v<Result, float>,
+                        threads};
+    return matmuls.run(key, a.data, b.data, c.data);
+  }
+};
 
 } // namespace detail
 
 ACCRETE_END_NAMESPACE
+
+#endif

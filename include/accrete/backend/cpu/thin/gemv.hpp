@@ -2,8 +2,9 @@
 #pragma once
 
 #include <accrete/backend/cpu/elementwise.hpp>
-#include <accrete/backend/cpu/inner_products.hpp>
-#include <accrete/backend/cpu/outer_products.hpp>
+#include <accrete/backend/cpu/thin/inner_products.hpp>
+#include <accrete/backend/cpu/thin/outer_products.hpp>
+#include <accrete/backend/cpu/thresholds.hpp>
 
 #include <algorithm>
 
@@ -17,8 +18,8 @@ void combine_columns(Scalar alpha, const View<const Scalar>& a, const Scalar* x,
                      Scalar* y) {
   // So many columns a pass that y costs little, but from memory no more than are prefetched well.
   constexpr Index most = 64;
-  constexpr Index cached = (Index{2} << 20) / static_cast<Index>(sizeof(Scalar));
-  const Index pass = a.size() > cached ? 16 : most;
+  const Index bytes = a.size() * static_cast<Index>(sizeof(Scalar));
+  const Index pass = bytes > thresholds::gemv_pass.value ? 16 : most;
   constexpr int height = vector_bytes == 64 ? 4 : 8; // sums that hide the latency of additions
   for (Index j = 0; j < a.cols; j += pass) {
     const View<const Scalar> some = a.columns(j, (std::min)(pass, a.cols - j));

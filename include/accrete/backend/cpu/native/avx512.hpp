@@ -2,24 +2,26 @@
 #pragma once
 
 #include <accrete/backend/backend.hpp>
-#include <accrete/backend/cpu/avx512_tile.hpp>
+#include <accrete/backend/cpu/device.hpp>
+#include <accrete/backend/cpu/native/avx512_tile.hpp>
+#include <accrete/backend/cpu/thresholds.hpp>
+#include <accrete/backend/rounding.hpp>
 #include <accrete/backend/view.hpp>
 #include <accrete/backend/workspace.hpp>
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 
 ACCRETE_BEGIN_NAMESPACE
 
-namespace detail {
+namespace detail::native {
 
 #if defined(ACCRETE_HAS_AVX512)
 
 /// How products are cut among tasks, and what a task holds packed.
 template <class Scalar>
 struct Avx512Cut {
-  static constexpr Index panel_rows = avx512_height * Avx512<Scalar>::lanes;
+  static constexpr Index panel_rows = avx512_height * Avx512<Scalar>::count;
   static constexpr Index most_depth = 3072 / sizeof(Scalar); ///< a right panel of 24 KiB
   static constexpr Index held = 800000 / sizeof(Scalar);     ///< of the left operand, packed
 
@@ -28,13 +30,9 @@ struct Avx512Cut {
   Index left_rows;                    ///< held packed at a time
   Index right_cols;                   ///< held packed at a time, where they must be
 
-  static constexpr Index ceiling(Index count, Index unit) noexcept {
-    return (count + unit - 1) / unit;
-  }
-
   Avx512Cut(Index rows, Index cols, Index inner, Index threads) {
-    const Index row_units = ceiling(rows, Avx512<Scalar>::lanes);
-    const Index col_units = ceiling(cols, avx512_width);
+    const Index row_units = ceil_div(rows, Avx512<Scalar>::count);
+    const Index col_units = ceil_div(cols, avx512_width);
     // The operand that is not cut is read by all tasks. Tiles should keep their height.
     if (cols <= rows && row_units >= 2 * avx512_height * threads) {
       row_parts = threads;
@@ -42,16 +40,16 @@ struct Avx512Cut {
       col_parts = (std::min)(threads, col_units);
       row_parts = std::clamp(threads / col_parts, Index{1}, row_units);
     }
-    depth = ceiling(ceiling(inner, ceiling(inner, most_depth)), 8) * 8;
-    const Index task_rows = ceiling(row_units, row_parts) * Avx512<Scalar>::lanes;
-    const Index task_cols = ceiling(col_units, col_parts) * avx512_width;
+    depth = round_up(ceil_div(inner, ceil_div(inner, most_depth)), 8);
+    const Index task_rows = ceil_div(row_units, row_parts) * Avx512<Scalar>::count;
+    const Index task_cols = ceil_div(col_units, col_parts) * avx512_width;
     // Few columns stay in the second-level cache, while the left operand passes by once, unless
     // that fits itself: then the result is written down its columns.
     const bool right_stays = task_rows * depth > held && task_cols * depth <= held / 2;
     const Index most =
         right_stays ? panel_rows : (std::max)(panel_rows, held / depth / panel_rows * panel_rows);
     right_cols = right_stays ? task_cols : (std::min)(task_cols, Index{64});
-    left_rows = ceiling(ceiling(task_rows, ceiling(task_rows, most)), panel_rows) * panel_rows;
+    left_rows = round_up(ceil_div(task_rows, ceil_div(task_rows, most)), panel_rows);
   }
 
   /// Scalars that a task works in.
@@ -80,7 +78,7 @@ class Avx512Task {
 
   /// Part `index` of cut.row_parts * cut.col_parts.
   void run(Index index) {
-    rows_ = part(c_.rows, Avx512<Scalar>::lanes, index % cut_.row_parts, cut_.row_parts);
+    rows_ = part(c_.rows, Avx512<Scalar>::count, index % cut_.row_parts, cut_.row_parts);
     cols_ = part(c_.cols, avx512_width, index / cut_.row_parts, cut_.col_parts);
     int product = 0;
     Index inner = 0;
@@ -98,7 +96,7 @@ class Avx512Task {
     Index first, last;
   };
   static Part part(Index length, Index unit, Index index, Index parts) noexcept {
-    const Index units = Cut::ceiling(length, unit);
+    const Index units = ceil_div(length, unit);
     return {(std::min)(length, units * index / parts * unit),
             (std::min)(length, units * (index + 1) / parts * unit)};
   }
@@ -131,44 +129,31 @@ class Avx512Task {
 
   /// Some rows, all columns, one stretch of the inner dimension.
   void multiply(Index row, Index rows, Scalar beta) {
-    const Index panels = Cut::ceiling(rows, Cut::panel_rows);
-    const Index tiles = Cut::ceiling(cols_.last - cols_.first, avx512_width);
-    const bool is_last = row + rows == rows_.last;
+    const Index panels = ceil_div(rows, Cut::panel_rows);
+    const Index tiles = ceil_div(cols_.last - cols_.first, avx512_width);
     for (Index tile = 0; tile < tiles; ++tile) {
       const Index col = cols_.first + tile * avx512_width;
       const Index cols = (std::min)(Index{avx512_width}, cols_.last - col);
-      const bool in_place = set_right(col, cols, row == rows_.first);
+      set_right(col, cols, row == rows_.first);
       for (Index panel = 0; panel < panels; ++panel) {
         const Index first = panel * Cut::panel_rows;
         const Index height = (std::min)(Cut::panel_rows, rows - first);
         Scalar* packed = left_ + first * total_;
-        bool is_packed = true;
-        Avx512Ahead ahead;
-        if (tile == 0) {
-          is_packed = set_left(row + first, height, packed);
-        } else if (panels == 1 && !is_last && left_column_major_) {
-          move_left(row + rows);
-          ahead.first_inner = tile - 1;
-          ahead.step = tiles - 1;
-        }
-        if (in_place) {
-          ahead.first_col = avx512_width + avx512_width * panel / panels;
-          ahead.cols = avx512_width + avx512_width * (panel + 1) / panels - ahead.first_col;
-        }
+        const bool is_packed = tile > 0 || set_left(row + first, height, packed);
         multiply_tile(is_packed, packed, tiles > 1,
-                      {&c_(row + first, col), c_.stride, height, cols, alpha_, beta}, ahead);
+                      {&c_(row + first, col), c_.stride, height, cols, alpha_, beta});
       }
     }
   }
 
-  /// Whether the columns are read where they are; otherwise they lie packed now.
-  bool set_right(Index col, Index cols, bool is_first) {
+  /// The columns, where they are or packed.
+  void set_right(Index col, Index cols, bool is_first) {
     std::copy_n(piece_, pieces_, tile_);
     if (right_column_major_ && cols == avx512_width) {
       for (Index i = 0; i < pieces_; ++i) {
         tile_[i].right += col * tile_[i].right_col;
       }
-      return true;
+      return;
     }
     const Index place = (col - cols_.first) % cut_.right_cols;
     if (is_first || cut_.right_cols < cols_.last - cols_.first) {
@@ -185,7 +170,6 @@ class Avx512Task {
       tile_[i].right_col = 1;
       packed += avx512_width * tile_[i].depth;
     }
-    return false;
   }
   void pack_right(Index col, Index cols, Index place) {
     Scalar* out = right_ + place * total_;
@@ -198,21 +182,18 @@ class Avx512Task {
   }
   /// Whether the rows lie packed now; otherwise the tile that meets them first packs them.
   bool set_left(Index row, Index rows, Scalar* packed) {
-    if (left_column_major_ && rows % Avx512<Scalar>::lanes == 0) {
-      move_left(row);
+    if (left_column_major_ && rows % Avx512<Scalar>::count == 0) {
+      for (Index i = 0; i < pieces_; ++i) {
+        tile_[i].left = piece_[i].left + row * piece_[i].left_row;
+      }
       return false;
     }
     pack_left(row, rows, packed);
     return true;
   }
-  void move_left(Index row) {
-    for (Index i = 0; i < pieces_; ++i) {
-      tile_[i].left = piece_[i].left + row * piece_[i].left_row;
-    }
-  }
   void pack_left(Index row, Index rows, Scalar* out) {
-    constexpr Index lanes = Avx512<Scalar>::lanes;
-    const Index height = Cut::ceiling(rows, lanes);
+    constexpr Index lanes = Avx512<Scalar>::count;
+    const Index height = ceil_div(rows, lanes);
     for (Index i = 0; i < pieces_; ++i) {
       const Piece& p = piece_[i];
       for (Index v = 0; v < height; ++v) {
@@ -224,10 +205,10 @@ class Avx512Task {
   }
 
   void multiply_tile(bool is_packed, Scalar* packed, bool is_read_again,
-                     const Avx512Target<Scalar>& target, const Avx512Ahead& ahead) {
-    const Index height = Cut::ceiling(target.rows, Avx512<Scalar>::lanes);
-    const Index next = is_read_again ? height * Avx512<Scalar>::lanes : 0;
-    const auto go = [&](auto tile) { tile(tile_, pieces_, packed, next, target, ahead); };
+                     const Avx512Target<Scalar>& target) {
+    const Index height = ceil_div(target.rows, Avx512<Scalar>::count);
+    const Index next = is_read_again ? height * Avx512<Scalar>::count : 0;
+    const auto go = [&](auto tile) { tile(tile_, pieces_, packed, next, target); };
     switch (height) {
     case 1:
       return is_packed ? go(avx512_tile<1, true, Scalar>) : go(avx512_tile<1, false, Scalar>);
@@ -253,63 +234,48 @@ class Avx512Task {
   bool right_column_major_ = true; ///< the right ones, which may then be read in place
 };
 
-/// c = alpha (a b + ...) + beta c, with vectors of 512 bits; c column-major, all sizes positive, at
-/// most most_products. Sums are kept in registers for some 768 inner indices, then added to c.
-template <class Scalar>
-void avx512_gemm(Device<Cpu>& device, Scalar alpha, const MatrixProduct<Scalar>* products,
-                 int count, Scalar beta, View<Scalar> c) {
-  Index inner = 0;
-  for (int i = 0; i < count; ++i) {
-    inner += products[i].left.cols;
-  }
-  const bool small = c.size() * inner < Index{1} << 18;
-  const Avx512Cut<Scalar> cut(c.rows, c.cols, inner, small ? 1 : device.threads());
-  const Index tasks = cut.row_parts * cut.col_parts;
-  Workspace::Frame frame(device.workspace());
-  Scalar* space = frame.allocate<Scalar>(tasks * cut.space());
-  parallel_ranges(static_cast<int>(tasks), tasks, 1, [&](Index first, Index) {
-    Avx512Task<Scalar>(cut, products, count, alpha, beta, c, space + first * cut.space())
-        .run(first);
-  });
-}
-
 #endif
 
-/// The processor multiplies with vectors of 512 bits.
-inline bool has_avx512() noexcept {
-#if defined(ACCRETE_HAS_AVX512)
-  return avx512_usable();
-#else
-  return false;
-#endif
-}
+/// Products with vectors of 512 bits, asked for when the program runs, whatever the compiler's
+/// target.
+struct Avx512Gemm {
+  static constexpr const char* name = "avx512";
+  static constexpr bool adds_up = true;
+  template <class Scalar>
+  static constexpr bool supports = sizeof(Scalar) >= sizeof(float);
 
-/// c = alpha (a b + ...) + beta c for at most most_products, c in either order. False, and nothing
-/// done, where the processor lacks the instructions or nothing is summed.
-template <class Scalar>
-bool avx512_products([[maybe_unused]] Device<Cpu>& device, [[maybe_unused]] Scalar alpha,
-                     [[maybe_unused]] const MatrixProduct<Scalar>* products,
-                     [[maybe_unused]] int count, [[maybe_unused]] Scalar beta,
-                     [[maybe_unused]] View<Scalar> c) {
 #if defined(ACCRETE_HAS_AVX512)
-  std::array<MatrixProduct<Scalar>, most_products> terms;
-  int used = 0;
-  for (int i = 0; i < count; ++i) {
-    if (products[i].left.cols > 0) {
-      terms[static_cast<std::size_t>(used++)] =
-          c.is_column_major() ? products[i] : products[i].transposed();
+  static bool is_usable() noexcept { return avx512_usable(); }
+
+  /// Sums are kept in registers for some 768 inner indices, then added to c.
+  template <class Scalar>
+  static bool gemm(Device<Cpu>& device, Scalar alpha, const MatrixProduct<Scalar>* products,
+                   int count, Scalar beta, const View<Scalar>& c) {
+    Index inner = 0;
+    for (int i = 0; i < count; ++i) {
+      inner += products[i].left.cols;
     }
+    const bool small = c.size() * inner < thresholds::avx512_work.value;
+    const Avx512Cut<Scalar> cut(c.rows, c.cols, inner, small ? 1 : device.threads());
+    const Index tasks = cut.row_parts * cut.col_parts;
+    Workspace::Frame frame(device.workspace());
+    Scalar* space = frame.allocate<Scalar>(tasks * cut.space());
+    parallel_ranges(static_cast<int>(tasks), tasks, 1, [&](Index first, Index) {
+      Avx512Task<Scalar>(cut, products, count, alpha, beta, c, space + first * cut.space())
+          .run(first);
+    });
+    return true;
   }
-  if (used == 0 || c.empty() || !has_avx512()) {
+#else
+  static constexpr bool is_usable() noexcept { return false; }
+  template <class Scalar>
+  static bool gemm(Device<Cpu>&, Scalar, const MatrixProduct<Scalar>*, int, Scalar,
+                   const View<Scalar>&) {
     return false;
   }
-  avx512_gemm(device, alpha, terms.data(), used, beta, c.is_column_major() ? c : c.transposed());
-  return true;
-#else
-  return false;
 #endif
-}
+};
 
-} // namespace detail
+} // namespace detail::native
 
 ACCRETE_END_NAMESPACE

@@ -1,25 +1,23 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/backend/cpu/amx_block.hpp>
+#include <accrete/backend/cpu/bfloat16_elementwise.hpp>
+#include <accrete/backend/cpu/native/amx_block.hpp>
+#include <accrete/backend/cpu/thresholds.hpp>
 #include <accrete/backend/workspace.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
+#include <type_traits>
 
 #if defined(ACCRETE_HAS_AMX)
 
-// g++ 12 takes the deliberately undefined operand of an AVX-512 intrinsic for a mistake (PR
-// 105593).
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
+ACCRETE_BEGIN_INTRINSICS
 
 ACCRETE_BEGIN_NAMESPACE
 
-namespace detail {
+namespace detail::native {
 
 /// How products are cut among tasks, and what a task holds packed: up to a mebibyte, in the
 /// second-level cache.
@@ -38,23 +36,19 @@ struct AmxCut {
   static constexpr Index right_steps = 16; ///< 32 KiB
   static constexpr Index in_place = 8;     ///< left panels that a right one is not packed for
 
-  static constexpr Index ceiling(Index count, Index unit) noexcept {
-    return (count + unit - 1) / unit;
-  }
-
   AmxCut(const AmxSum& sum, Index threads)
-      : row_panels(ceiling(sum.products->left.outer, amx_panel)),
-        col_panels(ceiling(sum.products->right.outer, amx_panel)),
+      : row_panels(ceil_div(sum.products->left.outer, amx_panel)),
+        col_panels(ceil_div(sum.products->right.outer, amx_panel)),
         steps(sum.steps()),
-        depth(steps <= most_depth ? steps : ceiling(steps, ceiling(steps, part_depth))) {
+        depth(steps <= most_depth ? steps : ceil_div(steps, ceil_div(steps, part_depth))) {
     constexpr Index held_steps = 512; // 1 MiB
     const Index held_panels = held_steps / depth;
     // Each task packs its left panels once, and all its right panels for every `held_panels`.
     const auto packed = [&](Index rows, Index cols) {
-      return rows + cols * ceiling(rows, held_panels);
+      return rows + cols * ceil_div(rows, held_panels);
     };
-    const bool by_rows = packed(ceiling(row_panels, threads), col_panels) <=
-                         packed(row_panels, ceiling(col_panels, threads));
+    const bool by_rows = packed(ceil_div(row_panels, threads), col_panels) <=
+                         packed(row_panels, ceil_div(col_panels, threads));
     if (by_rows) {
       row_parts = (std::min)(threads, row_panels);
       col_parts = (std::min)(threads / row_parts, col_panels);
@@ -62,14 +56,14 @@ struct AmxCut {
       col_parts = (std::min)(threads, col_panels);
       row_parts = (std::min)(threads / col_parts, row_panels);
     }
-    const Index task_rows = ceiling(row_panels, row_parts);
-    const Index task_cols = ceiling(col_panels, col_parts);
+    const Index task_rows = ceil_div(row_panels, row_parts);
+    const Index task_cols = ceil_div(col_panels, col_parts);
     const bool right_stays = 2 * task_cols * depth <= held_steps;
     const Index most_left =
         right_stays ? (std::max)(Index{1}, 4 * most_depth / depth) : held_panels;
-    left_panels = ceiling(task_rows, ceiling(task_rows, most_left));
+    left_panels = ceil_div(task_rows, ceil_div(task_rows, most_left));
     right_panels = right_stays ? task_cols : Index{1};
-    chunk = ceiling(depth, ceiling(depth, right_steps));
+    chunk = ceil_div(depth, ceil_div(depth, right_steps));
     blocks = chunk < depth ? left_panels : 2;
     shares_right = !right_stays && left_panels > in_place && left_panels < task_rows;
   }
@@ -241,7 +235,7 @@ template <class Result>
 void amx_gemm(Device<Cpu>& device, float alpha, const AmxSum& sum, float beta, Result* c,
               Index stride) {
   const Index entries = sum.products->left.outer * sum.products->right.outer;
-  const bool small = entries * sum.steps() * amx_step < Index{1} << 20;
+  const bool small = entries * sum.steps() * amx_step < thresholds::amx_work.value;
   const AmxCut cut(sum, small ? 1 : device.threads());
   const Index tasks = cut.row_parts * cut.col_parts;
   const Index bytes = AmxTask<Result>::space(cut);
@@ -259,12 +253,65 @@ void amx_gemm(Device<Cpu>& device, float alpha, const AmxSum& sum, float beta, R
   });
 }
 
-} // namespace detail
+} // namespace detail::native
 
 ACCRETE_END_NAMESPACE
 
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic pop
-#endif
+ACCRETE_END_INTRINSICS
 
 #endif
+
+ACCRETE_BEGIN_NAMESPACE
+
+namespace detail::native {
+
+/// Products on the processor's tiles, asked for when the program runs, whatever the compiler's
+/// target.
+struct AmxGemm {
+  static constexpr const char* name = "amx";
+  static constexpr bool adds_up = true;
+  template <class Scalar>
+  static constexpr bool supports = std::is_same_v<Scalar, bfloat16>;
+
+#if defined(ACCRETE_HAS_AMX)
+  static bool is_usable() noexcept { return amx_usable(); }
+
+  template <class Result>
+  static bool gemm(Device<Cpu>& device, float alpha, const MatrixProduct<bfloat16>* products,
+                   int count, float beta, const View<Result>& c) {
+    std::array<AmxProduct, most_products> terms;
+    for (int i = 0; i < count; ++i) {
+      const auto& [a, b] = products[i];
+      terms[static_cast<std::size_t>(i)] = {rows_of(a), rows_of(b.transposed())};
+    }
+    const AmxSum sum{terms.data(), count};
+    if constexpr (!std::is_same_v<Result, float>) {
+      if (sum.steps() > AmxCut::most_depth) { // in parts, which are added up in float
+        Workspace::Frame frame(device.workspace());
+        const View<float> value = dense_view(frame.allocate<float>(c.size()), c.rows, c.cols);
+        amx_gemm(device, alpha, sum, 0.0F, value.data, value.stride);
+        CpuBfloat16Elementwise::store(device, View<const float>(value), beta, c);
+        return true;
+      }
+    }
+    amx_gemm(device, alpha, sum, beta, as_bits(c.data), c.stride);
+    return true;
+  }
+
+ private:
+  static AmxOperand rows_of(const View<const bfloat16>& a) noexcept {
+    return {as_bits(a.data), a.rows, a.cols, a.row_step(), a.col_step()};
+  }
+#else
+  static constexpr bool is_usable() noexcept { return false; }
+  template <class Result>
+  static bool gemm(Device<Cpu>&, float, const MatrixProduct<bfloat16>*, int, float,
+                   const View<Result>&) {
+    return false;
+  }
+#endif
+};
+
+} // namespace detail::native
+
+ACCRETE_END_NAMESPACE

@@ -1,28 +1,21 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/backend/cpu/device.hpp>
+#include <accrete/backend/host/lanes.hpp>
 
 #include <algorithm>
 #include <cstring>
 #include <utility>
 
-// Vectors of the compilers' own, not <immintrin.h>, which takes a third of a second to compile.
 #if defined(__x86_64__) && defined(__GNUC__)
 #define ACCRETE_HAS_AVX512
 /// A function for processors with AVX-512, whatever the compiler's target.
 #define ACCRETE_AVX512 __attribute__((target("avx512f")))
 #define ACCRETE_AVX512_INLINE __attribute__((always_inline, target("avx512f")))
 
-#if defined(__clang__)
-#define ACCRETE_UNROLL_TILE _Pragma("clang loop unroll(full)")
-#else
-#define ACCRETE_UNROLL_TILE _Pragma("GCC unroll 24")
-#endif
-
 ACCRETE_BEGIN_NAMESPACE
 
-namespace detail {
+namespace detail::native {
 
 /// Whether the processor and its operating system have vectors of 512 bits.
 inline bool avx512_usable() noexcept {
@@ -30,12 +23,9 @@ inline bool avx512_usable() noexcept {
   return usable;
 }
 
-/// A register of 512 bits.
+/// A register of 512 bits, whatever this file is compiled for.
 template <class Scalar>
-struct Avx512 {
-  typedef Scalar Vector __attribute__((vector_size(64)));
-  static constexpr Index lanes = 64 / sizeof(Scalar);
-};
+using Avx512 = Lanes<Scalar, 64>;
 
 /// Vectors of rows and columns of a tile, whose sums fill 24 of the 32 registers.
 inline constexpr int avx512_height = 3;
@@ -58,25 +48,17 @@ struct Avx512Target {
   Index stride, rows, cols;
   Scalar alpha, beta;
 
-  void prefetch(Index col) const {
-    constexpr Index line = Avx512<Scalar>::lanes;
-    for (Index row = 0; row < rows; row += line) {
-      __builtin_prefetch(c + col * stride + row, 1);
-    }
-    __builtin_prefetch(c + col * stride + rows - 1, 1);
-  }
-
   /// All rows of a tile, and all columns.
   template <int height, class Vector>
   ACCRETE_AVX512_INLINE void store(const Vector* sums) const {
     // Copies, which the compiler knows to outlive what is stored.
     const Avx512Target target = *this;
     const bool adds = beta != Scalar{0};
-    ACCRETE_UNROLL_TILE
+    ACCRETE_UNROLL
     for (int j = 0; j < avx512_width; ++j) {
-      ACCRETE_UNROLL_TILE
+      ACCRETE_UNROLL
       for (int v = 0; v < height; ++v) {
-        Scalar* entries = target.c + j * target.stride + v * Avx512<Scalar>::lanes;
+        Scalar* entries = target.c + j * target.stride + v * Avx512<Scalar>::count;
         Vector result = sums[j * height + v] * target.alpha;
         if (adds) {
           Vector before;
@@ -99,35 +81,27 @@ struct Avx512Target {
   }
 };
 
-/// What a tile asks of memory for those that follow.
-struct Avx512Ahead {
-  Index first_col = 0, cols = 0;   ///< of the right operand, counted from the tile's first
-  Index first_inner = 0, step = 0; ///< every `step`th inner index at the pieces' `left`; 0: none
-};
-
 /// The sums over all pieces for `height` vectors of rows and eight columns. Rows and columns that
 /// the target lacks are not stored, but must be readable. The rows of the left operand lie packed,
 /// aligned, those of one inner index after those of another; or they are column-major, and are
 /// packed on the way, `next` entries apart: 0 where nobody reads them again.
 template <int height, bool is_packed, class Scalar>
 ACCRETE_AVX512 void avx512_tile(const Avx512Piece<Scalar>* pieces, Index count, Scalar* packed,
-                                Index next, const Avx512Target<Scalar>& target,
-                                const Avx512Ahead& ahead) {
-  using Vector = typename Avx512<Scalar>::Vector;
-  constexpr Index lanes = Avx512<Scalar>::lanes;
+                                Index next, const Avx512Target<Scalar>& target) {
+  using Vector = typename Avx512<Scalar>::type;
+  constexpr Index lanes = Avx512<Scalar>::count;
   constexpr Index rows = height * lanes;
   constexpr Index inner_ahead = is_packed ? 16 : 12;
   Vector sums[std::size_t{avx512_width * height}] = {};
-  Index column = 0;
   for (const Avx512Piece<Scalar>* piece = pieces; piece < pieces + count; ++piece) {
     const Scalar* left = piece->left;
     const Scalar* low = piece->right;
     const Scalar* high = low + 4 * piece->right_col;
     const Index one = piece->right_col;
     const Index three = 3 * one;
-    const auto take_in = [&]() ACCRETE_AVX512_INLINE {
+    for (Index k = 0; k < piece->depth; ++k) {
       Vector a[std::size_t{height}];
-      ACCRETE_UNROLL_TILE
+      ACCRETE_UNROLL
       for (int v = 0; v < height; ++v) {
         if constexpr (is_packed) {
           std::memcpy(&a[v], packed + v * lanes, sizeof(Vector));
@@ -140,10 +114,10 @@ ACCRETE_AVX512 void avx512_tile(const Avx512Piece<Scalar>* pieces, Index count, 
       }
       const Scalar* entries[] = {low,  low + one,  low + 2 * one,  low + three,
                                  high, high + one, high + 2 * one, high + three};
-      ACCRETE_UNROLL_TILE
+      ACCRETE_UNROLL
       for (int j = 0; j < avx512_width; ++j) {
         const Scalar b = *entries[j];
-        ACCRETE_UNROLL_TILE
+        ACCRETE_UNROLL
         for (int v = 0; v < height; ++v) {
           sums[j * height + v] += a[v] * b;
         }
@@ -152,43 +126,13 @@ ACCRETE_AVX512 void avx512_tile(const Avx512Piece<Scalar>* pieces, Index count, 
       packed += is_packed ? rows : next;
       low += piece->right_inner;
       high += piece->right_inner;
-    };
-    // What is read and written next is asked for on the way, in few loops: the processor foresees
-    // the end of short ones alone.
-    Index k = 0;
-    const Scalar* asked = low + ahead.first_col * one;
-    for (Index j = 0; j < ahead.cols; ++j, asked += one) {
-      for (Index line = 0; line + lanes <= piece->depth && k < piece->depth; line += lanes, ++k) {
-        __builtin_prefetch(asked + line);
-        take_in();
-      }
-    }
-    if (is_packed && ahead.step > 0) {
-      const Index step = ahead.step * piece->left_inner;
-      const Scalar* wanted = piece->left + ahead.first_inner * piece->left_inner;
-      for (Index i = ahead.first_inner; i < piece->depth && k < piece->depth;
-           i += ahead.step, wanted += step, ++k) {
-        for (int v = 0; v < height; ++v) {
-          __builtin_prefetch(wanted + v * lanes, 0, 2);
-        }
-        take_in();
-      }
-    }
-    for (; column < target.cols && k + 4 <= piece->depth; ++column, k += 4) {
-      target.prefetch(column);
-      for (int i = 0; i < 4; ++i) {
-        take_in();
-      }
-    }
-    for (; k < piece->depth; ++k) {
-      take_in();
     }
   }
   if (target.rows == rows && target.cols == avx512_width) {
     target.template store<height>(sums);
   } else {
     Scalar some[std::size_t{avx512_width * rows}];
-    ACCRETE_UNROLL_TILE
+    ACCRETE_UNROLL
     for (int i = 0; i < avx512_width * height; ++i) {
       std::memcpy(some + i * lanes, &sums[i], sizeof(Vector));
     }
@@ -198,11 +142,12 @@ ACCRETE_AVX512 void avx512_tile(const Avx512Piece<Scalar>* pieces, Index count, 
 
 /// Shuffles of two vectors that are one instruction each. A quarter is the 128 bits within which
 /// neighbours can be exchanged.
-template <class Scalar, class Lanes = std::make_integer_sequence<int, Avx512<Scalar>::lanes>>
+template <class Scalar,
+          class Places = std::make_integer_sequence<int, static_cast<int>(Avx512<Scalar>::count)>>
 struct Avx512Shuffles;
 template <class Scalar, int... lane>
 struct Avx512Shuffles<Scalar, std::integer_sequence<int, lane...>> {
-  using Vector = typename Avx512<Scalar>::Vector;
+  using Vector = typename Avx512<Scalar>::type;
   static constexpr int lanes = sizeof...(lane);
   static constexpr int quarter = lanes / 4;
 
@@ -235,11 +180,11 @@ struct Avx512Shuffles<Scalar, std::integer_sequence<int, lane...>> {
 };
 
 /// v[i] holds row i before and column i afterwards.
-template <class Scalar, class Vector = typename Avx512<Scalar>::Vector>
+template <class Scalar, class Vector = typename Avx512<Scalar>::type>
 ACCRETE_AVX512 void transpose_avx512(Vector* v) {
   using Shuffles = Avx512Shuffles<Scalar>;
   constexpr int quarter = Shuffles::quarter;
-  ACCRETE_UNROLL_TILE
+  ACCRETE_UNROLL
   for (int i = 0; i < 4 * quarter; i += quarter) {
     if constexpr (quarter == 4) {
       Shuffles::template interleave<1>(v[i], v[i + 1]);
@@ -251,7 +196,7 @@ ACCRETE_AVX512 void transpose_avx512(Vector* v) {
       Shuffles::template interleave<1>(v[i], v[i + 1]);
     }
   }
-  ACCRETE_UNROLL_TILE
+  ACCRETE_UNROLL
   for (int i = 0; i < quarter; ++i) {
     Shuffles::part(v[i], v[i + quarter]);
     Shuffles::part(v[i + 2 * quarter], v[i + 3 * quarter]);
@@ -264,8 +209,8 @@ ACCRETE_AVX512 void transpose_avx512(Vector* v) {
 template <class Scalar>
 ACCRETE_AVX512 void pack_avx512_rows(const Scalar* data, Index row_step, Index inner_step,
                                      Index rows, Index depth, Scalar* out, Index height) {
-  using Vector = typename Avx512<Scalar>::Vector;
-  constexpr Index lanes = Avx512<Scalar>::lanes;
+  using Vector = typename Avx512<Scalar>::type;
+  constexpr Index lanes = Avx512<Scalar>::count;
   Index k = 0;
   if (row_step == 1 && rows == lanes) {
     for (; k < depth; ++k) {
@@ -317,7 +262,7 @@ ACCRETE_AVX512 void pack_avx512_columns(const Avx512Piece<Scalar>& piece, Index 
   }
 }
 
-} // namespace detail
+} // namespace detail::native
 
 ACCRETE_END_NAMESPACE
 

@@ -4,7 +4,6 @@
 #include <accrete/backend/host/lanes.hpp>
 
 #include <algorithm>
-#include <cstring>
 #include <type_traits>
 
 ACCRETE_BEGIN_NAMESPACE
@@ -37,13 +36,7 @@ void set_block_of_products(Scalar alpha, Index count, const Scalar* a, Index a_s
       }
     }
   };
-  const auto at = [](Index k) {
-    return [k](const Scalar* from) {
-      Vector vector;
-      std::memcpy(&vector, from + k, vector_bytes);
-      return vector;
-    };
-  };
+  const auto at = [](Index k) { return [k](const Scalar* from) { return load_lanes(from + k); }; };
   Index k = 0;
   for (; k + parts * lanes <= count; k += parts * lanes) {
     ACCRETE_UNROLL
@@ -67,7 +60,7 @@ void set_block_of_products(Scalar alpha, Index count, const Scalar* a, Index a_s
     for (int part = 1; part < parts; ++part) {
       sums[i] += sums[part * height * width + i];
     }
-    std::memcpy(totals + i * lanes, &sums[i], vector_bytes);
+    store_lanes(totals + i * lanes, sums[i]);
   }
   for (int i = 0; i < height; ++i) {
     for (int j = 0; j < width; ++j) {

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <accrete/backend/cpu/device.hpp>
+#include <accrete/backend/cpu/intrinsics.hpp>
+#include <accrete/backend/rounding.hpp>
 
 #include <algorithm>
 #include <cstdint>
@@ -17,17 +19,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-// g++ 12 takes the deliberately undefined operand of an AVX-512 intrinsic for a mistake (PR
-// 105593).
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
+ACCRETE_BEGIN_INTRINSICS
 
 ACCRETE_BEGIN_NAMESPACE
 
-namespace detail {
+namespace detail::native {
 
 /// Whether the processor multiplies tiles of bfloat16 and the kernel lets this process do so.
 inline bool amx_usable() noexcept {
@@ -192,7 +188,7 @@ struct AmxOperand {
 struct AmxProduct {
   AmxOperand left, right;
 
-  [[nodiscard]] Index steps() const noexcept { return (left.inner + amx_step - 1) / amx_step; }
+  [[nodiscard]] Index steps() const noexcept { return ceil_div(left.inner, amx_step); }
 };
 
 /// Products that are added up: their steps follow one another.
@@ -217,12 +213,10 @@ struct AmxSum {
   }
 };
 
-} // namespace detail
+} // namespace detail::native
 
 ACCRETE_END_NAMESPACE
 
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic pop
-#endif
+ACCRETE_END_INTRINSICS
 
 #endif
