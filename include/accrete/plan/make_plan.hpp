@@ -3,6 +3,7 @@
 
 // The planner: what of it is compiled once where accrete is used as a library (accrete::compiled).
 
+#include <accrete/backend/rounding.hpp>
 #include <accrete/plan/chain_search.hpp>
 
 ACCRETE_BEGIN_NAMESPACE
@@ -210,7 +211,7 @@ class TemporaryLayout {
   }
   [[nodiscard]] Index padded_size(const PlanTemporary& temporary) const {
     const Index line = 64 / scalar_bytes(plan_.scalar); // scalars in a cache line
-    return (temporary.rows * temporary.cols + line - 1) / line * line;
+    return round_up(temporary.rows * temporary.cols, line);
   }
 
   Plan& plan_;

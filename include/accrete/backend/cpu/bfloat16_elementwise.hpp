@@ -77,7 +77,7 @@ struct CpuBfloat16Elementwise {
   static void set_column(Index rows, const Source* a, Index a_step, Result* c,
                          const Update& update) {
     if (a_step == 1) {
-#pragma omp simd
+      ACCRETE_SIMD()
       for (Index i = 0; i < rows; ++i) {
         c[i] = rounded<Result>(update(to_float(a[i]), to_float(c[i])));
       }

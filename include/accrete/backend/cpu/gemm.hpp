@@ -178,7 +178,7 @@ struct CpuProducts {
         const Scalar factor = alpha * b(k, j);
         const Scalar* column = a.data + k * a.col_step();
         if (a.is_column_major()) {
-#pragma omp simd
+          ACCRETE_SIMD()
           for (Index i = 0; i < c.rows; ++i) {
             target[i] += column[i] * factor;
           }
