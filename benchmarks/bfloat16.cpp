@@ -91,10 +91,9 @@ void product(benchmark::State& state) {
 void product_by_onednn(benchmark::State& state) {
   Operands<ac::bfloat16> o(state);
   ac::Device<ac::Cpu> device;
-  const ac::MatrixProduct<ac::bfloat16> product{ac::view_of(std::as_const(o.W0)),
-                                                ac::view_of(std::as_const(o.X))};
   measure(state, o, [&] {
-    ac::detail::OnednnBfloat16Gemm::gemm(device, 1.0F, &product, 1, 0.0F, ac::view_of(o.Y));
+    ac::detail::OnednnBfloat16Gemm::gemm(device, 1.0F, ac::view_of(std::as_const(o.W0)),
+                                         ac::view_of(std::as_const(o.X)), 0.0F, ac::view_of(o.Y));
   });
 }
 #endif

@@ -19,13 +19,6 @@ template void Bfloat16Kernels<Cpu>::gemm<float>(Device<Cpu>&, float, View<const 
                                                 View<const bfloat16>, float, View<float>);
 template void Bfloat16Kernels<Cpu>::gemm<bfloat16>(Device<Cpu>&, float, View<const bfloat16>,
                                                    View<const bfloat16>, float, View<bfloat16>);
-template bool Bfloat16Kernels<Cpu>::sums_products<bfloat16>(Index, Index) noexcept;
-template bool Bfloat16Kernels<Cpu>::gemm_sum<float>(Device<Cpu>&, float,
-                                                    const MatrixProduct<bfloat16>*, int, float,
-                                                    View<float>);
-template bool Bfloat16Kernels<Cpu>::gemm_sum<bfloat16>(Device<Cpu>&, float,
-                                                       const MatrixProduct<bfloat16>*, int, float,
-                                                       View<bfloat16>);
 template void Bfloat16Kernels<Cpu>::gemv<float>(Device<Cpu>&, float, View<const bfloat16>,
                                                 View<const bfloat16>, float, View<float>);
 template void Bfloat16Kernels<Cpu>::gemv<bfloat16>(Device<Cpu>&, float, View<const bfloat16>,

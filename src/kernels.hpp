@@ -8,9 +8,6 @@
   template void Kernels<Cpu>::gemm<Scalar>(Device<Cpu>&, Scalar, const View<const Scalar>&,        \
                                            const View<const Scalar>&, Scalar,                      \
                                            const View<Scalar>&);                                   \
-  template bool Kernels<Cpu>::sums_products<Scalar>(Index, Index) noexcept;                        \
-  template bool Kernels<Cpu>::gemm_sum<Scalar>(Device<Cpu>&, Scalar, const MatrixProduct<Scalar>*, \
-                                               int, Scalar, View<Scalar>);                         \
   template void Kernels<Cpu>::gemv<Scalar>(Device<Cpu>&, Scalar, const View<const Scalar>&,        \
                                            const View<const Scalar>&, Scalar,                      \
                                            const View<Scalar>&);                                   \

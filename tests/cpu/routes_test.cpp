@@ -99,7 +99,7 @@ void check_routes(Index most_work, std::set<Route>& seen, const Wanted& wanted) 
         CAPTURE(shape.cols);
         CAPTURE(shape.inner);
         CAPTURE(orders);
-        numbers.check({{a, b}}, [&](Scalar alpha, Scalar beta, const View<Scalar>& c) {
+        numbers.check({a, b}, [&](Scalar alpha, Scalar beta, const View<Scalar>& c) {
           ProductShape its = shape;
           its.adds = beta != Scalar{0};
           CpuProducts::compute(way, spread(way, its), device, alpha, a, b, beta, c);
@@ -127,8 +127,8 @@ TEST_CASE("a route fits the product that takes it") {
 TEST_CASE("a route, and its threads, follow from the sizes by each threshold of the table") {
   // What kernels and providers ask themselves.
   using namespace ac::detail::thresholds;
-  std::set<const Threshold*> without_effect = {&eigen_work, &eigen_inner, &avx512_work,
-                                               &amx_work,   &gemv_pass,   &sum_side};
+  std::set<const Threshold*> without_effect = {&eigen_work, &eigen_inner, &avx512_work, &amx_work,
+                                               &gemv_pass};
   const std::size_t elsewhere = without_effect.size();
   std::set<const Threshold*> decided;
   for_each_threshold([&](const Threshold& threshold, const std::vector<ProductShape>& shapes) {
@@ -176,11 +176,11 @@ TEST_CASE_TEMPLATE("gemm is the route that fits, whatever the order of the resul
     for (const int orders : {0, 1, 2, 3}) {
       const auto a = numbers.operand(sizes.rows, sizes.inner, (orders & 1) != 0, 1);
       const auto b = numbers.operand(sizes.inner, sizes.cols, (orders & 2) != 0, 2);
-      numbers.check({{a, b}}, [&](Scalar alpha, Scalar beta, const View<Scalar>& c) {
+      numbers.check({a, b}, [&](Scalar alpha, Scalar beta, const View<Scalar>& c) {
         CpuProducts::gemm(device, alpha, a, b, beta, c);
         return true;
       });
-      numbers.check({{b.transposed(), a.transposed()}},
+      numbers.check({b.transposed(), a.transposed()},
                     [&](Scalar alpha, Scalar beta, const View<Scalar>& c) {
                       CpuProducts::gemm(device, alpha, a, b, beta, c.transposed());
                       return true;

@@ -8,11 +8,19 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <functional>
 #include <limits>
 #include <random>
 #include <utility>
 #include <vector>
+
+/// The operands of a product.
+template <class Scalar>
+struct MatrixProduct {
+  accrete::View<const Scalar> left;
+  accrete::View<const Scalar> right;
+
+  [[nodiscard]] MatrixProduct transposed() const { return {right.transposed(), left.transposed()}; }
+};
 
 /// Products of small whole numbers. No order of their sums rounds them, so that an entry which is
 /// left out or taken in twice is a difference, however small.
@@ -22,7 +30,6 @@ class WholeNumbers {
   using Index = accrete::Index;
   template <class T>
   using View = accrete::View<T>;
-  using Products = std::vector<accrete::MatrixProduct<Scalar>>;
 
   /// For operands of at most `capacity` entries.
   explicit WholeNumbers(Index capacity) : numbers_(static_cast<std::size_t>(2 * capacity + 9000)) {
@@ -40,18 +47,18 @@ class WholeNumbers {
             in_columns ? accrete::Order::column_major : accrete::Order::row_major};
   }
 
-  /// compute(alpha, beta, c) leaves alpha * (the sum of the products) + beta * c in a column-major
+  /// compute(alpha, beta, c) leaves alpha * (the product) + beta * c in a column-major
   /// c and changes nothing around it; with beta 0 it does not read c. Compared by the product of
   /// both sides with one vector of random whole numbers. Where it returns false, c is as it was.
   template <class Compute>
-  void check(const Products& products, const Compute& compute) {
-    const Index rows = products.front().left.rows;
-    const Index cols = products.front().right.cols;
+  void check(const MatrixProduct<Scalar>& product, const Compute& compute) {
+    const Index rows = product.left.rows;
+    const Index cols = product.right.cols;
     std::vector<double> x(static_cast<std::size_t>(cols));
     for (double& entry : x) {
       entry = large_(generator_);
     }
-    const std::vector<double> sums = times(products, x);
+    const std::vector<double> sums = times(product, x);
     for (const auto& [alpha, beta] : {std::pair{2, 0}, {1, 1}, {-1, -3}}) {
       const Index stride = rows + 2;
       std::vector<Result> memory(static_cast<std::size_t>(stride * cols));
@@ -107,13 +114,9 @@ class WholeNumbers {
     }
     return result;
   }
-  static std::vector<double> times(const Products& products, const std::vector<double>& x) {
-    std::vector<double> result(static_cast<std::size_t>(products.front().left.rows));
-    for (const auto& [a, b] : products) {
-      const std::vector<double> part = times<Scalar>(a, times<Scalar>(b, x));
-      std::transform(part.begin(), part.end(), result.begin(), result.begin(), std::plus<>());
-    }
-    return result;
+  static std::vector<double> times(const MatrixProduct<Scalar>& product,
+                                   const std::vector<double>& x) {
+    return times<Scalar>(product.left, times<Scalar>(product.right, x));
   }
 
   std::mt19937 generator_{1};

@@ -71,9 +71,6 @@ struct AccumulatorOf<bfloat16> {
 template <class Scalar>
 using accumulator = typename AccumulatorOf<Scalar>::type;
 
-/// Products that a backend may add up before it stores their sum.
-inline constexpr int most_products = 4;
-
 /// Kernels whose operands are bfloat16.
 template <class Backend>
 struct Bfloat16Kernels;

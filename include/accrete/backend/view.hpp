@@ -100,17 +100,6 @@ template <class Scalar>
   return {data, rows, cols, rows, Order::column_major};
 }
 
-/// The operands of a product.
-template <class Scalar>
-struct MatrixProduct {
-  View<const Scalar> left;
-  View<const Scalar> right;
-
-  [[nodiscard]] constexpr MatrixProduct transposed() const noexcept {
-    return {right.transposed(), left.transposed()};
-  }
-};
-
 /// The two views share at least one byte of their extents (conservative for interleaved blocks).
 template <class A, class B>
 [[nodiscard]] bool overlaps(const View<A>& a, const View<B>& b) noexcept {

@@ -93,20 +93,6 @@ struct CpuBfloat16 {
     }
   }
 
-  /// Products that add up to a result of this shape may be added up before it is stored, by
-  /// gemm_sum.
-  static bool sums_products(Index rows, Index cols) noexcept {
-    return Bfloat16Providers::adds_up() && rows > 1 && cols > 1;
-  }
-  /// c = alpha (a b + ...) + beta c for at most most_products. False, and nothing done, where they
-  /// cannot be added up before they are stored.
-  template <class Result>
-  static bool gemm_sum(Device<Cpu>& device, float alpha, const MatrixProduct<bfloat16>* products,
-                       int count, float beta, View<Result> c) {
-    return sums_products(c.rows, c.cols) &&
-           Bfloat16Providers::gemm_sum(device, alpha, products, count, beta, c);
-  }
-
   /// In float.
   template <class Result>
   static void converted_gemm(Device<Cpu>& device, float alpha, View<const bfloat16> a,

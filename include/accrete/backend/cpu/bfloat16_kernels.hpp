@@ -17,11 +17,6 @@ struct Bfloat16Kernels<Cpu> {
   template <class Result>
   static void gemm(Device<Cpu>& device, float alpha, View<const bfloat16> a, View<const bfloat16> b,
                    float beta, View<Result> c);
-  template <class Scalar>
-  static bool sums_products(Index rows, Index cols) noexcept;
-  template <class Result>
-  static bool gemm_sum(Device<Cpu>& device, float alpha, const MatrixProduct<bfloat16>* products,
-                       int count, float beta, View<Result> c);
   template <class Result>
   static void gemv(Device<Cpu>& device, float alpha, View<const bfloat16> a, View<const bfloat16> x,
                    float beta, View<Result> y);
@@ -39,16 +34,6 @@ template <class Result>
 void Bfloat16Kernels<Cpu>::gemm(Device<Cpu>& device, float alpha, View<const bfloat16> a,
                                 View<const bfloat16> b, float beta, View<Result> c) {
   CpuBfloat16::gemm(device, alpha, a, b, beta, c);
-}
-template <class Scalar>
-bool Bfloat16Kernels<Cpu>::sums_products(Index rows, Index cols) noexcept {
-  return CpuBfloat16::sums_products(rows, cols);
-}
-template <class Result>
-bool Bfloat16Kernels<Cpu>::gemm_sum(Device<Cpu>& device, float alpha,
-                                    const MatrixProduct<bfloat16>* products, int count, float beta,
-                                    View<Result> c) {
-  return CpuBfloat16::gemm_sum(device, alpha, products, count, beta, c);
 }
 template <class Result>
 void Bfloat16Kernels<Cpu>::gemv(Device<Cpu>& device, float alpha, View<const bfloat16> a,

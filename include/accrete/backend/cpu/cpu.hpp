@@ -19,11 +19,6 @@ struct Kernels<Cpu> {
   static void gemm(Device<Cpu>& device, Scalar alpha, const View<const Scalar>& a,
                    const View<const Scalar>& b, Scalar beta, const View<Scalar>& c);
   template <class Scalar>
-  static bool sums_products(Index rows, Index cols) noexcept;
-  template <class Scalar>
-  static bool gemm_sum(Device<Cpu>& device, Scalar alpha, const MatrixProduct<Scalar>* products,
-                       int count, Scalar beta, View<Scalar> c);
-  template <class Scalar>
   static void gemv(Device<Cpu>& device, Scalar alpha, const View<const Scalar>& a,
                    const View<const Scalar>& x, Scalar beta, const View<Scalar>& y);
   template <class Scalar>

@@ -50,21 +50,6 @@ struct CpuProducts {
     }
   }
 
-  /// Products that add up to a result of this shape are faster where they are added up before it is
-  /// stored, by gemm_sum.
-  template <class Scalar>
-  static bool sums_products(Index rows, Index cols) noexcept {
-    return (std::min)(rows, cols) >= thresholds::sum_side.value && GemmProviders<Scalar>::adds_up();
-  }
-  /// c = alpha (a b + ...) + beta c for at most most_products. False, and nothing done, where they
-  /// are better computed one by one.
-  template <class Scalar>
-  static bool gemm_sum(Device<Cpu>& device, Scalar alpha, const MatrixProduct<Scalar>* products,
-                       int count, Scalar beta, const View<Scalar>& c) {
-    return sums_products<Scalar>(c.rows, c.cols) &&
-           GemmProviders<Scalar>::gemm_sum(device, alpha, products, count, beta, c);
-  }
-
   /// y = alpha a x + beta y; x and y are single columns of any stride.
   template <class Scalar>
   static void gemv(Device<Cpu>& device, Scalar alpha, const View<const Scalar>& a,

@@ -22,16 +22,6 @@ void Kernels<Cpu>::gemm(Device<Cpu>& device, Scalar alpha, const View<const Scal
   detail::CpuProducts::gemm(device, alpha, a, b, beta, c);
 }
 template <class Scalar>
-bool Kernels<Cpu>::sums_products(Index rows, Index cols) noexcept {
-  return detail::CpuProducts::sums_products<Scalar>(rows, cols);
-}
-template <class Scalar>
-bool Kernels<Cpu>::gemm_sum(Device<Cpu>& device, Scalar alpha,
-                            const MatrixProduct<Scalar>* products, int count, Scalar beta,
-                            View<Scalar> c) {
-  return detail::CpuProducts::gemm_sum(device, alpha, products, count, beta, c);
-}
-template <class Scalar>
 void Kernels<Cpu>::gemv(Device<Cpu>& device, Scalar alpha, const View<const Scalar>& a,
                         const View<const Scalar>& x, Scalar beta, const View<Scalar>& y) {
   detail::CpuProducts::gemv(device, alpha, a, x, beta, y);

@@ -62,8 +62,6 @@ inline constexpr Threshold narrow_width{
     Quantity::width, 48, "up to it inner products beside a library if they are long", zen4};
 inline constexpr Threshold narrow_inner{Quantity::inner_widths, 32,
                                         "which is from this many times the width on", zen4};
-inline constexpr Threshold sum_side{
-    Quantity::side, 32, "sums of products are added up before they are stored from it on", xeon};
 
 // How many threads, and of what each takes its part.
 inline constexpr Threshold inner_bytes{Quantity::a_bytes, Index{3} << 16,
@@ -106,11 +104,11 @@ inline constexpr Threshold amx_work{Quantity::work, Index{1} << 20,
 
 /// For tests and benchmarks, which make shapes on both sides of each.
 inline constexpr const Threshold* all[] = {
-    &loop_work,  &outer_inner, &outer_inner_avx, &outer_inner_sse, &outer_rows,   &inner_cols,
-    &inner_rows, &inner_inner, &library_inner,   &library_a,       &narrow_width, &narrow_inner,
-    &sum_side,   &inner_bytes, &outer_bytes,     &outer_work,      &pack_inner,   &pack_columns,
-    &gemv_bytes, &gemv_inner,  &gemv_rows,       &gemv_cached,     &gemv_pass,    &parts_inner,
-    &parts_side, &parts_width, &eigen_work,      &eigen_inner,     &avx512_work,  &amx_work};
+    &loop_work,   &outer_inner, &outer_inner_avx, &outer_inner_sse, &outer_rows,   &inner_cols,
+    &inner_rows,  &inner_inner, &library_inner,   &library_a,       &narrow_width, &narrow_inner,
+    &inner_bytes, &outer_bytes, &outer_work,      &pack_inner,      &pack_columns, &gemv_bytes,
+    &gemv_inner,  &gemv_rows,   &gemv_cached,     &gemv_pass,       &parts_inner,  &parts_side,
+    &parts_width, &eigen_work,  &eigen_inner,     &avx512_work,     &amx_work};
 
 } // namespace thresholds
 

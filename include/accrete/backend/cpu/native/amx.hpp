@@ -7,7 +7,6 @@
 #include <accrete/backend/workspace.hpp>
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <type_traits>
 
@@ -36,10 +35,10 @@ struct AmxCut {
   static constexpr Index right_steps = 16; ///< 32 KiB
   static constexpr Index in_place = 8;     ///< left panels that a right one is not packed for
 
-  AmxCut(const AmxSum& sum, Index threads)
-      : row_panels(ceil_div(sum.products->left.outer, amx_panel)),
-        col_panels(ceil_div(sum.products->right.outer, amx_panel)),
-        steps(sum.steps()),
+  AmxCut(const AmxProduct& product, Index threads)
+      : row_panels(ceil_div(product.left.outer, amx_panel)),
+        col_panels(ceil_div(product.right.outer, amx_panel)),
+        steps(product.steps()),
         depth(steps <= most_depth ? steps : ceil_div(steps, ceil_div(steps, part_depth))) {
     constexpr Index held_steps = 512; // 1 MiB
     const Index held_panels = held_steps / depth;
@@ -80,27 +79,26 @@ struct AmxCut {
 };
 
 /// Steps [first, first + count) of a right panel.
-ACCRETE_AMX inline void pack_amx_right(const AmxSum& sum, Index panel, Index first, Index count,
-                                       std::uint16_t* out) {
+ACCRETE_AMX inline void pack_amx_right(const AmxProduct& product, Index panel, Index first,
+                                       Index count, std::uint16_t* out) {
   for (Index s = 0; s < count; ++s) {
-    Index step = first + s;
-    const AmxOperand& b = sum.find(step).right;
-    pack_amx_rows(b.lines(panel, step), b.has_inner_lines(), out + s * amx_step_entries);
+    const AmxOperand& b = product.right;
+    pack_amx_rows(b.lines(panel, first + s), b.has_inner_lines(), out + s * amx_step_entries);
   }
 }
 
-/// One thread's part of c = alpha (a b + ...) + beta c.
+/// One thread's part of c = alpha a b + beta c.
 template <class Result>
 class AmxTask {
  public:
   /// `shared` holds the right panels where the cut says so, column after column.
-  AmxTask(const AmxCut& cut, const AmxSum& sum, const std::uint16_t* shared, float alpha,
+  AmxTask(const AmxCut& cut, const AmxProduct& product, const std::uint16_t* shared, float alpha,
           float beta, Result* c, Index stride)
       : cut_(cut),
-        sum_(sum),
+        product_(product),
         shared_(shared),
-        rows_(sum.products->left.outer),
-        cols_(sum.products->right.outer),
+        rows_(product.left.outer),
+        cols_(product.right.outer),
         alpha_(alpha),
         beta_(beta),
         c_(c),
@@ -153,18 +151,16 @@ class AmxTask {
 
   /// Columns that a few panels multiply are not worth packing.
   [[nodiscard]] bool is_in_place(Index rows, Index last_col) const noexcept {
-    Index step = step_;
-    const AmxOperand& b = sum_.find(step).right;
+    const AmxOperand& b = product_.right;
     return rows <= AmxCut::in_place && b.has_inner_lines() && last_col * amx_panel <= b.outer &&
-           (step + depth_) * amx_step <= b.inner;
+           (step_ + depth_) * amx_step <= b.inner;
   }
   [[nodiscard]] AmxRight right_elsewhere(Index col) const noexcept {
     if (cut_.shares_right) {
       return {shared_ + (col * cut_.steps + step_) * amx_step_entries, amx_step, amx_step_entries};
     }
-    Index step = step_;
-    const AmxOperand& b = sum_.find(step).right;
-    return {b.at(col, step), b.outer_step, amx_step};
+    const AmxOperand& b = product_.right;
+    return {b.at(col, step_), b.outer_step, amx_step};
   }
   [[nodiscard]] AmxRight right_packed(Index panel) const noexcept {
     return {right_ + panel * depth_ * amx_step_entries, amx_step, amx_step_entries};
@@ -194,8 +190,8 @@ class AmxTask {
 
   ACCRETE_AMX void pack_left(Index panel, Index panels) {
     for (Index s = 0; s < depth_; ++s) {
-      Index step = step_ + s;
-      const AmxOperand& a = sum_.find(step).left;
+      const Index step = step_ + s;
+      const AmxOperand& a = product_.left;
       std::uint16_t* out = left_ + s * amx_step_entries;
       const Index next = depth_ * amx_step_entries;
       Index x = 0;
@@ -210,12 +206,12 @@ class AmxTask {
   }
   ACCRETE_AMX void pack_right(Index panel, Index panels) {
     for (Index x = 0; x < panels; ++x) {
-      pack_amx_right(sum_, panel + x, step_, depth_, right_ + x * depth_ * amx_step_entries);
+      pack_amx_right(product_, panel + x, step_, depth_, right_ + x * depth_ * amx_step_entries);
     }
   }
 
   const AmxCut& cut_;
-  const AmxSum& sum_;
+  const AmxProduct& product_;
   const std::uint16_t* shared_;
   Index rows_, cols_;
   float alpha_, beta_;
@@ -229,14 +225,14 @@ class AmxTask {
   AmxStore<Result> pending_;
 };
 
-/// c = alpha (a b + ...) + beta c on the processor's tiles; c column-major, all sizes positive. The
+/// c = alpha a b + beta c on the processor's tiles; c column-major, all sizes positive. The
 /// sums are kept in float for 1280 inner indices at most, then added to c.
 template <class Result>
-void amx_gemm(Device<Cpu>& device, float alpha, const AmxSum& sum, float beta, Result* c,
+void amx_gemm(Device<Cpu>& device, float alpha, const AmxProduct& product, float beta, Result* c,
               Index stride) {
-  const Index entries = sum.products->left.outer * sum.products->right.outer;
-  const bool small = entries * sum.steps() * amx_step < thresholds::amx_work.value;
-  const AmxCut cut(sum, small ? 1 : device.threads());
+  const Index entries = product.left.outer * product.right.outer;
+  const bool small = entries * product.steps() * amx_step < thresholds::amx_work.value;
+  const AmxCut cut(product, small ? 1 : device.threads());
   const Index tasks = cut.row_parts * cut.col_parts;
   const Index bytes = AmxTask<Result>::space(cut);
   Workspace::Frame frame(device.workspace());
@@ -245,11 +241,11 @@ void amx_gemm(Device<Cpu>& device, float alpha, const AmxSum& sum, float beta, R
   const int team = static_cast<int>(tasks);
   parallel_ranges(team, cut.shares_right ? cut.col_panels : 0, 1, [&](Index first, Index count) {
     for (Index col = first; col < first + count; ++col) {
-      pack_amx_right(sum, col, 0, cut.steps, shared + col * cut.steps * amx_step_entries);
+      pack_amx_right(product, col, 0, cut.steps, shared + col * cut.steps * amx_step_entries);
     }
   });
   parallel_ranges(team, tasks, 1, [&](Index first, Index) {
-    AmxTask<Result>(cut, sum, shared, alpha, beta, c, stride).run(first, space + first * bytes);
+    AmxTask<Result>(cut, product, shared, alpha, beta, c, stride).run(first, space + first * bytes);
   });
 }
 
@@ -269,7 +265,6 @@ namespace detail::native {
 /// target.
 struct AmxGemm {
   static constexpr const char* name = "amx";
-  static constexpr bool adds_up = true;
   template <class Scalar>
   static constexpr bool supports = std::is_same_v<Scalar, bfloat16>;
 
@@ -277,24 +272,19 @@ struct AmxGemm {
   static bool is_usable() noexcept { return amx_usable(); }
 
   template <class Result>
-  static bool gemm(Device<Cpu>& device, float alpha, const MatrixProduct<bfloat16>* products,
-                   int count, float beta, const View<Result>& c) {
-    std::array<AmxProduct, most_products> terms;
-    for (int i = 0; i < count; ++i) {
-      const auto& [a, b] = products[i];
-      terms[static_cast<std::size_t>(i)] = {rows_of(a), rows_of(b.transposed())};
-    }
-    const AmxSum sum{terms.data(), count};
+  static bool gemm(Device<Cpu>& device, float alpha, const View<const bfloat16>& a,
+                   const View<const bfloat16>& b, float beta, const View<Result>& c) {
+    const AmxProduct product{rows_of(a), rows_of(b.transposed())};
     if constexpr (!std::is_same_v<Result, float>) {
-      if (sum.steps() > AmxCut::most_depth) { // in parts, which are added up in float
+      if (product.steps() > AmxCut::most_depth) { // in parts, which are added up in float
         Workspace::Frame frame(device.workspace());
         const View<float> value = dense_view(frame.allocate<float>(c.size()), c.rows, c.cols);
-        amx_gemm(device, alpha, sum, 0.0F, value.data, value.stride);
+        amx_gemm(device, alpha, product, 0.0F, value.data, value.stride);
         CpuBfloat16Elementwise::store(device, View<const float>(value), beta, c);
         return true;
       }
     }
-    amx_gemm(device, alpha, sum, beta, as_bits(c.data), c.stride);
+    amx_gemm(device, alpha, product, beta, as_bits(c.data), c.stride);
     return true;
   }
 
@@ -305,8 +295,8 @@ struct AmxGemm {
 #else
   static constexpr bool is_usable() noexcept { return false; }
   template <class Result>
-  static bool gemm(Device<Cpu>&, float, const MatrixProduct<bfloat16>*, int, float,
-                   const View<Result>&) {
+  static bool gemm(Device<Cpu>&, float, const View<const bfloat16>&, const View<const bfloat16>&,
+                   float, const View<Result>&) {
     return false;
   }
 #endif

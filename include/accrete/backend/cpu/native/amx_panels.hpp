@@ -184,33 +184,11 @@ struct AmxOperand {
   }
 };
 
-/// A product of a sum: its operands have the same inner size.
+/// The operands of a product, of the same inner size.
 struct AmxProduct {
   AmxOperand left, right;
 
   [[nodiscard]] Index steps() const noexcept { return ceil_div(left.inner, amx_step); }
-};
-
-/// Products that are added up: their steps follow one another.
-struct AmxSum {
-  const AmxProduct* products;
-  Index count;
-
-  [[nodiscard]] Index steps() const noexcept {
-    Index total = 0;
-    for (Index i = 0; i < count; ++i) {
-      total += products[i].steps();
-    }
-    return total;
-  }
-  /// The product that `step` belongs to; leaves the step within it.
-  [[nodiscard]] const AmxProduct& find(Index& step) const noexcept {
-    const AmxProduct* product = products;
-    for (; step >= product->steps(); ++product) {
-      step -= product->steps();
-    }
-    return *product;
-  }
 };
 
 } // namespace detail::native

@@ -56,20 +56,19 @@ struct Avx512Cut {
   [[nodiscard]] Index space() const noexcept { return (left_rows + right_cols) * depth; }
 };
 
-/// One thread's part of c = alpha (a b + ...) + beta c.
+/// One thread's part of c = alpha a b + beta c.
 template <class Scalar>
 class Avx512Task {
  public:
   using Cut = Avx512Cut<Scalar>;
   using Piece = Avx512Piece<Scalar>;
-  using Product = MatrixProduct<Scalar>;
 
   /// `space` is aligned to 64 bytes.
-  Avx512Task(const Cut& cut, const Product* products, int count, Scalar alpha, Scalar beta,
-             View<Scalar> c, Scalar* space)
+  Avx512Task(const Cut& cut, const View<const Scalar>& a, const View<const Scalar>& b, Scalar alpha,
+             Scalar beta, const View<Scalar>& c, Scalar* space)
       : cut_(cut),
-        products_(products),
-        count_(count),
+        a_(a),
+        b_(b),
         alpha_(alpha),
         beta_(beta),
         c_(c),
@@ -80,14 +79,13 @@ class Avx512Task {
   void run(Index index) {
     rows_ = part(c_.rows, Avx512<Scalar>::count, index % cut_.row_parts, cut_.row_parts);
     cols_ = part(c_.cols, avx512_width, index / cut_.row_parts, cut_.col_parts);
-    int product = 0;
-    Index inner = 0;
-    bool added = false;
-    while (next_pieces(product, inner)) {
+    for (Index inner = 0; inner < a_.cols; inner += cut_.depth) {
+      piece_ = {a_.data + inner * a_.col_step(),        a_.row_step(), a_.col_step(),
+                b_.data + inner * b_.row_step(),        b_.row_step(), b_.col_step(),
+                (std::min)(a_.cols - inner, cut_.depth)};
       for (Index row = rows_.first; row < rows_.last; row += cut_.left_rows) {
-        multiply(row, (std::min)(cut_.left_rows, rows_.last - row), added ? Scalar{1} : beta_);
+        multiply(row, (std::min)(cut_.left_rows, rows_.last - row), inner > 0 ? Scalar{1} : beta_);
       }
-      added = true;
     }
   }
 
@@ -101,32 +99,6 @@ class Avx512Task {
             (std::min)(length, units * (index + 1) / parts * unit)};
   }
 
-  /// The next stretch of the inner dimension, from `inner` of `product` on.
-  bool next_pieces(int& product, Index& inner) {
-    pieces_ = 0;
-    total_ = 0;
-    while (product < count_ && total_ < cut_.depth) {
-      const auto& [a, b] = products_[product];
-      const Index depth = (std::min)(a.cols - inner, cut_.depth - total_);
-      piece_[pieces_++] = {a.data + inner * a.col_step(),
-                           a.row_step(),
-                           a.col_step(),
-                           b.data + inner * b.row_step(),
-                           b.row_step(),
-                           b.col_step(),
-                           depth};
-      left_column_major_ = (total_ == 0 || left_column_major_) && a.row_step() == 1;
-      right_column_major_ = (total_ == 0 || right_column_major_) && b.row_step() == 1;
-      total_ += depth;
-      inner += depth;
-      if (inner == a.cols) {
-        ++product;
-        inner = 0;
-      }
-    }
-    return total_ > 0;
-  }
-
   /// Some rows, all columns, one stretch of the inner dimension.
   void multiply(Index row, Index rows, Scalar beta) {
     const Index panels = ceil_div(rows, Cut::panel_rows);
@@ -138,7 +110,7 @@ class Avx512Task {
       for (Index panel = 0; panel < panels; ++panel) {
         const Index first = panel * Cut::panel_rows;
         const Index height = (std::min)(Cut::panel_rows, rows - first);
-        Scalar* packed = left_ + first * total_;
+        Scalar* packed = left_ + first * piece_.depth;
         const bool is_packed = tile > 0 || set_left(row + first, height, packed);
         multiply_tile(is_packed, packed, tiles > 1,
                       {&c_(row + first, col), c_.stride, height, cols, alpha_, beta});
@@ -148,67 +120,51 @@ class Avx512Task {
 
   /// The columns, where they are or packed.
   void set_right(Index col, Index cols, bool is_first) {
-    std::copy_n(piece_, pieces_, tile_);
-    if (right_column_major_ && cols == avx512_width) {
-      for (Index i = 0; i < pieces_; ++i) {
-        tile_[i].right += col * tile_[i].right_col;
-      }
+    tile_ = piece_;
+    const bool is_in_columns = b_.row_step() == 1;
+    if (is_in_columns && cols == avx512_width) {
+      tile_.right += col * tile_.right_col;
       return;
     }
     const Index place = (col - cols_.first) % cut_.right_cols;
     if (is_first || cut_.right_cols < cols_.last - cols_.first) {
-      if (right_column_major_) {
+      if (is_in_columns) {
         pack_right(col, cols, place);
       } else if (place == 0) {
         pack_right(col, (std::min)(cut_.right_cols, cols_.last - col), 0);
       }
     }
-    Scalar* packed = right_ + place * total_;
-    for (Index i = 0; i < pieces_; ++i) {
-      tile_[i].right = packed;
-      tile_[i].right_inner = avx512_width;
-      tile_[i].right_col = 1;
-      packed += avx512_width * tile_[i].depth;
-    }
+    tile_.right = right_ + place * piece_.depth;
+    tile_.right_inner = avx512_width;
+    tile_.right_col = 1;
   }
   void pack_right(Index col, Index cols, Index place) {
-    Scalar* out = right_ + place * total_;
-    for (Index i = 0; i < pieces_; ++i) {
-      Piece piece = piece_[i];
-      piece.right += col * piece.right_col;
-      pack_avx512_columns(piece, cols, out, avx512_width * total_);
-      out += avx512_width * piece.depth;
-    }
+    Avx512Piece<Scalar> piece = piece_;
+    piece.right += col * piece.right_col;
+    pack_avx512_columns(piece, cols, right_ + place * piece.depth, avx512_width * piece.depth);
   }
   /// Whether the rows lie packed now; otherwise the tile that meets them first packs them.
   bool set_left(Index row, Index rows, Scalar* packed) {
-    if (left_column_major_ && rows % Avx512<Scalar>::count == 0) {
-      for (Index i = 0; i < pieces_; ++i) {
-        tile_[i].left = piece_[i].left + row * piece_[i].left_row;
-      }
+    constexpr Index lanes = Avx512<Scalar>::count;
+    const Scalar* left = piece_.left + row * piece_.left_row;
+    if (a_.row_step() == 1 && rows % lanes == 0) {
+      tile_.left = left;
       return false;
     }
-    pack_left(row, rows, packed);
-    return true;
-  }
-  void pack_left(Index row, Index rows, Scalar* out) {
-    constexpr Index lanes = Avx512<Scalar>::count;
     const Index height = ceil_div(rows, lanes);
-    for (Index i = 0; i < pieces_; ++i) {
-      const Piece& p = piece_[i];
-      for (Index v = 0; v < height; ++v) {
-        pack_avx512_rows(p.left + (row + v * lanes) * p.left_row, p.left_row, p.left_inner,
-                         (std::min)(lanes, rows - v * lanes), p.depth, out + v * lanes, height);
-      }
-      out += height * lanes * p.depth;
+    for (Index v = 0; v < height; ++v) {
+      pack_avx512_rows(left + v * lanes * piece_.left_row, piece_.left_row, piece_.left_inner,
+                       (std::min)(lanes, rows - v * lanes), piece_.depth, packed + v * lanes,
+                       height);
     }
+    return true;
   }
 
   void multiply_tile(bool is_packed, Scalar* packed, bool is_read_again,
                      const Avx512Target<Scalar>& target) {
     const Index height = ceil_div(target.rows, Avx512<Scalar>::count);
     const Index next = is_read_again ? height * Avx512<Scalar>::count : 0;
-    const auto go = [&](auto tile) { tile(tile_, pieces_, packed, next, target); };
+    const auto go = [&](auto tile) { tile(tile_, packed, next, target); };
     switch (height) {
     case 1:
       return is_packed ? go(avx512_tile<1, true, Scalar>) : go(avx512_tile<1, false, Scalar>);
@@ -220,18 +176,14 @@ class Avx512Task {
   }
 
   const Cut& cut_;
-  const Product* products_;
-  int count_;
+  View<const Scalar> a_, b_;
   Scalar alpha_, beta_;
   View<Scalar> c_;
   Scalar* left_;
   Scalar* right_;
 
-  Part rows_{0, 0}, cols_{0, 0};                     ///< of the result
-  Piece piece_[most_products], tile_[most_products]; ///< of the whole result, of a tile
-  Index pieces_ = 0, total_ = 0;
-  bool left_column_major_ = true;  ///< the left operands of all pieces
-  bool right_column_major_ = true; ///< the right ones, which may then be read in place
+  Part rows_{0, 0}, cols_{0, 0}; ///< of the result
+  Piece piece_{}, tile_{};       ///< of the whole result, of a tile
 };
 
 #endif
@@ -240,7 +192,6 @@ class Avx512Task {
 /// target.
 struct Avx512Gemm {
   static constexpr const char* name = "avx512";
-  static constexpr bool adds_up = true;
   template <class Scalar>
   static constexpr bool supports = sizeof(Scalar) >= sizeof(float);
 
@@ -249,28 +200,23 @@ struct Avx512Gemm {
 
   /// Sums are kept in registers for some 768 inner indices, then added to c.
   template <class Scalar>
-  static bool gemm(Device<Cpu>& device, Scalar alpha, const MatrixProduct<Scalar>* products,
-                   int count, Scalar beta, const View<Scalar>& c) {
-    Index inner = 0;
-    for (int i = 0; i < count; ++i) {
-      inner += products[i].left.cols;
-    }
-    const bool small = c.size() * inner < thresholds::avx512_work.value;
-    const Avx512Cut<Scalar> cut(c.rows, c.cols, inner, small ? 1 : device.threads());
+  static bool gemm(Device<Cpu>& device, Scalar alpha, const View<const Scalar>& a,
+                   const View<const Scalar>& b, Scalar beta, const View<Scalar>& c) {
+    const bool small = c.size() * a.cols < thresholds::avx512_work.value;
+    const Avx512Cut<Scalar> cut(c.rows, c.cols, a.cols, small ? 1 : device.threads());
     const Index tasks = cut.row_parts * cut.col_parts;
     Workspace::Frame frame(device.workspace());
     Scalar* space = frame.allocate<Scalar>(tasks * cut.space());
     parallel_ranges(static_cast<int>(tasks), tasks, 1, [&](Index first, Index) {
-      Avx512Task<Scalar>(cut, products, count, alpha, beta, c, space + first * cut.space())
-          .run(first);
+      Avx512Task<Scalar>(cut, a, b, alpha, beta, c, space + first * cut.space()).run(first);
     });
     return true;
   }
 #else
   static constexpr bool is_usable() noexcept { return false; }
   template <class Scalar>
-  static bool gemm(Device<Cpu>&, Scalar, const MatrixProduct<Scalar>*, int, Scalar,
-                   const View<Scalar>&) {
+  static bool gemm(Device<Cpu>&, Scalar, const View<const Scalar>&, const View<const Scalar>&,
+                   Scalar, const View<Scalar>&) {
     return false;
   }
 #endif

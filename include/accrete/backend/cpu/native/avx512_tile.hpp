@@ -81,52 +81,50 @@ struct Avx512Target {
   }
 };
 
-/// The sums over all pieces for `height` vectors of rows and eight columns. Rows and columns that
+/// The sums over a piece for `height` vectors of rows and eight columns. Rows and columns that
 /// the target lacks are not stored, but must be readable. The rows of the left operand lie packed,
 /// aligned, those of one inner index after those of another; or they are column-major, and are
 /// packed on the way, `next` entries apart: 0 where nobody reads them again.
 template <int height, bool is_packed, class Scalar>
-ACCRETE_AVX512 void avx512_tile(const Avx512Piece<Scalar>* pieces, Index count, Scalar* packed,
-                                Index next, const Avx512Target<Scalar>& target) {
+ACCRETE_AVX512 void avx512_tile(const Avx512Piece<Scalar>& piece, Scalar* packed, Index next,
+                                const Avx512Target<Scalar>& target) {
   using Vector = typename Avx512<Scalar>::type;
   constexpr Index lanes = Avx512<Scalar>::count;
   constexpr Index rows = height * lanes;
   constexpr Index inner_ahead = is_packed ? 16 : 12;
   Vector sums[std::size_t{avx512_width * height}] = {};
-  for (const Avx512Piece<Scalar>* piece = pieces; piece < pieces + count; ++piece) {
-    const Scalar* left = piece->left;
-    const Scalar* low = piece->right;
-    const Scalar* high = low + 4 * piece->right_col;
-    const Index one = piece->right_col;
-    const Index three = 3 * one;
-    for (Index k = 0; k < piece->depth; ++k) {
-      Vector a[std::size_t{height}];
+  const Scalar* left = piece.left;
+  const Scalar* low = piece.right;
+  const Scalar* high = low + 4 * piece.right_col;
+  const Index one = piece.right_col;
+  const Index three = 3 * one;
+  for (Index k = 0; k < piece.depth; ++k) {
+    Vector a[std::size_t{height}];
+    ACCRETE_UNROLL
+    for (int v = 0; v < height; ++v) {
+      if constexpr (is_packed) {
+        std::memcpy(&a[v], packed + v * lanes, sizeof(Vector));
+        __builtin_prefetch(packed + inner_ahead * rows + v * lanes);
+      } else {
+        std::memcpy(&a[v], left + v * lanes, sizeof(Vector));
+        __builtin_prefetch(left + inner_ahead * piece.left_inner + v * lanes);
+        std::memcpy(packed + v * lanes, &a[v], sizeof(Vector));
+      }
+    }
+    const Scalar* entries[] = {low,  low + one,  low + 2 * one,  low + three,
+                               high, high + one, high + 2 * one, high + three};
+    ACCRETE_UNROLL
+    for (int j = 0; j < avx512_width; ++j) {
+      const Scalar b = *entries[j];
       ACCRETE_UNROLL
       for (int v = 0; v < height; ++v) {
-        if constexpr (is_packed) {
-          std::memcpy(&a[v], packed + v * lanes, sizeof(Vector));
-          __builtin_prefetch(packed + inner_ahead * rows + v * lanes);
-        } else {
-          std::memcpy(&a[v], left + v * lanes, sizeof(Vector));
-          __builtin_prefetch(left + inner_ahead * piece->left_inner + v * lanes);
-          std::memcpy(packed + v * lanes, &a[v], sizeof(Vector));
-        }
+        sums[j * height + v] += a[v] * b;
       }
-      const Scalar* entries[] = {low,  low + one,  low + 2 * one,  low + three,
-                                 high, high + one, high + 2 * one, high + three};
-      ACCRETE_UNROLL
-      for (int j = 0; j < avx512_width; ++j) {
-        const Scalar b = *entries[j];
-        ACCRETE_UNROLL
-        for (int v = 0; v < height; ++v) {
-          sums[j * height + v] += a[v] * b;
-        }
-      }
-      left += piece->left_inner;
-      packed += is_packed ? rows : next;
-      low += piece->right_inner;
-      high += piece->right_inner;
     }
+    left += piece.left_inner;
+    packed += is_packed ? rows : next;
+    low += piece.right_inner;
+    high += piece.right_inner;
   }
   if (target.rows == rows && target.cols == avx512_width) {
     target.template store<height>(sums);

@@ -18,16 +18,14 @@ namespace detail {
 /// Any CBLAS.
 struct BlasGemm {
   static constexpr const char* name = "blas";
-  static constexpr bool adds_up = false;
   template <class Scalar>
   static constexpr bool supports = sizeof(Scalar) >= sizeof(float);
   static constexpr bool is_usable() noexcept { return true; }
 
   /// False where a size or a leading dimension is beyond its integers.
   template <class Scalar>
-  static bool gemm(Device<Cpu>& device, Scalar alpha, const MatrixProduct<Scalar>* products, int,
-                   Scalar beta, const View<Scalar>& c) {
-    const auto& [a, b] = *products;
+  static bool gemm(Device<Cpu>& device, Scalar alpha, const View<const Scalar>& a,
+                   const View<const Scalar>& b, Scalar beta, const View<Scalar>& c) {
     constexpr Index most = (std::numeric_limits<int>::max)();
     if ((std::max)({c.rows, c.cols, a.cols, a.stride, b.stride, c.stride}) > most) {
       return false;

@@ -66,16 +66,15 @@ void eigen_gemm_serial(Scalar alpha, View<const Scalar> a, View<const Scalar> b,
 /// Eigen's product kernel, its work shared out here.
 struct EigenGemm {
   static constexpr const char* name = "eigen";
-  static constexpr bool adds_up = false;
   template <class Scalar>
   static constexpr bool supports = sizeof(Scalar) >= sizeof(float);
   static constexpr bool is_usable() noexcept { return true; }
 
   template <class Scalar>
-  static bool gemm(Device<Cpu>& device, Scalar alpha, const MatrixProduct<Scalar>* products, int,
-                   Scalar beta, const View<Scalar>& c) {
+  static bool gemm(Device<Cpu>& device, Scalar alpha, const View<const Scalar>& a,
+                   const View<const Scalar>& b, Scalar beta, const View<Scalar>& c) {
     CpuElementwise::scale(device, beta, c);
-    add(device, alpha, products->left, products->right, c);
+    add(device, alpha, a, b, c);
     return true;
   }
 

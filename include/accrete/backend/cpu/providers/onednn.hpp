@@ -20,16 +20,14 @@ namespace detail {
 /// oneDNN's product of float matrices.
 struct OnednnGemm {
   static constexpr const char* name = "onednn";
-  static constexpr bool adds_up = false;
   template <class Scalar>
   static constexpr bool supports = std::is_same_v<Scalar, float>;
   static constexpr bool is_usable() noexcept { return true; }
 
   /// @throws std::bad_alloc, Error
   template <class Scalar>
-  static bool gemm(Device<Cpu>& device, Scalar alpha, const MatrixProduct<Scalar>* products, int,
-                   Scalar beta, const View<Scalar>& c) {
-    const auto& [a, b] = *products;
+  static bool gemm(Device<Cpu>& device, Scalar alpha, const View<const Scalar>& a,
+                   const View<const Scalar>& b, Scalar beta, const View<Scalar>& c) {
     const OpenmpThreads threads(device.threads());
     const Spread team = spread(Route::provider, shape_of(device, a, b, beta, c, Library::onednn));
     const dnnl_status_t status =

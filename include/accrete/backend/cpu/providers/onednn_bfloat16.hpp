@@ -218,19 +218,17 @@ class OnednnMatmuls {
 /// oneDNN's product of bfloat16 matrices.
 struct OnednnBfloat16Gemm {
   static constexpr const char* name = "onednn";
-  static constexpr bool adds_up = false;
   template <class Scalar>
   static constexpr bool supports = std::is_same_v<Scalar, bfloat16>;
   static constexpr bool is_usable() noexcept { return true; }
 
   /// False where beta is neither 0 nor 1, or the processor cannot multiply bfloat16 itself.
   template <class Scalar, class Result>
-  static bool gemm(Device<Cpu>& device, float alpha, const MatrixProduct<Scalar>* products, int,
-                   float beta, const View<Result>& c) {
+  static bool gemm(Device<Cpu>& device, float alpha, const View<const Scalar>& a,
+                   const View<const Scalar>& b, float beta, const View<Result>& c) {
     if (beta != 0 && beta != 1) {
       return false;
     }
-    const auto& [a, b] = *products;
     const int threads = device.threads();
     const OpenmpThreads guard(threads);
     thread_local OnednnMatmuls matmuls;
