@@ -57,7 +57,7 @@ void invert_lower(Index k, const Scalar* lower, Index stride, Scalar* inverse) {
   }
 }
 
-/// The kernel cholesky_qr where a backend's memory is the host's; `Table` are its other kernels.
+/// The kernel cholesky_qr where a backend's memory is the host's, by the gemm of `Table`.
 template <class Table, class Device, class Scalar>
 class HostCholeskyQr {
  public:
@@ -93,8 +93,8 @@ class HostCholeskyQr {
   }
 
  private:
-  /// gram_ = aᵀ a. Columns whose squares leave the range of the scalar are first brought to lengths
-  /// of about 1 by powers of two, which is exact. False where that is impossible.
+  /// gram_ = aᵀ a. Where squares leave the range of the scalar, the largest entry of each column is
+  /// first brought to about 1 by a power of two, which is exact. False for a column of zeros.
   bool multiply() {
     const Index k = a_.cols;
     const View<Scalar> gram = dense_view(gram_, k, k);
@@ -103,16 +103,20 @@ class HostCholeskyQr {
     if (squares_are_exact()) {
       return true;
     }
-    const View<Scalar> scales = dense_view(scales_, k, 1);
-    Table::column_norms(device_, a_, scales);
+    const View<Scalar> scaled = dense_view(frame_.template allocate<Scalar>(a_.size()), a_.rows, k);
     for (Index j = 0; j < k; ++j) {
-      if (scales_[j] == Scalar{0}) {
+      Scalar largest{0};
+      for (Index i = 0; i < a_.rows; ++i) {
+        largest = (std::max)(largest, std::abs(a_(i, j)));
+      }
+      if (largest == Scalar{0}) {
         return false;
       }
-      scales_[j] = unit_scale(scales_[j]);
+      scales_[j] = unit_scale(largest);
+      for (Index i = 0; i < a_.rows; ++i) {
+        scaled(i, j) = scales_[j] * a_(i, j);
+      }
     }
-    const View<Scalar> scaled = dense_view(frame_.template allocate<Scalar>(a_.size()), a_.rows, k);
-    Table::scale_columns(device_, a_, View<const Scalar>(scales), scaled);
     a_ = scaled;
     Table::gemm(device_, Scalar{1}, a_.transposed(), a_, Scalar{0}, gram);
     return true;
