@@ -59,7 +59,7 @@ inline constexpr Threshold library_a{
     "inner products with few columns beside a library from it on: a is no longer in a cache", xeon};
 inline constexpr Threshold narrow_width{
     Quantity::width, 48, "up to it inner products whatever the columns, if they are long", zen4};
-inline constexpr Threshold narrow_inner{Quantity::inner_widths, 32,
+inline constexpr Threshold narrow_inner{Quantity::inner_widths, 16,
                                         "which is from this many times the width on", zen4};
 inline constexpr Threshold sum_side{
     Quantity::side, 32, "sums of products are added up before they are stored from it on", xeon};
