@@ -63,7 +63,11 @@ std::vector<Way> ways_of(const ProductShape& shape) {
       result.push_back({taken, name, other});
     }
   };
-  if (taken != Route::loop && (taken != Route::provider || !(first.spread == Spread{}))) {
+  if (taken == Route::provider && shape.library == accrete::detail::Library::onednn) {
+    const Spread parts{shape.threads, shape.cols > shape.rows};
+    add(first.spread == parts ? "its own threads" : "in parts",
+        first.spread == parts ? Spread{} : parts);
+  } else if (taken != Route::provider && taken != Route::loop) {
     Spread other = first.spread;
     other.threads = other.threads == 1 ? shape.threads : 1;
     other.packs = false;
@@ -110,7 +114,16 @@ void measure(const ProductShape& shape) {
       shape.b_in_columns ? accrete::view_of(right) : accrete::view_of(right).transposed();
   accrete::Device<accrete::Cpu> device;
   const auto compute = [&](const Way& way) {
-    CpuProducts::compute(way.route, way.spread, device, Scalar{1}, a, b, Scalar(shape.adds ? 1 : 0),
+    const Scalar beta(shape.adds ? 1 : 0);
+#if defined(ACCRETE_USE_ONEDNN)
+    if constexpr (std::is_same_v<Scalar, float>) {
+      if (way.route == Route::provider) {
+        return accrete::detail::OnednnGemm::compute(way.spread, device, 1.0F, a, b, beta,
+                                                    accrete::view_of(result));
+      }
+    }
+#endif
+    CpuProducts::compute(way.route, way.spread, device, Scalar{1}, a, b, beta,
                          accrete::view_of(result));
   };
   const std::vector<Way> ways = ways_of(shape);

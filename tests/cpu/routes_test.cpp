@@ -154,7 +154,7 @@ TEST_CASE("a route, and its threads, follow from the sizes by each threshold of 
 TEST_CASE_TEMPLATE("products on both sides of every threshold take in each entry once", Scalar,
                    float, double) {
   std::set<Route> seen;
-  check_routes<Scalar>(Index{5} << 18, seen,
+  check_routes<Scalar>(Index{5} << 19, seen,
                        [](Route way, const ProductShape& shape) { return way == route(shape); });
   // A threshold that sends nothing to a route any more leaves it without a test.
   for (const Route way : routes) {

@@ -14,8 +14,9 @@ struct ProductSizes {
 /// What surrounds a threshold where a size is not made for it: square, long and thin in each
 /// direction, and vectors.
 inline const std::vector<ProductSizes> base_sizes = {
-    {40, 40, 40},  {300, 3, 700}, {3, 300, 700},  {300, 70, 6},  {300, 500, 6}, {6, 6, 3000},
-    {1500, 1, 70}, {1, 600, 70},  {600, 30, 600}, {260, 9, 520}, {5, 5, 8}};
+    {40, 40, 40}, {300, 3, 700}, {3, 300, 700}, {300, 70, 6},   {300, 500, 6},
+    {6, 6, 3000}, {1500, 1, 70}, {1, 600, 70},  {600, 30, 600}, {260, 18, 520},
+    {30, 3, 300}, {3, 30, 600},  {5, 5, 8}};
 
 /// `base` with one of its sizes replaced by the least from which the threshold's quantity reaches
 /// it, and by that size's neighbours; for each size on which it depends.

@@ -154,8 +154,8 @@ struct CpuProducts {
 
   /// Column by column of c, on the caller's thread.
   template <class Scalar>
-  static void loop(Device<Cpu>& device, Scalar alpha, const View<const Scalar>& a,
-                   const View<const Scalar>& b, Scalar beta, const View<Scalar>& c) {
+  static void loop(Device<Cpu>& device, Scalar alpha, View<const Scalar> a, View<const Scalar> b,
+                   Scalar beta, View<Scalar> c) {
     CpuElementwise::scale(device, beta, c);
     for (Index j = 0; j < c.cols; ++j) {
       Scalar* target = c.data + j * c.stride;

@@ -43,8 +43,6 @@ struct ProductShape {
       return rows;
     case Quantity::cols:
       return cols;
-    case Quantity::row_bytes:
-      return rows * scalar_bytes;
     case Quantity::side:
       return (std::min)(rows, cols);
     case Quantity::width:
@@ -135,16 +133,15 @@ template <class Scalar>
   return fits(Route::outer, s) && !s.above(most) && !s.below(thresholds::outer_rows);
 }
 
-/// With few columns of c; beside a library, where it is small and the inner dimension long too.
+/// With few columns of c, or where it is small and the inner dimension long.
 [[nodiscard]] constexpr bool inner_products_pay(const ProductShape& s) noexcept {
   if (!fits(Route::inner, s)) {
     return false;
   }
-  const bool few = !s.above(thresholds::inner_cols);
-  if (s.library == Library::none) {
-    return few && !s.below(thresholds::inner_inner);
-  }
-  return (few && !s.below(thresholds::library_inner) && !s.below(thresholds::library_a)) ||
+  const bool is_long = s.library == Library::none
+                           ? !s.below(thresholds::inner_inner)
+                           : !s.below(thresholds::library_inner) && !s.below(thresholds::library_a);
+  return (is_long && !s.above(thresholds::inner_cols)) ||
          (!s.above(thresholds::narrow_width) && !s.below(thresholds::narrow_inner));
 }
 

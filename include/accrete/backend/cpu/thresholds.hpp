@@ -11,7 +11,6 @@ namespace detail {
 enum class Quantity : unsigned char {
   rows,          ///< of c
   cols,          ///< of c
-  row_bytes,     ///< of a column of c
   side,          ///< the lesser of rows and columns
   width,         ///< the greater of both
   thread_width,  ///< the same for each thread
@@ -50,17 +49,17 @@ inline constexpr Threshold outer_inner_avx{
 inline constexpr Threshold outer_inner_sse{Quantity::inner, 1, "the same with 128 bits", xeon};
 inline constexpr Threshold outer_rows{Quantity::row_vectors, 4, "outer products from it on", xeon};
 inline constexpr Threshold inner_cols{
-    Quantity::cols, 8, "up to it inner products: packing a costs more than its arithmetic", zen4};
-inline constexpr Threshold inner_rows{Quantity::row_bytes, 32,
+    Quantity::cols, 16, "up to it inner products: packing a costs more than its arithmetic", zen4};
+inline constexpr Threshold inner_rows{Quantity::rows, 12,
                                       "up to it inner products of the transposed product", zen4};
 inline constexpr Threshold inner_inner{Quantity::inner, 128, "inner products from it on", zen4};
-inline constexpr Threshold library_inner{Quantity::inner, 512, "the same beside a library", xeon};
+inline constexpr Threshold library_inner{Quantity::inner, 512, "the same beside a library", zen4};
 inline constexpr Threshold library_a{
     Quantity::a_bytes, Index{1} << 20,
     "inner products with few columns beside a library from it on: a is no longer in a cache", xeon};
 inline constexpr Threshold narrow_width{
-    Quantity::width, 48, "up to it inner products beside a library if they are long", zen4};
-inline constexpr Threshold narrow_inner{Quantity::inner_widths, 32,
+    Quantity::width, 48, "up to it inner products whatever the columns, if they are long", zen4};
+inline constexpr Threshold narrow_inner{Quantity::inner_widths, 16,
                                         "which is from this many times the width on", zen4};
 
 // How many threads, and of what each takes its part.

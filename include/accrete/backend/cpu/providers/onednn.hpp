@@ -28,8 +28,16 @@ struct OnednnGemm {
   template <class Scalar>
   static bool gemm(Device<Cpu>& device, Scalar alpha, const View<const Scalar>& a,
                    const View<const Scalar>& b, Scalar beta, const View<Scalar>& c) {
+    const ProductShape shape = shape_of(device, a, b, beta, c, Library::onednn);
+    compute(spread(Route::provider, shape), device, alpha, a, b, beta, c);
+    return true;
+  }
+
+  /// By oneDNN's own threads if the team is one, otherwise each of the team computes a part of c.
+  static void compute(const Spread& team, Device<Cpu>& device, float alpha,
+                      const View<const float>& a, const View<const float>& b, float beta,
+                      const View<float>& c) {
     const OpenmpThreads threads(device.threads());
-    const Spread team = spread(Route::provider, shape_of(device, a, b, beta, c, Library::onednn));
     const dnnl_status_t status =
         team.threads == 1 ? call(alpha, a, b, beta, c) : call_in_parts(team, alpha, a, b, beta, c);
     if (status == dnnl_out_of_memory) {
@@ -39,7 +47,6 @@ struct OnednnGemm {
       ACCRETE_THROW Error("oneDNN refused the product " + shape_text(a.rows, a.cols) + " * " +
                           shape_text(b.rows, b.cols) + " with status " + std::to_string(status));
     }
-    return true;
   }
 
  private:
@@ -53,7 +60,6 @@ struct OnednnGemm {
                       a.stride, beta, c.data, c.stride);
   }
 
-  /// Each thread computes some columns or rows of c.
   static dnnl_status_t call_in_parts(const Spread& team, float alpha, const Operand& a,
                                      const Operand& b, float beta, const View<float>& c) {
     constexpr Index grain = 16; // whole cache lines and vectors

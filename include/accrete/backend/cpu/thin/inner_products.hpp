@@ -25,11 +25,14 @@ void set_block_of_products(Scalar alpha, Index count, const Scalar* a, Index a_s
     Vector columns[std::size_t{width}];
     ACCRETE_UNROLL
     for (int j = 0; j < width; ++j) {
-      columns[j] = load(b + j * b_stride);
+      Vector column = load(b + j * b_stride);
+      ACCRETE_KEEP_LOADED(column);
+      columns[j] = column;
     }
     ACCRETE_UNROLL
     for (int i = 0; i < height; ++i) {
-      const Vector row = load(a + i * a_stride);
+      Vector row = load(a + i * a_stride);
+      ACCRETE_KEEP_LOADED(row);
       ACCRETE_UNROLL
       for (int j = 0; j < width; ++j) {
         sums[(part * height + i) * width + j] += row * columns[j];
