@@ -71,7 +71,9 @@ struct OnednnGemm {
                           : call(alpha, a.block(first, 0, count, a.cols), b, beta,
                                  c.block(first, 0, count, c.cols));
       if (status != dnnl_success) {
+#ifdef _OPENMP
 #pragma omp atomic write
+#endif
         result = status;
       }
     });
