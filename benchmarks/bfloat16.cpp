@@ -74,14 +74,6 @@ void apply(benchmark::State& state) {
   measure(state, o, [&o] { ac::noalias(o.Y) = (o.W0 + ac::outer(o.U, o.V)) * o.X; });
 }
 
-void apply_in_two_statements(benchmark::State& state) {
-  Operands<ac::bfloat16> o(state);
-  measure(state, o, [&o] {
-    ac::noalias(o.Y) = ac::lazy(o.W0) * o.X;
-    ac::noalias(o.Y) += ac::outer(o.U, o.V) * o.X;
-  });
-}
-
 void product(benchmark::State& state) {
   Operands<ac::bfloat16> o(state);
   measure(state, o, [&o] { ac::noalias(o.Y) = ac::lazy(o.W0) * o.X; });
@@ -131,7 +123,6 @@ void register_cases(const std::string& contestant, void (*run)(benchmark::State&
 int main(int argc, char** argv) {
   register_cases("accrete", apply<ac::bfloat16>);
   register_cases("accrete_in_float", apply<float>);
-  register_cases("accrete_in_two_statements", apply_in_two_statements);
   register_product("accrete", product);
 #if defined(ACCRETE_USE_ONEDNN)
   register_product("onednn", product_by_onednn);

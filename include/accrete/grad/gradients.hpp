@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/plan/assign.hpp>
+#include <accrete/matrix/factors.hpp>
 
 #include <type_traits>
 #include <utility>

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <accrete/backend/host/plain_array.hpp>
-#include <accrete/plan/planner.hpp>
+#include <accrete/plan/operands.hpp>
 
 ACCRETE_BEGIN_NAMESPACE
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <accrete/plan/chains.hpp>
+#include <accrete/plan/cost_model.hpp>
 
 #include <algorithm>
 #include <limits>

@@ -5,6 +5,7 @@
 
 #include <accrete/backend/rounding.hpp>
 #include <accrete/plan/chain_search.hpp>
+#include <accrete/plan/planner.hpp>
 
 ACCRETE_BEGIN_NAMESPACE
 

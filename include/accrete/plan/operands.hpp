@@ -173,6 +173,16 @@ template <class Stored>
   return inputs;
 }
 
+/// What a plan is made for.
+struct PlanningTask {
+  const Operation* operations = nullptr; ///< of the expression, in postfix notation
+  int operation_count = 0;
+  const PlainArray<PlanInput>* inputs = nullptr;
+  ScalarType scalar = ScalarType::float32;
+  Index executions = 1;
+  int first_variable = 0; ///< inputs before this one stay as they are from execution to execution
+};
+
 } // namespace detail
 
 ACCRETE_END_NAMESPACE

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/backend/cpu/device.hpp>
 #include <accrete/backend/cpu/thin/outer_products.hpp>
 #include <accrete/backend/cpu/thresholds.hpp>
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <accrete/backend/host/lanes.hpp>
+#include <accrete/backend/view.hpp>
 
 #include <algorithm>
 #include <type_traits>
