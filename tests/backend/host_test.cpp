@@ -66,7 +66,9 @@ TEST_CASE("small products of any shape and order") {
 
 TEST_CASE("small_svd rebuilds its operand from orthonormal factors") {
   // Beyond 256 columns reflections are applied by blocks.
-  for (const auto& [m, n] : {std::pair{1, 1}, {9, 4}, {4, 9}, {40, 40}, {300, 110}, {280, 270}}) {
+  for (const auto& shape : {std::pair{1, 1}, {9, 4}, {4, 9}, {40, 40}, {300, 110}, {280, 270}}) {
+    const Index m = shape.first;
+    const Index n = shape.second;
     CAPTURE(m);
     CAPTURE(n);
     const Mat a = Mat::Random(m, n);

@@ -76,7 +76,8 @@ TEST_CASE_TEMPLATE("every provider takes in each entry of its operands once", Ca
   for (const int threads : {1, 2, 5}) {
     ac::Device<ac::Cpu> device;
     device.set_threads(threads);
-    for (const auto& [m, n, k] : shapes) {
+    for (const Shape& shape : shapes) {
+      const Index m = shape.m, n = shape.n, k = shape.k;
       for (const int orders : {0, 1, 2, 3}) {
         const MatrixProduct<Scalar> product{numbers.operand(m, k, (orders & 1) != 0, 1),
                                             numbers.operand(k, n, (orders & 2) != 0, 2)};
@@ -103,7 +104,8 @@ TEST_CASE_TEMPLATE("every provider computes products of any order to the precisi
   }
   ac::Device<ac::Cpu> device;
   device.set_threads(2);
-  for (const auto& [m, n, k] : shapes) {
+  for (const Shape& shape : shapes) {
+    const Index m = shape.m, n = shape.n, k = shape.k;
     for (const int orders : {0, 1, 2, 3}) {
       const ProductOperand<Scalar> a(m, k, (orders & 1) != 0, 1);
       const ProductOperand<Scalar> b(k, n, (orders & 2) != 0, 2);

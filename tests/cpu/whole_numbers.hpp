@@ -59,7 +59,9 @@ class WholeNumbers {
       entry = large_(generator_);
     }
     const std::vector<double> sums = times(product, x);
-    for (const auto& [alpha, beta] : {std::pair{2, 0}, {1, 1}, {-1, -3}}) {
+    for (const auto& factors : {std::pair{2, 0}, {1, 1}, {-1, -3}}) {
+      const int alpha = factors.first;
+      const int beta = factors.second;
       const Index stride = rows + 2;
       std::vector<Result> memory(static_cast<std::size_t>(stride * cols));
       for (Result& entry : memory) {

@@ -17,7 +17,7 @@ namespace {
 
 /// The tested backend with its transfers counted, and its calls of kernels that treat columns.
 struct Counting : accrete::detail::HostStorage {
-  static constexpr const char* name = "counting";
+  [[maybe_unused]] static constexpr const char* name = "counting";
   static inline int uploads = 0;
   static inline int downloads = 0;
   static inline int copies = 0;

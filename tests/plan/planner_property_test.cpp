@@ -339,7 +339,9 @@ void check_prepared() {
   const Index rows = operands.size("rows");
   const Index inner = operands.size("inner size");
   const Index cols = operands.size("cols");
-  const auto [weight, expected] = build<seed, leaves, 2, false>(operands, rows, inner);
+  const auto built = build<seed, leaves, 2, false>(operands, rows, inner);
+  const auto& weight = built.node; // clang 14 captures no structured bindings
+  const Expected& expected = built.expected;
   Dense<Scalar> X = random_matrix<Scalar>(inner, cols, 1);
   const Index count = 1 + *rc::gen::inRange<Index>(0, 50).as("executions");
 
