@@ -162,10 +162,6 @@ class Operands {
  private:
   static constexpr std::size_t capacity = 16 * 50 * 33;
 
-  static Leaf part(const Leaf& whole, Index row, Index col, Index rows, Index cols) {
-    return Leaf(whole.data() + row + col * whole.outerStride(), rows, cols,
-                Eigen::OuterStride<>(whole.outerStride()));
-  }
   Leaf place(Index rows, Index cols, int where) {
     for (std::size_t i = views_.size(); where < 2 && i-- > 0;) {
       const Leaf& other = views_[i];
