@@ -127,8 +127,8 @@ TEST_CASE("a route fits the product that takes it") {
 TEST_CASE("a route, and its threads, follow from the sizes by each threshold of the table") {
   // What kernels and providers ask themselves.
   using namespace ac::detail::thresholds;
-  std::set<const Threshold*> without_effect = {&eigen_work, &eigen_inner, &avx512_work, &amx_work,
-                                               &gemv_pass};
+  std::set<const Threshold*> without_effect = {&eigen_work, &eigen_inner, &avx512_work,
+                                               &amx_work,   &team_work,   &gemv_pass};
   const std::size_t elsewhere = without_effect.size();
   std::set<const Threshold*> decided;
   for_each_threshold([&](const Threshold& threshold, const std::vector<ProductShape>& shapes) {

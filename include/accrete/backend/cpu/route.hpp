@@ -95,7 +95,7 @@ template <class Scalar>
           .a_in_columns = a.is_column_major(),
           .b_in_columns = b.is_column_major(),
           .adds = beta != Scalar{0},
-          .threads = device.threads(),
+          .threads = c.size() * a.cols < thresholds::team_work.value ? 1 : device.threads(),
           .scalar_bytes = static_cast<Index>(sizeof(Scalar)),
           .library = library};
 }

@@ -63,6 +63,10 @@ inline constexpr Threshold narrow_inner{Quantity::inner_widths, 16,
                                         "which is from this many times the width on", zen4};
 
 // How many threads, and of what each takes its part.
+inline constexpr Threshold team_work{
+    Quantity::work, Index{1} << 15,
+    "below it, where no route shares out, OpenMP is not asked for threads: 6 ns a question",
+    "2 cores of an AMD EPYC (Zen 4): benchmarks/planning"};
 inline constexpr Threshold inner_bytes{Quantity::a_bytes, Index{3} << 16,
                                        "all threads from it on for inner products", xeon};
 inline constexpr Threshold outer_bytes{Quantity::c_bytes, Index{3} << 16,
@@ -107,7 +111,7 @@ inline constexpr const Threshold* all[] = {
     &inner_rows,  &inner_inner, &library_inner,   &library_a,       &narrow_width, &narrow_inner,
     &inner_bytes, &outer_bytes, &outer_work,      &pack_inner,      &pack_columns, &gemv_bytes,
     &gemv_inner,  &gemv_rows,   &gemv_cached,     &gemv_pass,       &parts_inner,  &parts_side,
-    &parts_width, &eigen_work,  &eigen_inner,     &avx512_work,     &amx_work};
+    &parts_width, &eigen_work,  &eigen_inner,     &avx512_work,     &amx_work,     &team_work};
 
 } // namespace thresholds
 
