@@ -7,7 +7,12 @@
 function(accrete_add_tests name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "OPTIMIZED;ONE_SCALAR" "BACKEND;LIBRARY" "SOURCES")
   add_executable(${name} ${arg_SOURCES} $<TARGET_OBJECTS:accrete_test_main>)
-  target_compile_definitions(${name} PRIVATE ACCRETE_TEST_BACKEND=accrete::${arg_BACKEND})
+  if(arg_BACKEND STREQUAL "Remote")
+    target_compile_definitions(${name} PRIVATE ACCRETE_TEST_BACKEND=remote::Remote
+                                               ACCRETE_TEST_DEVICE)
+  else()
+    target_compile_definitions(${name} PRIVATE ACCRETE_TEST_BACKEND=accrete::${arg_BACKEND})
+  endif()
   if(arg_ONE_SCALAR)
     target_compile_definitions(${name} PRIVATE ACCRETE_TEST_ONE_SCALAR)
   endif()
@@ -43,7 +48,7 @@ function(accrete_add_tests name)
     add_test(NAME ${entry} COMMAND ${name} "--source-file=${filter}")
     set_tests_properties(${entry} PROPERTIES TIMEOUT 600 FAIL_REGULAR_EXPRESSION
                                                          "test cases: +0 ")
-    if(NOT arg_BACKEND STREQUAL "Reference")
+    if(arg_BACKEND STREQUAL "Cpu")
       # They start threads themselves.
       set_tests_properties(${entry} PROPERTIES PROCESSORS 2)
     endif()

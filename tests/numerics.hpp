@@ -24,9 +24,10 @@ Dense<Scalar> random_matrix(Eigen::Index rows, Eigen::Index cols, unsigned seed)
                                     [&] { return static_cast<Scalar>(uniform(generator)); });
 }
 
-template <class Derived>
-Exact exact(const Eigen::MatrixBase<Derived>& m) {
-  return m.template cast<long double>();
+/// The value of an Eigen object, or of a matrix, view or expression of any backend.
+template <class Matrix>
+Exact exact(const Matrix& m) {
+  return accrete::to_host(m).template cast<long double>();
 }
 
 /// Rounding of a chain of sums and products: each of `operations` (inner dimensions, summed)

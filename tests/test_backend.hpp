@@ -1,10 +1,25 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/backend/backend.hpp>
+#ifdef ACCRETE_TEST_DEVICE
+#include "remote.hpp"
+#endif
 
-/// The host backend that this test binary is about: accrete::Cpu or accrete::Reference.
+#include <accrete/accrete.hpp>
+
+/// The backend that this test binary is about: accrete::Cpu, accrete::Reference or remote::Remote.
 using TestBackend = ACCRETE_TEST_BACKEND;
+
+/// Storage of that backend. Tests bring their data to it with on_backend() and read results with
+/// accrete::to_host() or exact(), so that they hold for a device as well.
+template <class Scalar>
+using Stored = accrete::Matrix<Scalar, TestBackend>;
+
+/// A copy of a host matrix in the memory of the backend.
+template <class Derived>
+Stored<typename Derived::Scalar> on_backend(const Eigen::DenseBase<Derived>& matrix) {
+  return accrete::from_host<TestBackend>(matrix);
+}
 
 /// The scalars of a templated test. What differs between them lies in the kernels, so binaries that
 /// would cost much compile time leave one out.

@@ -29,6 +29,7 @@
 #include <accrete/grow/spectral_initializers.hpp>
 #include <accrete/matrix/adapters.hpp>
 #include <accrete/matrix/cumulative_update.hpp>
+#include <accrete/matrix/host_copy.hpp>
 #include <accrete/matrix/low_rank_matrix.hpp>
 #include <accrete/matrix/matrix_file.hpp>
 #include <accrete/matrix/singular_values.hpp>

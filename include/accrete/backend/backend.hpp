@@ -21,6 +21,7 @@ namespace detail {
 
 /// Storage of the backends that work in host memory: Eigen's own types.
 struct HostStorage {
+  using Space = HostSpace;
   template <class Scalar>
   using Matrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
   template <class Scalar>
@@ -28,6 +29,8 @@ struct HostStorage {
       Eigen::Map<std::conditional_t<std::is_const_v<Scalar>,
                                     const Matrix<std::remove_const_t<Scalar>>, Matrix<Scalar>>,
                  Eigen::Unaligned, Eigen::OuterStride<>>;
+  template <class Scalar>
+  using ConstMatrixRef = Eigen::Ref<const Matrix<Scalar>, Eigen::Unaligned, Eigen::OuterStride<>>;
 
   /// @throws ArgumentError for a row-major view, whose entries a column-major map cannot reach.
   template <class Scalar>
@@ -110,5 +113,13 @@ using Matrix = typename Backend::template Matrix<Scalar>;
 /// Non-owning column-major matrix of a backend; an Eigen::Map on host backends.
 template <class Scalar, class Backend = Cpu>
 using MatrixView = typename Backend::template MatrixView<Scalar>;
+
+/// What functions take that only read a matrix of a backend; an Eigen::Ref on host backends.
+template <class Scalar, class Backend = Cpu>
+using ConstMatrixRef = typename Backend::template ConstMatrixRef<Scalar>;
+
+/// View in the memory that a backend works in.
+template <class Scalar, class Backend>
+using ViewOn = View<Scalar, typename Backend::Space>;
 
 ACCRETE_END_NAMESPACE

@@ -36,8 +36,8 @@ inline void check_output(const std::string& operation, const char* name, Index r
   }
 }
 
-template <class Scalar>
-void check_thin_qr(const View<Scalar>& a, const View<Scalar>& r) {
+template <class Scalar, class Space>
+void check_thin_qr(const View<Scalar, Space>& a, const View<Scalar, Space>& r) {
   if (a.rows < a.cols) {
     ACCRETE_THROW ShapeError(
         "thin_qr: the operand is " + shape_text(a.rows, a.cols) +
@@ -47,9 +47,9 @@ void check_thin_qr(const View<Scalar>& a, const View<Scalar>& r) {
 }
 
 /// Checks a, u, values and v of an svd; u and v may both be null views.
-template <class Scalar>
-void check_svd(const View<const Scalar>& a, const View<Scalar>& u, const View<Scalar>& values,
-               const View<Scalar>& v) {
+template <class Scalar, class Space>
+void check_svd(const View<const Scalar, Space>& a, const View<Scalar, Space>& u,
+               const View<Scalar, Space>& values, const View<Scalar, Space>& v) {
   const Index count = (std::min)(a.rows, a.cols);
   check_output("svd", "values", values.rows, values.cols, count, 1);
   if (u.data == nullptr && v.data == nullptr) {

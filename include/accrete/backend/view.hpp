@@ -12,12 +12,17 @@ ACCRETE_BEGIN_NAMESPACE
 
 enum class Order : unsigned char { column_major, row_major };
 
+/// Memory that the host reads and writes. The memory of a device is a space of its own, named by
+/// the backend's tag.
+struct HostSpace {};
+
 /// Non-owning rows x cols matrix in a backend's memory; all that a kernel knows of an operand.
+/// Entries can be read one by one in host memory alone.
 ///
 /// `stride` is the leading dimension: the distance between columns (column_major) or rows
 /// (row_major). A transposed view is the same memory in the other order, so no kernel needs a
 /// transposition flag.
-template <class Scalar>
+template <class Scalar, class Space = HostSpace>
 struct View {
   Scalar* data = nullptr;
   Index rows = 0;
@@ -37,10 +42,16 @@ struct View {
   }
   [[nodiscard]] constexpr Index row_step() const noexcept { return is_column_major() ? 1 : stride; }
   [[nodiscard]] constexpr Index col_step() const noexcept { return is_column_major() ? stride : 1; }
-  [[nodiscard]] constexpr Scalar& operator()(Index i, Index j) const noexcept {
+  [[nodiscard]] constexpr Scalar& operator()(Index i, Index j) const noexcept
+    requires std::is_same_v<Space, HostSpace>
+  {
     return data[i * row_step() + j * col_step()];
   }
 
+  /// The same entries, read only.
+  [[nodiscard]] constexpr View<const Scalar, Space> as_const() const noexcept {
+    return {data, rows, cols, stride, order};
+  }
   [[nodiscard]] constexpr View transposed() const noexcept {
     return {data, cols, rows, stride, is_column_major() ? Order::row_major : Order::column_major};
   }
@@ -79,10 +90,10 @@ struct View {
   }
 
   // NOLINTNEXTLINE(google-explicit-constructor): a view of non-const is a view of const
-  constexpr operator View<const Scalar>() const noexcept
+  constexpr operator View<const Scalar, Space>() const noexcept
     requires(!std::is_const_v<Scalar>)
   {
-    return {data, rows, cols, stride, order};
+    return as_const();
   }
 
  private:
@@ -94,15 +105,17 @@ struct View {
   }
 };
 
-/// A dense column-major view of `rows * cols` scalars at `data`.
-template <class Scalar>
-[[nodiscard]] constexpr View<Scalar> dense_view(Scalar* data, Index rows, Index cols) noexcept {
+/// A dense column-major view of `rows * cols` scalars at `data`; `dense_view<Cuda>(…)` in the
+/// memory of that device.
+template <class Space = HostSpace, class Scalar>
+[[nodiscard]] constexpr View<Scalar, Space> dense_view(Scalar* data, Index rows,
+                                                       Index cols) noexcept {
   return {data, rows, cols, rows, Order::column_major};
 }
 
 /// The two views share at least one byte of their extents (conservative for interleaved blocks).
-template <class A, class B>
-[[nodiscard]] bool overlaps(const View<A>& a, const View<B>& b) noexcept {
+template <class A, class B, class Space>
+[[nodiscard]] bool overlaps(const View<A, Space>& a, const View<B, Space>& b) noexcept {
   if (a.empty() || b.empty()) {
     return false;
   }
@@ -164,8 +177,8 @@ template <class Derived>
 [[nodiscard]] auto view_of(Eigen::DenseBase<Derived>&& m) noexcept {
   return detail::view_of_direct(m.derived());
 }
-template <class Scalar>
-[[nodiscard]] View<Scalar> view_of(View<Scalar> view) noexcept {
+template <class Scalar, class Space>
+[[nodiscard]] View<Scalar, Space> view_of(View<Scalar, Space> view) noexcept {
   return view;
 }
 

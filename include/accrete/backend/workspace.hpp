@@ -2,26 +2,33 @@
 #pragma once
 
 #include <accrete/backend/host/plain_array.hpp>
+#include <accrete/backend/memory.hpp>
+#include <accrete/backend/view.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <new>
+#include <utility>
 
 ACCRETE_BEGIN_NAMESPACE
 
-/// Last-in first-out arena of host memory: temporaries without heap traffic once warm.
+/// Last-in first-out arena of a memory space: temporaries without allocations once warm.
 ///
 /// Memory is taken through a Frame and returns with it. Pointers stay valid while their frame
 /// lives. When the outermost frame closes, a fragmented arena is replaced by one block of the
 /// largest size seen, so that the next evaluation of the same shapes allocates nothing.
 /// Not thread-safe: one workspace belongs to one thread.
-class Workspace {
+template <class WorkspaceSpace>
+class Arena {
  public:
-  static constexpr std::size_t alignment = 64;
+  using Space = WorkspaceSpace;
+  static constexpr std::size_t alignment = memory_alignment;
 
   class Frame {
    public:
-    explicit Frame(Workspace& workspace)
+    using Space = WorkspaceSpace;
+
+    explicit Frame(Arena& workspace)
         : workspace_(workspace), block_(workspace.block_), offset_(workspace.offset_) {
       ++workspace_.depth_;
     }
@@ -35,17 +42,26 @@ class Workspace {
       return static_cast<Scalar*>(
           workspace_.take(static_cast<std::size_t>(count) * sizeof(Scalar)));
     }
+    /// An uninitialised dense matrix.
+    template <class Scalar>
+    [[nodiscard]] View<Scalar, Space> matrix(Index rows, Index cols) {
+      return dense_view<Space>(allocate<Scalar>(rows * cols), rows, cols);
+    }
 
    private:
-    Workspace& workspace_;
+    Arena& workspace_;
     Index block_;
     std::size_t offset_;
   };
 
-  Workspace() = default;
-  Workspace(const Workspace&) = delete;
-  Workspace& operator=(const Workspace&) = delete;
-  ~Workspace() { free_blocks(); }
+  Arena() = default;
+  /// An arena whose blocks come from `memory`.
+  explicit Arena(Memory<Space> memory) : memory_(std::move(memory)) {}
+  /// No frame of the other is open.
+  Arena(Arena&& other) noexcept : memory_(other.memory_), blocks_(std::move(other.blocks_)) {}
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+  ~Arena() { free_blocks(); }
 
   /// Bytes held, in use or not.
   [[nodiscard]] std::size_t capacity() const noexcept {
@@ -64,12 +80,11 @@ class Workspace {
 
   void add_block(std::size_t bytes) {
     const Index added = blocks_.push({nullptr, 0});
-    void* memory = ::operator new(bytes, std::align_val_t{alignment});
-    blocks_[added] = {static_cast<std::byte*>(memory), bytes};
+    blocks_[added] = {static_cast<std::byte*>(memory_.allocate(bytes)), bytes};
   }
   void free_blocks() noexcept {
     for (const Block& block : blocks_) {
-      ::operator delete(block.data, std::align_val_t{alignment});
+      memory_.deallocate(block.data, block.size);
     }
     blocks_.shrink(0);
   }
@@ -106,11 +121,15 @@ class Workspace {
     }
   }
 
+  Memory<Space> memory_;
   PlainArray<Block> blocks_;
   Index block_ = 0;
   std::size_t offset_ = 0;
   int depth_ = 0;
 };
+
+/// Temporaries in host memory.
+using Workspace = Arena<HostSpace>;
 
 namespace detail {
 

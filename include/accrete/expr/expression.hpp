@@ -99,7 +99,14 @@ class LazyValue : public Eigen::MatrixBase<Derived> {
   ~LazyValue() = default;
 
   /// The value as a new dense matrix.
-  [[nodiscard]] auto eval() const { return typename LazyValue::PlainObject(this->derived()); }
+  [[nodiscard]] auto eval() const {
+    using Backend = settled_backend<typename Derived::Backend>;
+    if constexpr (is_host_backend<Backend>) {
+      return typename LazyValue::PlainObject(this->derived());
+    } else {
+      return Matrix<Scalar, Backend>(this->derived());
+    }
+  }
 
   /// The value of a product of a row and a column.
   [[nodiscard]] operator Scalar() const // NOLINT(google-explicit-constructor): as Eigen's products

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/backend/device_matrix.hpp>
 #include <accrete/expr/expression.hpp>
 
 #include <cstdio>
@@ -21,7 +22,11 @@ namespace detail {
   ACCRETE_THROW ShapeError(text);
 }
 
-/// A named Eigen matrix: read again at evaluation, so a resize in between is noticed.
+/// How a matrix is read.
+template <class Object>
+using const_view = decltype(view_of(std::declval<const Object&>()));
+
+/// A named matrix: read again at evaluation, so a resize in between is noticed.
 template <class Object>
 class ReferencedObject {
  public:
@@ -33,7 +38,7 @@ class ReferencedObject {
       : object_(&object), rows_(object.rows()), cols_(object.cols()) {}
   [[nodiscard]] Index rows() const noexcept { return rows_; }
   [[nodiscard]] Index cols() const noexcept { return cols_; }
-  [[nodiscard]] View<const Scalar> view() const {
+  [[nodiscard]] const_view<Object> view() const {
     if (object_->rows() != rows_ || object_->cols() != cols_) {
       throw_resized(rows_, cols_, object_->rows(), object_->cols());
     }
@@ -58,27 +63,27 @@ class OwnedObject {
       : object_(std::make_shared<const Object>(std::move(object))) {}
   [[nodiscard]] Index rows() const noexcept { return object_->rows(); }
   [[nodiscard]] Index cols() const noexcept { return object_->cols(); }
-  [[nodiscard]] View<const Scalar> view() const noexcept { return view_of(*object_); }
+  [[nodiscard]] const_view<Object> view() const noexcept { return view_of(*object_); }
 
  private:
   std::shared_ptr<const Object> object_;
 };
 
 /// Memory described by a view: block, Map, Ref.
-template <class ViewScalar, int Rows, int Cols>
+template <class ViewScalar, class Space, int Rows, int Cols>
 class ViewedMemory {
  public:
   using Scalar = ViewScalar;
   static constexpr int rows_at_compile_time = Rows;
   static constexpr int cols_at_compile_time = Cols;
 
-  explicit ViewedMemory(View<const Scalar> view) : view_(view) {}
+  explicit ViewedMemory(View<const Scalar, Space> view) : view_(view) {}
   [[nodiscard]] Index rows() const noexcept { return view_.rows; }
   [[nodiscard]] Index cols() const noexcept { return view_.cols; }
-  [[nodiscard]] View<const Scalar> view() const noexcept { return view_; }
+  [[nodiscard]] View<const Scalar, Space> view() const noexcept { return view_; }
 
  private:
-  View<const Scalar> view_;
+  View<const Scalar, Space> view_;
 };
 
 /// Storage of a named matrix, or its first columns, of which the matrix keeps the number: read
@@ -95,10 +100,10 @@ class ReferencedColumns {
   /// The first `count` columns; their number is read where it lies.
   ReferencedColumns(const Storage& storage, const Index& count)
       : storage_(&storage), count_(&count), view_(view_of(storage).left_columns(count)) {}
-  explicit ReferencedColumns(View<const Scalar> view) : view_(view) {}
+  explicit ReferencedColumns(const_view<Storage> view) : view_(view) {}
   [[nodiscard]] Index rows() const noexcept { return view_.rows; }
   [[nodiscard]] Index cols() const noexcept { return view_.cols; }
-  [[nodiscard]] View<const Scalar> view() const {
+  [[nodiscard]] const_view<Storage> view() const {
     if (storage_ == nullptr) {
       return view_;
     }
@@ -112,7 +117,7 @@ class ReferencedColumns {
  private:
   const Storage* storage_ = nullptr;
   const Index* count_ = nullptr;
-  View<const Scalar> view_; ///< as it was when the expression was built
+  const_view<Storage> view_; ///< as it was when the expression was built
 };
 
 /// The first columns of a storage that a moved-in matrix owned; copies of the node share it.
@@ -127,7 +132,7 @@ class OwnedColumns {
       : storage_(std::make_shared<const Storage>(std::move(storage))), cols_(cols) {}
   [[nodiscard]] Index rows() const noexcept { return storage_->rows(); }
   [[nodiscard]] Index cols() const noexcept { return cols_; }
-  [[nodiscard]] View<const Scalar> view() const noexcept {
+  [[nodiscard]] const_view<Storage> view() const noexcept {
     return view_of(*storage_).left_columns(cols_);
   }
 
@@ -151,7 +156,7 @@ class Dense : public Expression<Dense<Holder, LeafBackend>> {
   explicit Dense(Holder holder) : holder_(std::move(holder)) {}
   [[nodiscard]] Index rows() const noexcept { return holder_.rows(); }
   [[nodiscard]] Index cols() const noexcept { return holder_.cols(); }
-  [[nodiscard]] View<const Stored> view() const { return holder_.view(); }
+  [[nodiscard]] ViewOn<const Stored, Backend> view() const { return holder_.view(); }
 
  private:
   Holder holder_;
@@ -171,14 +176,43 @@ concept Expandable = requires(T&& object) {
 
 template <class T>
 inline constexpr bool is_view = false;
-template <class Scalar>
-inline constexpr bool is_view<View<Scalar>> = true;
+template <class Scalar, class Space>
+inline constexpr bool is_view<View<Scalar, Space>> = true;
+
+/// Storage of a device.
+template <class T>
+inline constexpr bool is_device_matrix = false;
+template <class Scalar, class Backend>
+inline constexpr bool is_device_matrix<DeviceMatrix<Scalar, Backend>> = true;
+
+/// The backend of what lies in a memory space, where `Backend` was asked for.
+template <class Space, class Backend>
+struct BackendIn {
+  static_assert(std::is_same_v<Backend, AnyHost> || std::is_same_v<Backend, Space>,
+                "accrete: the operand lies in the memory of another device than the backend's; "
+                "copy it first");
+  using type = Space;
+};
+template <class Backend>
+struct BackendIn<HostSpace, Backend> {
+  static_assert(is_host_backend<Backend>,
+                "accrete: the operand lies in host memory, which this backend does not read; copy "
+                "it with from_host<Backend>() first");
+  using type = Backend;
+};
 
 template <class T>
-concept LazyOperand = ExpressionNode<T> || is_view<std::remove_cvref_t<T>> || Expandable<T>;
+concept LazyOperand = ExpressionNode<T> || is_view<std::remove_cvref_t<T>> ||
+                      is_device_matrix<std::remove_cvref_t<T>> || Expandable<T>;
 
 template <class T>
 concept Operand = LazyOperand<T> || EigenDense<T>;
+
+template <class Backend, class Scalar, class Space>
+auto lift_view(const View<Scalar, Space>& view) {
+  using Memory = ViewedMemory<std::remove_const_t<Scalar>, Space, Eigen::Dynamic, Eigen::Dynamic>;
+  return Dense<Memory, typename BackendIn<Space, Backend>::type>(Memory(view));
+}
 
 /// Named operands become views, temporaries are moved in, unevaluated Eigen expressions are
 /// evaluated once.
@@ -188,16 +222,23 @@ auto lift(T&& operand) {
   if constexpr (ExpressionNode<T>) {
     return Object(std::forward<T>(operand));
   } else if constexpr (is_view<Object>) {
-    using Memory =
-        ViewedMemory<std::remove_cvref_t<decltype(*operand.data)>, Eigen::Dynamic, Eigen::Dynamic>;
-    return Dense<Memory, Backend>(Memory(operand));
+    return lift_view<Backend>(operand);
+  } else if constexpr (is_device_matrix<Object>) {
+    using Device = typename BackendIn<typename Object::Space, Backend>::type;
+    if constexpr (std::is_lvalue_reference_v<T>) {
+      return Dense<ReferencedColumns<Object>, Device>(ReferencedColumns<Object>(operand));
+    } else {
+      const Index cols = operand.cols();
+      return Dense<OwnedColumns<Object>, Device>(
+          OwnedColumns<Object>(Object(std::forward<T>(operand)), cols));
+    }
   } else if constexpr (Expandable<T>) {
     return std::forward<T>(operand).expression();
   } else {
     using Plain = typename Object::PlainObject;
     static_assert(is_host_backend<Backend>,
                   "accrete: an Eigen object lies in host memory, which this backend does not read; "
-                  "copy it into a Matrix<Scalar, Backend> first");
+                  "copy it with from_host<Backend>() first");
     static_assert(std::is_floating_point_v<accumulator<typename Object::Scalar>>,
                   "accrete: the scalar of an operand must be float, double or bfloat16; convert it "
                   "with .cast<float>() or .cast<double>()");
@@ -209,7 +250,7 @@ auto lift(T&& operand) {
             OwnedObject<Object>(Object(std::forward<T>(operand))));
       }
     } else if constexpr (is_viewable<Object>) {
-      using Memory = ViewedMemory<typename Object::Scalar, Object::RowsAtCompileTime,
+      using Memory = ViewedMemory<typename Object::Scalar, HostSpace, Object::RowsAtCompileTime,
                                   Object::ColsAtCompileTime>;
       return Dense<Memory, Backend>(Memory(view_of(std::as_const(operand))));
     } else {

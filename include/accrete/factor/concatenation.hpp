@@ -18,7 +18,7 @@ using joint_backend =
 /// u vᵀ = [left, right] for views of the result's factors, zeros included.
 template <class Backend, class Left, class Right, class Scalar>
 void write_side_by_side(Context<Backend>& context, const Left& left, const Right& right,
-                        View<Scalar> u, View<Scalar> v) {
+                        ViewOn<Scalar, Backend> u, ViewOn<Scalar, Backend> v) {
   const Index first = rank_of(left);
   const Index second = rank_of(right);
   if (!v.empty()) {

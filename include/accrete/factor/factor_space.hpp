@@ -21,24 +21,24 @@ namespace detail {
 
 /// u vᵀ = (left's orthonormal part a) diag(values) (right's b)ᵀ; all in the caller's frame, but
 /// that a q may be u or v itself.
-template <class Scalar>
+template <class Scalar, class Backend>
 struct FactorSVD {
-  QrFactors<Scalar> left;
-  QrFactors<Scalar> right;
-  View<Scalar> a;
-  View<Scalar> b;
+  QrFactors<Scalar, Backend> left;
+  QrFactors<Scalar, Backend> right;
+  ViewOn<Scalar, Backend> a;
+  ViewOn<Scalar, Backend> b;
   std::vector<double> values;
 };
 
 /// A factor with fewer rows than columns is its own `r`, and the orthonormal part the identity:
 /// there is no q.
 template <class Backend, class Scalar, class Frame>
-QrFactors<Scalar> orthogonal_factor(Device<Backend>& device, Frame& frame,
-                                    View<const Scalar> factor) {
+QrFactors<Scalar, Backend> orthogonal_factor(Device<Backend>& device, Frame& frame,
+                                             ViewOn<const Scalar, Backend> factor) {
   if (factor.rows < factor.cols) {
     return {{}, {}, factor};
   }
-  QrFactors<Scalar> result;
+  QrFactors<Scalar, Backend> result;
   if (cholesky_is_faster(factor) && cholesky_qr2<Backend, Scalar>(device, frame, factor, result)) {
     return result;
   }
@@ -50,8 +50,8 @@ QrFactors<Scalar> orthogonal_factor(Device<Backend>& device, Frame& frame,
 
 /// target = factor's orthonormal part * small; the target does not overlap what was factorised.
 template <class Backend, class Scalar>
-void expand(Device<Backend>& device, const QrFactors<Scalar>& factor, View<const Scalar> small,
-            View<Scalar> target) {
+void expand(Device<Backend>& device, const QrFactors<Scalar, Backend>& factor,
+            ViewOn<const Scalar, Backend> small, ViewOn<Scalar, Backend> target) {
   if (factor.q.data == nullptr) {
     copy_into<Backend, Scalar>(device, small, target);
   } else if (factor.r_inverse.data == nullptr) {
@@ -67,8 +67,8 @@ void expand(Device<Backend>& device, const QrFactors<Scalar>& factor, View<const
 /// @throws ShapeError when the factors have different numbers of columns, NumericError on NaN or
 /// infinity.
 template <class Backend, class Scalar>
-void check_factors(Device<Backend>& device, const char* operation, View<const Scalar> u,
-                   View<const Scalar> v) {
+void check_factors(Device<Backend>& device, const char* operation, ViewOn<const Scalar, Backend> u,
+                   ViewOn<const Scalar, Backend> v) {
   if (u.cols != v.cols) {
     ACCRETE_THROW ShapeError(std::string(operation) + ": U is " + shape_text(u.rows, u.cols) +
                              " and V is " + shape_text(v.rows, v.cols) +
@@ -84,9 +84,10 @@ void check_factors(Device<Backend>& device, const char* operation, View<const Sc
 
 /// The thin SVD of u vᵀ in factored form; `with_vectors` false leaves a and b empty.
 template <class Backend, class Scalar, class Frame>
-FactorSVD<Scalar> factor_svd(Device<Backend>& device, Frame& frame, View<const Scalar> u,
-                             View<const Scalar> v, bool with_vectors) {
-  FactorSVD<Scalar> svd;
+FactorSVD<Scalar, Backend> factor_svd(Device<Backend>& device, Frame& frame,
+                                      ViewOn<const Scalar, Backend> u,
+                                      ViewOn<const Scalar, Backend> v, bool with_vectors) {
+  FactorSVD<Scalar, Backend> svd;
   svd.left = orthogonal_factor(device, frame, u);
   svd.right = orthogonal_factor(device, frame, v);
   const Index rows = svd.left.r.rows;
@@ -99,9 +100,9 @@ FactorSVD<Scalar> factor_svd(Device<Backend>& device, Frame& frame, View<const S
     svd.a = temporary<Scalar>(frame, rows, count);
     svd.b = temporary<Scalar>(frame, cols, count);
   }
-  Kernels<Backend>::svd(device, View<const Scalar>(core), svd.a, values, svd.b);
+  Kernels<Backend>::svd(device, core.as_const(), svd.a, values, svd.b);
   std::vector<Scalar> host(static_cast<std::size_t>(count));
-  Kernels<Backend>::download(device, View<const Scalar>(values), host.data());
+  Kernels<Backend>::download(device, values.as_const(), host.data());
   svd.values.assign(host.begin(), host.end());
   return svd;
 }

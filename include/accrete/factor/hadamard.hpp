@@ -30,13 +30,14 @@ LowRankMatrix<Scalar, Backend> hadamard_square(const LowRankMatrix<Scalar, Backe
   const auto rank = static_cast<Index>(weights.size());
   LowRankMatrix<Scalar, Backend> result(a.rows(), a.cols(), rank);
   result.set_rank(rank);
-  const auto multiply_pairs = [&](View<const Scalar> factor, View<Scalar> target) {
+  const auto multiply_pairs = [&](ViewOn<const Scalar, Backend> factor,
+                                  ViewOn<Scalar, Backend> target) {
     Frame<Backend> frame(device.workspace());
     const auto others = temporary<Scalar>(frame, target.rows, target.cols);
     Kernels<Backend>::gather_columns(device, factor, larger, target);
     Kernels<Backend>::gather_columns(device, factor, smaller, others);
-    Kernels<Backend>::hadamard(device, Scalar{1}, View<const Scalar>(target),
-                               View<const Scalar>(others), Scalar{0}, target);
+    Kernels<Backend>::hadamard(device, Scalar{1}, target.as_const(), others.as_const(), Scalar{0},
+                               target);
   };
   multiply_pairs(a.u_view(), result.u_view());
   multiply_pairs(a.v_view(), result.v_view());

@@ -82,7 +82,7 @@ class IncrementalPCA {
 
   /// Takes b samples in, the columns of a features x b block. @throws ShapeError, NumericError
   void append(const Block& block) {
-    const View<const Scalar> b = view_of(block);
+    const ViewOn<const Scalar, Backend> b = view_of(block);
     check("append", "the block", b, features());
     if (b.empty()) {
       return;
@@ -101,14 +101,14 @@ class IncrementalPCA {
     rotate_mean_to_front(frame, rotated);
     const auto count = static_cast<double>(b.cols);
     const auto before = static_cast<double>(samples_);
-    const View<Scalar> front = rotated.columns(0, 1);
+    const ViewOn<Scalar, Backend> front = rotated.columns(0, 1);
     const Eigen::VectorXd new_mean = moved_mean(front, count, before);
     // The front is -sqrt(b) (mean of b - mean of n).
     Kernels<Backend>::combine(device(), static_cast<Scalar>(std::sqrt(before / (before + count))),
-                              View<const Scalar>(front), Scalar{0}, front);
+                              front.as_const(), Scalar{0}, front);
 
     const Index first = samples_ > 0 ? 0 : 1;
-    const View<const Scalar> centred = rotated.columns(first, b.cols - first);
+    const ViewOn<const Scalar, Backend> centred = rotated.columns(first, b.cols - first);
     const double added = detail::norm_of<Backend>(device(), centred);
     svd_.append_columns(Backend::matrix_view(centred));
     set_mean(new_mean);
@@ -119,11 +119,11 @@ class IncrementalPCA {
   /// Coordinates of samples, features x b, along the components: rank x b.
   /// @throws ShapeError
   [[nodiscard]] Storage transform(const Block& block) const {
-    const View<const Scalar> b = view_of(block);
+    const ViewOn<const Scalar, Backend> b = view_of(block);
     check("transform", "the block", b, features());
     Storage result(rank(), b.cols);
     if (result.size() > 0) {
-      const View<const Scalar> u = view_of(svd_.U());
+      const ViewOn<const Scalar, Backend> u = view_of(svd_.U());
       detail::Frame<Backend> frame(device().workspace());
       const auto offset = detail::temporary<Scalar>(frame, rank(), 1);
       const auto ones = detail::temporary<Scalar>(frame, b.cols, 1);
@@ -137,7 +137,7 @@ class IncrementalPCA {
 
   /// The samples, features x b, that have these coordinates, rank x b. @throws ShapeError
   [[nodiscard]] Storage inverse_transform(const Block& coordinates) const {
-    const View<const Scalar> c = view_of(coordinates);
+    const ViewOn<const Scalar, Backend> c = view_of(coordinates);
     check("inverse_transform", "the coordinates", c, rank());
     Storage result(features(), c.cols);
     if (result.size() > 0) {
@@ -145,15 +145,15 @@ class IncrementalPCA {
       const auto ones = detail::temporary<Scalar>(frame, c.cols, 1);
       Kernels<Backend>::fill(device(), Scalar{1}, ones);
       detail::multiply<Backend, Scalar>(device(), view_of(svd_.U()), c, view_of(result));
-      Kernels<Backend>::gemm(device(), Scalar{1}, mean_view(),
-                             View<const Scalar>(ones).transposed(), Scalar{1}, view_of(result));
+      Kernels<Backend>::gemm(device(), Scalar{1}, mean_view(), ones.as_const().transposed(),
+                             Scalar{1}, view_of(result));
     }
     return result;
   }
 
  private:
   static Device<Backend>& device() { return Context<Backend>::current().device(); }
-  [[nodiscard]] View<const Scalar> mean_view() const { return view_of(mean_); }
+  [[nodiscard]] ViewOn<const Scalar, Backend> mean_view() const { return view_of(mean_); }
 
   void swap_means(IncrementalPCA& other) noexcept {
     mean_.swap(other.mean_);
@@ -164,7 +164,7 @@ class IncrementalPCA {
 
   /// The mean with a block of `count` samples added, of which `front` is what
   /// rotate_mean_to_front() made of the deviations from mean_.
-  [[nodiscard]] Eigen::VectorXd moved_mean(View<const Scalar> front, double count,
+  [[nodiscard]] Eigen::VectorXd moved_mean(ViewOn<const Scalar, Backend> front, double count,
                                            double before) const {
     Eigen::Matrix<Scalar, Eigen::Dynamic, 1> host(front.rows);
     Eigen::Matrix<Scalar, Eigen::Dynamic, 1> old_mean(front.rows);
@@ -192,23 +192,25 @@ class IncrementalPCA {
   /// column becomes -sqrt(b) times the mean, the others have the Gram matrix of the centred block,
   /// which itself would have one column too many.
   template <class Frame>
-  static void rotate_mean_to_front(Frame& frame, View<Scalar> b) {
+  static void rotate_mean_to_front(Frame& frame, ViewOn<Scalar, Backend> b) {
     const double entry = 1 / std::sqrt(static_cast<double>(b.cols));
     const auto direction = detail::temporary<Scalar>(frame, b.cols, 1);
     Kernels<Backend>::fill(device(), static_cast<Scalar>(entry), direction);
     Kernels<Backend>::fill(device(), static_cast<Scalar>(1 + entry), direction.block(0, 0, 1, 1));
     const auto image = detail::temporary<Scalar>(frame, b.rows, 1);
-    Kernels<Backend>::gemm(device(), static_cast<Scalar>(1 / (1 + entry)), View<const Scalar>(b),
-                           View<const Scalar>(direction), Scalar{0}, image);
+    Kernels<Backend>::gemm(device(), static_cast<Scalar>(1 / (1 + entry)), b.as_const(),
+                           direction.as_const(), Scalar{0}, image);
     subtract_from_columns(image, direction, b);
   }
 
-  static void subtract_from_columns(View<const Scalar> vector, View<const Scalar> ones,
-                                    View<Scalar> target) {
+  static void subtract_from_columns(ViewOn<const Scalar, Backend> vector,
+                                    ViewOn<const Scalar, Backend> ones,
+                                    ViewOn<Scalar, Backend> target) {
     Kernels<Backend>::gemm(device(), Scalar{-1}, vector, ones.transposed(), Scalar{1}, target);
   }
 
-  void check(const char* operation, const char* name, View<const Scalar> a, Index expected) const {
+  void check(const char* operation, const char* name, ViewOn<const Scalar, Backend> a,
+             Index expected) const {
     if (a.rows != expected) {
       ACCRETE_THROW ShapeError(std::string("IncrementalPCA ") + operation + ": " + name + " is " +
                                detail::shape_text(a.rows, a.cols) + " but has to have " +

@@ -29,7 +29,7 @@ class IncrementalSVD {
   using Options = IncrementalSVDOptions;
   using State = IncrementalSVDState<Scalar>;
   using Storage = Matrix<Scalar, Backend>;
-  using Block = Eigen::Ref<const Storage, 0, Eigen::OuterStride<>>;
+  using Block = ConstMatrixRef<Scalar, Backend>;
 
   /// The rows x 0 matrix. @throws ShapeError, ArgumentError
   explicit IncrementalSVD(Index rows, const Options& options = {}) : options_(options) {
@@ -93,13 +93,13 @@ class IncrementalSVD {
   [[nodiscard]] SingularValues singular_values() const { return svd_.values; }
   /// m x r. Valid until the next update; of a temporary a copy.
   [[nodiscard]] auto U() const& {
-    return Backend::matrix_view(View<const Scalar>(svd_.left.materialize(device())));
+    return Backend::matrix_view(svd_.left.materialize(device()).as_const());
   }
   [[nodiscard]] Storage U() && { return Storage(U()); }
   /// n x r; applies what was put off. Valid until the next update. @throws ArgumentError
   [[nodiscard]] auto V() const& {
     require_v("V");
-    return Backend::matrix_view(View<const Scalar>(svd_.right.materialize(device())));
+    return Backend::matrix_view(svd_.right.materialize(device()).as_const());
   }
   [[nodiscard]] Storage V() && { return Storage(V()); }
 
@@ -112,7 +112,8 @@ class IncrementalSVD {
     std::vector<double> roots(svd_.values.size());
     std::ranges::transform(svd_.values, roots.begin(),
                            [](double value) { return std::sqrt(value); });
-    const auto scale = [&](detail::LazyBasis<Scalar, Backend>& basis, View<Scalar> target) {
+    const auto scale = [&](detail::LazyBasis<Scalar, Backend>& basis,
+                           ViewOn<Scalar, Backend> target) {
       detail::scale_columns<Backend, Scalar>(device(), basis.materialize(device()), roots, target);
     };
     scale(svd_.left, result.u_view());
@@ -137,7 +138,7 @@ class IncrementalSVD {
   /// Coordinates Uᵀ x of the columns of x, m x b, in the left singular vectors: r x b.
   /// @throws ShapeError
   [[nodiscard]] Storage project(const Block& x) const {
-    const View<const Scalar> b = view_of(x);
+    const ViewOn<const Scalar, Backend> b = view_of(x);
     check_rows("project", "the block", b, rows());
     Storage result(rank(), b.cols);
     if (result.size() > 0) {
@@ -151,11 +152,10 @@ class IncrementalSVD {
   /// @throws ShapeError
   [[nodiscard]] Storage residual(const Block& x) const {
     const Storage coordinates = project(x);
-    Storage result(rows(), x.cols());
+    Storage result(rows(), view_of(x).cols);
     detail::copy_into<Backend, Scalar>(device(), view_of(x), view_of(result));
     if (coordinates.size() > 0) {
-      Kernels<Backend>::gemm(device(), Scalar{-1},
-                             View<const Scalar>(svd_.left.materialize(device())),
+      Kernels<Backend>::gemm(device(), Scalar{-1}, svd_.left.materialize(device()).as_const(),
                              view_of(coordinates), Scalar{1}, view_of(result));
     }
     return result;
@@ -172,7 +172,7 @@ class IncrementalSVD {
 
   /// X <- [X, block], block m x b. @throws ShapeError, NumericError
   void append_columns(const Block& block) {
-    const View<const Scalar> b = view_of(block);
+    const ViewOn<const Scalar, Backend> b = view_of(block);
     check_rows("append_columns", "the block", b, rows());
     check_finite("IncrementalSVD append_columns", b);
     if (rows() == 0) {
@@ -189,7 +189,7 @@ class IncrementalSVD {
   /// X <- [X; block], block b x n. @throws ShapeError, NumericError, ArgumentError without V
   void append_rows(const Block& block) {
     require_v("append_rows");
-    const View<const Scalar> b = view_of(block).transposed();
+    const ViewOn<const Scalar, Backend> b = view_of(block).transposed();
     if (b.rows != cols()) {
       ACCRETE_THROW ShapeError(
           "IncrementalSVD append_rows: the block is " + detail::shape_text(b.cols, b.rows) +
@@ -208,8 +208,8 @@ class IncrementalSVD {
   /// X <- X + A Bᵀ, A m x k, B n x k. @throws ShapeError, NumericError, ArgumentError without V
   void add(const Block& A, const Block& B) {
     require_v("add");
-    const View<const Scalar> a = view_of(A);
-    const View<const Scalar> b = view_of(B);
+    const ViewOn<const Scalar, Backend> a = view_of(A);
+    const ViewOn<const Scalar, Backend> b = view_of(B);
     check_rows("add", "A", a, rows());
     check_rows("add", "B", b, cols());
     if (a.cols != b.cols) {
@@ -226,7 +226,7 @@ class IncrementalSVD {
   /// @throws ShapeError, NumericError, ArgumentError without V
   void revise(Index first, const Block& columns) {
     require_v("revise");
-    const View<const Scalar> c = view_of(columns);
+    const ViewOn<const Scalar, Backend> c = view_of(columns);
     check_rows("revise", "the block", c, rows());
     check_range("revise", first, c.cols);
     check_finite("IncrementalSVD revise", c);
@@ -235,8 +235,9 @@ class IncrementalSVD {
     const auto selection = detail::temporary<Scalar>(frame, cols(), c.cols);
     detail::copy_into<Backend, Scalar>(device(), c, difference);
     if (rank() > 0 && !c.empty()) {
-      const View<const Scalar> v = svd_.right.materialize(device()).block(first, 0, c.cols, rank());
-      Kernels<Backend>::gemm(device(), Scalar{-1}, View<const Scalar>(svd_.scaled_left(frame)),
+      const ViewOn<const Scalar, Backend> v =
+          svd_.right.materialize(device()).block(first, 0, c.cols, rank());
+      Kernels<Backend>::gemm(device(), Scalar{-1}, svd_.scaled_left(frame).as_const(),
                              v.transposed(), Scalar{1}, difference);
     }
     if (!selection.empty()) {
@@ -295,7 +296,8 @@ class IncrementalSVD {
     if (!v.empty()) {
       Kernels<Backend>::fill(device(), Scalar{0}, v);
     }
-    const auto place = [&](const IncrementalSVD& part, View<Scalar> u_part, View<Scalar> v_part) {
+    const auto place = [&](const IncrementalSVD& part, ViewOn<Scalar, Backend> u_part,
+                           ViewOn<Scalar, Backend> v_part) {
       detail::copy_into<Backend, Scalar>(device(), part.svd_.scaled_left(frame), u_part);
       detail::copy_into<Backend, Scalar>(device(), part.svd_.right.materialize(device()), v_part);
     };
@@ -327,8 +329,7 @@ class IncrementalSVD {
   }
   static typename State::HostMatrix downloaded(Basis& basis) {
     typename State::HostMatrix host(basis.rows(), basis.cols());
-    Kernels<Backend>::download(device(), View<const Scalar>(basis.materialize(device())),
-                               host.data());
+    Kernels<Backend>::download(device(), basis.materialize(device()).as_const(), host.data());
     return host;
   }
 
@@ -338,7 +339,7 @@ class IncrementalSVD {
                                   ": needs V; construct with keep_v = true");
     }
   }
-  void check_rows(const char* operation, const char* name, View<const Scalar> a,
+  void check_rows(const char* operation, const char* name, ViewOn<const Scalar, Backend> a,
                   Index expected) const {
     if (a.rows != expected) {
       ACCRETE_THROW ShapeError(std::string("IncrementalSVD ") + operation + ": " + name + " is " +
@@ -354,13 +355,13 @@ class IncrementalSVD {
                                " on, but X has " + std::to_string(cols()) + "; stay within them");
     }
   }
-  static void check_finite(const char* operation, View<const Scalar> a) {
+  static void check_finite(const char* operation, ViewOn<const Scalar, Backend> a) {
     if (!a.empty() && !Kernels<Backend>::all_finite(device(), a)) {
       detail::throw_not_finite(operation, a.rows, a.cols);
     }
   }
 
-  void add_views(View<const Scalar> a, View<const Scalar> b) {
+  void add_views(ViewOn<const Scalar, Backend> a, ViewOn<const Scalar, Backend> b) {
     if (a.cols == 0 || rows() == 0 || cols() == 0) {
       return;
     }

@@ -21,10 +21,10 @@ class DoubleBuffer {
   DoubleBuffer& operator=(const DoubleBuffer&) = delete;
   ~DoubleBuffer() = default;
 
-  [[nodiscard]] View<Scalar> front() { return view_of(front_); }
+  [[nodiscard]] ViewOn<Scalar, Backend> front() { return view_of(front_); }
 
   /// Room for rows x cols entries with any; what grows at least doubles.
-  View<Scalar> back(Index rows, Index cols) {
+  ViewOn<Scalar, Backend> back(Index rows, Index cols) {
     if (rows > back_.rows() || cols > back_.cols()) {
       const auto grown = [](Index needed, Index held) {
         return needed <= held ? held : (std::max)(needed, 2 * held);
@@ -39,7 +39,7 @@ class DoubleBuffer {
   /// The front gets room for rows x cols entries; its first `used` columns stay.
   void reserve(Device<Backend>& device, Index rows, Index used, Index cols) {
     if (cols > front_.cols()) {
-      const View<Scalar> larger = back(rows, cols);
+      const ViewOn<Scalar, Backend> larger = back(rows, cols);
       copy_into<Backend, Scalar>(device, front().block(0, 0, rows, used),
                                  larger.block(0, 0, rows, used));
       flip();
@@ -83,10 +83,10 @@ class LazyBasis {
   [[nodiscard]] Index cols() const noexcept { return now_.cols; }
 
   /// The basis, rows x cols, with nothing deferred.
-  View<Scalar> materialize(Device<Backend>& device) {
+  ViewOn<Scalar, Backend> materialize(Device<Backend>& device) {
     if (now_.is_rotated || now_.recent_rows > 0) {
-      const View<Scalar> target = stored_back(rows(), cols());
-      const View<Scalar> top = target.block(0, 0, now_.stored_rows, cols());
+      const ViewOn<Scalar, Backend> target = stored_back(rows(), cols());
+      const ViewOn<Scalar, Backend> top = target.block(0, 0, now_.stored_rows, cols());
       if (now_.is_rotated) {
         multiply<Backend, Scalar>(device, stored(), rotation(), top);
       } else {
@@ -101,7 +101,8 @@ class LazyBasis {
   }
 
   /// coefficients = basisᵀ target; target -= basis coefficients.
-  void project(Device<Backend>& device, View<Scalar> target, View<Scalar> coefficients) {
+  void project(Device<Backend>& device, ViewOn<Scalar, Backend> target,
+               ViewOn<Scalar, Backend> coefficients) {
     if (cols() == 0) {
       return;
     }
@@ -109,7 +110,7 @@ class LazyBasis {
       materialize(device);
     }
     Frame<Backend> frame(device.workspace());
-    View<Scalar> in_stored = coefficients;
+    ViewOn<Scalar, Backend> in_stored = coefficients;
     if (now_.is_rotated) {
       in_stored = temporary<Scalar>(frame, now_.stored_cols, target.cols);
     }
@@ -118,13 +119,13 @@ class LazyBasis {
       multiply<Backend, Scalar>(device, rotation().transposed(), in_stored, coefficients);
       multiply<Backend, Scalar>(device, rotation(), coefficients, in_stored);
     }
-    Kernels<Backend>::gemm(device, Scalar{-1}, View<const Scalar>(stored()),
-                           View<const Scalar>(in_stored), Scalar{1}, target);
+    Kernels<Backend>::gemm(device, Scalar{-1}, stored().as_const(), in_stored.as_const(), Scalar{1},
+                           target);
   }
 
   /// basis <- [basis, directions] * rotation, with p directions and a (cols + p) x k rotation.
-  void prepare_update(Device<Backend>& device, View<const Scalar> directions,
-                      View<const Scalar> rotation) {
+  void prepare_update(Device<Backend>& device, ViewOn<const Scalar, Backend> directions,
+                      ViewOn<const Scalar, Backend> rotation) {
     const Index added = directions.cols;
     const auto top = rotation.block(0, 0, cols(), rotation.cols);
     const auto bottom = rotation.block(cols(), 0, added, rotation.cols);
@@ -140,8 +141,8 @@ class LazyBasis {
       next_ = {{rotation.cols, rows(), width, 0, true}, false, true, false};
       return;
     }
-    const View<Scalar> basis = materialize(device);
-    const View<Scalar> target = stored_back(rows(), rotation.cols);
+    const ViewOn<Scalar, Backend> basis = materialize(device);
+    const ViewOn<Scalar, Backend> target = stored_back(rows(), rotation.cols);
     multiply<Backend, Scalar>(device, basis, top, target);
     if (added > 0 && !target.empty()) {
       Kernels<Backend>::gemm(device, Scalar{1}, directions, bottom, Scalar{1}, target);
@@ -150,7 +151,7 @@ class LazyBasis {
   }
 
   /// basis <- [basis * rotation.top; rotation.bottom], a (cols + b) x k rotation for b new rows.
-  void prepare_rows(Device<Backend>& device, View<const Scalar> rotation) {
+  void prepare_rows(Device<Backend>& device, ViewOn<const Scalar, Backend> rotation) {
     if (now_.recent_rows > 4 * std::max<Index>(cols(), 16)) {
       materialize(device);
     }
@@ -158,7 +159,7 @@ class LazyBasis {
     const Index added = rotation.rows - cols();
     const Index before = now_.recent_rows;
     const auto top = rotation.block(0, 0, cols(), k);
-    const View<Scalar> target = recent_.back(before + added, k);
+    const ViewOn<Scalar, Backend> target = recent_.back(before + added, k);
     multiply<Backend, Scalar>(device, recent(), top, target.block(0, 0, before, k));
     copy_into<Backend, Scalar>(device, rotation.block(cols(), 0, added, k),
                                target.block(before, 0, added, k));
@@ -166,7 +167,7 @@ class LazyBasis {
     next_ = {{k, now_.stored_rows, now_.stored_cols, before + added, true}, false, true, true};
   }
 
-  void prepare_value(Device<Backend>& device, View<const Scalar> value) {
+  void prepare_value(Device<Backend>& device, ViewOn<const Scalar, Backend> value) {
     copy_into<Backend, Scalar>(device, value, stored_back(value.rows, value.cols));
     next_ = {explicit_shape(value.rows, value.cols), true, false, false};
   }
@@ -215,27 +216,27 @@ class LazyBasis {
     std::swap(now_, other.now_);
     std::swap(next_, other.next_);
   }
-  [[nodiscard]] View<Scalar> stored() {
+  [[nodiscard]] ViewOn<Scalar, Backend> stored() {
     return stored_.front().block(0, 0, now_.stored_rows, now_.stored_cols);
   }
-  [[nodiscard]] View<Scalar> rotation() {
+  [[nodiscard]] ViewOn<Scalar, Backend> rotation() {
     return rotation_.front().block(0, 0, now_.stored_cols, now_.cols);
   }
-  [[nodiscard]] View<Scalar> recent() {
+  [[nodiscard]] ViewOn<Scalar, Backend> recent() {
     return recent_.front().block(0, 0, now_.recent_rows, now_.cols);
   }
   /// With room for directions that will be deferred.
-  View<Scalar> stored_back(Index rows, Index cols) {
+  ViewOn<Scalar, Backend> stored_back(Index rows, Index cols) {
     return stored_.back(rows, cols + most_deferred(cols)).block(0, 0, rows, cols);
   }
 
   /// The next rotation is [rotation * top; bottom], where top has cols() rows; the bottom rows are
   /// for directions that were stored beside the basis.
-  void prepare_rotation(Device<Backend>& device, View<const Scalar> top,
-                        View<const Scalar> bottom) {
+  void prepare_rotation(Device<Backend>& device, ViewOn<const Scalar, Backend> top,
+                        ViewOn<const Scalar, Backend> bottom) {
     const Index width = now_.stored_cols;
-    const View<Scalar> target = rotation_.back(width + bottom.rows, top.cols);
-    const View<Scalar> upper = target.block(0, 0, width, top.cols);
+    const ViewOn<Scalar, Backend> target = rotation_.back(width + bottom.rows, top.cols);
+    const ViewOn<Scalar, Backend> upper = target.block(0, 0, width, top.cols);
     if (now_.is_rotated) {
       multiply<Backend, Scalar>(device, rotation(), top, upper);
     } else {

@@ -13,17 +13,18 @@ namespace detail {
 
 /// ‖u vᵀ‖_F = ‖Ru Rvᵀ‖_F of the triangles of both factors.
 template <class Backend, class Scalar>
-double norm_of_product(Device<Backend>& device, View<const Scalar> u, View<const Scalar> v) {
+double norm_of_product(Device<Backend>& device, ViewOn<const Scalar, Backend> u,
+                       ViewOn<const Scalar, Backend> v) {
   check_factors(device, "frobenius_norm", u, v);
   if (u.empty() || v.empty()) {
     return 0;
   }
   Frame<Backend> frame(device.workspace());
-  const View<const Scalar> left = orthogonal_factor(device, frame, u).r;
-  const View<const Scalar> right = orthogonal_factor(device, frame, v).r;
+  const ViewOn<const Scalar, Backend> left = orthogonal_factor(device, frame, u).r;
+  const ViewOn<const Scalar, Backend> right = orthogonal_factor(device, frame, v).r;
   const auto core = temporary<Scalar>(frame, left.rows, right.rows);
   multiply<Backend, Scalar>(device, left, right.transposed(), core);
-  return norm_of<Backend>(device, View<const Scalar>(core));
+  return norm_of<Backend>(device, core.as_const());
 }
 
 } // namespace detail
@@ -92,7 +93,7 @@ template <detail::Operand Left, detail::Operand Right>
       detail::evaluate_into(Context<Backend>::current(),
                             detail::product(other, detail::factor_leaf<Scalar, Backend>(v)),
                             Scalar{1}, Scalar{0}, image, false);
-      return Kernels<Backend>::dot(device, u, View<const Scalar>(image));
+      return Kernels<Backend>::dot(device, u, image.as_const());
     });
   }
 }

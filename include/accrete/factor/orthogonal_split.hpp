@@ -14,15 +14,16 @@ namespace detail {
 /// those of small residuals come out orthogonal to the basis as well. O(m (r b + b²)), and nothing
 /// that the host has to wait for but whether the residual's columns are independent.
 template <class Backend, class Scalar, class Frame>
-View<const Scalar> orthogonal_split(Device<Backend>& device, Frame& frame,
-                                    LazyBasis<Scalar, Backend>& basis, View<const Scalar> block,
-                                    const SplitCoefficients<Scalar>& small) {
-  View<Scalar> directions = temporary<Scalar>(frame, block.rows, block.cols);
+ViewOn<const Scalar, Backend>
+orthogonal_split(Device<Backend>& device, Frame& frame, LazyBasis<Scalar, Backend>& basis,
+                 ViewOn<const Scalar, Backend> block,
+                 const SplitCoefficients<Scalar, typename Backend::Space>& small) {
+  ViewOn<Scalar, Backend> directions = temporary<Scalar>(frame, block.rows, block.cols);
   copy_into<Backend, Scalar>(device, block, directions);
   basis.project(device, directions, small.coefficients);
-  const CholeskyQr<Scalar> qr(device, frame, View<const Scalar>(directions));
+  const CholeskyQr<Scalar, Backend> qr(device, frame, directions.as_const());
   if (qr.usable()) {
-    const View<const Scalar> residual = directions;
+    const ViewOn<const Scalar, Backend> residual = directions;
     directions = temporary<Scalar>(frame, block.rows, block.cols);
     multiply<Backend, Scalar>(device, residual, qr.r_inverse, directions);
     copy_into<Backend, Scalar>(device, qr.r, small.r);
@@ -32,11 +33,10 @@ View<const Scalar> orthogonal_split(Device<Backend>& device, Frame& frame,
   const auto correction = temporary<Scalar>(frame, basis.cols(), block.cols);
   basis.project(device, directions, correction);
   if (!correction.empty()) {
-    Kernels<Backend>::gemm(device, Scalar{1}, View<const Scalar>(correction),
-                           View<const Scalar>(small.r), Scalar{1}, small.coefficients);
+    Kernels<Backend>::gemm(device, Scalar{1}, correction.as_const(), small.r.as_const(), Scalar{1},
+                           small.coefficients);
   }
-  multiply<Backend, Scalar>(device, View<const Scalar>(directions).transposed(), directions,
-                            small.gram);
+  multiply<Backend, Scalar>(device, directions.as_const().transposed(), directions, small.gram);
   return directions;
 }
 

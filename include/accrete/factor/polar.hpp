@@ -24,18 +24,18 @@ namespace detail {
 
 /// x <- x / its Frobenius norm, whatever the magnitude. False for zero, which stays.
 template <class Backend, class Scalar>
-bool normalise(Device<Backend>& device, View<Scalar> x) {
+bool normalise(Device<Backend>& device, ViewOn<Scalar, Backend> x) {
   constexpr double least = (std::numeric_limits<double>::min)();
   constexpr double largest_factor = (std::numeric_limits<Scalar>::max)() / 16;
-  double squared = Kernels<Backend>::squared_norm(device, View<const Scalar>(x));
+  double squared = Kernels<Backend>::squared_norm(device, x.as_const());
   // Squares of numbers near the ends of the range need a factor ahead, tiny ones two.
   for (int pass = 0; pass < 3; ++pass) {
     const double factor = !is_finite(squared) ? 0x1p-540
                           : squared < least   ? 0x1p+540
                                               : 1 / std::sqrt(squared);
     Kernels<Backend>::combine(device, static_cast<Scalar>((std::min)(factor, largest_factor)),
-                              View<const Scalar>(x), Scalar{0}, x);
-    squared = Kernels<Backend>::squared_norm(device, View<const Scalar>(x));
+                              x.as_const(), Scalar{0}, x);
+    squared = Kernels<Backend>::squared_norm(device, x.as_const());
   }
   return squared > 0;
 }
@@ -46,7 +46,7 @@ template <class Backend, class Scalar>
 class OddPolynomial {
  public:
   template <class Frame>
-  OddPolynomial(Device<Backend>& device, Frame& frame, View<Scalar> x)
+  OddPolynomial(Device<Backend>& device, Frame& frame, ViewOn<Scalar, Backend> x)
       : device_(device),
         x_(x),
         gram_(temporary<Scalar>(frame, x.cols, x.cols)),
@@ -61,25 +61,25 @@ class OddPolynomial {
 
   Progress step(double p0, double p1, double p2) {
     using K = Kernels<Backend>;
-    const View<const Scalar> x(x_);
-    const View<const Scalar> gram(gram_);
+    const ViewOn<const Scalar, Backend> x(x_);
+    const ViewOn<const Scalar, Backend> gram(gram_);
     multiply<Backend, Scalar>(device_, x.transposed(), x, gram_);
     K::combine(device_, static_cast<Scalar>(p1), gram, Scalar{0}, factor_);
     K::gemm(device_, static_cast<Scalar>(p2), gram, gram, Scalar{1}, factor_);
     K::add_diagonal(device_, static_cast<Scalar>(p0 - 1), factor_);
     multiply<Backend, Scalar>(device_, x, factor_, change_);
-    K::combine(device_, Scalar{1}, View<const Scalar>(change_), Scalar{1}, x_);
+    K::combine(device_, Scalar{1}, change_.as_const(), Scalar{1}, x_);
     K::add_diagonal(device_, Scalar{-1}, gram_);
     return {std::sqrt(K::squared_norm(device_, gram)),
-            std::sqrt(K::squared_norm(device_, View<const Scalar>(change_)))};
+            std::sqrt(K::squared_norm(device_, change_.as_const()))};
   }
 
  private:
   Device<Backend>& device_;
-  View<Scalar> x_;
-  View<Scalar> gram_;
-  View<Scalar> factor_;
-  View<Scalar> change_;
+  ViewOn<Scalar, Backend> x_;
+  ViewOn<Scalar, Backend> gram_;
+  ViewOn<Scalar, Backend> factor_;
+  ViewOn<Scalar, Backend> change_;
 };
 
 /// The step that converges cubically, until all singular values are 1, or 0 to rounding and still.
@@ -116,12 +116,12 @@ template <detail::Operand Operand>
   auto& context = Context<Backend>::current();
   auto& device = context.device();
   Matrix<Scalar, Backend> result(node.rows(), node.cols());
-  View<Scalar> x = view_of(result);
+  ViewOn<Scalar, Backend> x = view_of(result);
   if (x.empty()) {
     return result;
   }
   detail::evaluate_into(context, node, Scalar{1}, Scalar{0}, x, false);
-  if (!Kernels<Backend>::all_finite(device, View<const Scalar>(x))) {
+  if (!Kernels<Backend>::all_finite(device, x.as_const())) {
     detail::throw_not_finite("polar_factor", x.rows, x.cols);
   }
   if (x.rows < x.cols) {

@@ -52,36 +52,36 @@ namespace detail {
 /// @throws NumericError where the product holds NaN or infinity.
 template <class Backend, class Node, class Scalar>
 void multiply_and_orthonormalise(Context<Backend>& context, const char* operation, const Node& node,
-                                 View<const Scalar> source, View<Scalar> target,
-                                 View<Scalar> triangle) {
+                                 ViewOn<const Scalar, Backend> source,
+                                 ViewOn<Scalar, Backend> target, ViewOn<Scalar, Backend> triangle) {
   auto& device = context.device();
   Frame<Backend> frame(device.workspace());
   const auto image = temporary<Scalar>(frame, target.rows, target.cols);
   evaluate_into(context, product(node, factor_leaf<Scalar, Backend>(source)), Scalar{1}, Scalar{0},
                 image, false);
-  if (!Kernels<Backend>::all_finite(device, View<const Scalar>(image))) {
+  if (!Kernels<Backend>::all_finite(device, image.as_const())) {
     throw_not_finite(operation, node.rows(), node.cols());
   }
   thin_qr_into<Backend, Scalar>(device, image, target, triangle);
 }
 
 /// left(:, 1..kept) of left * diag(values) * rightᵀ = core.
-template <class Scalar>
+template <class Scalar, class Backend>
 struct CoreSVD {
-  View<const Scalar> left;
-  View<const Scalar> right;
+  ViewOn<const Scalar, Backend> left;
+  ViewOn<const Scalar, Backend> right;
   SingularValues values;
 };
 
 template <class Scalar, class Backend, class Frame>
-CoreSVD<Scalar> leading_svd(Device<Backend>& device, Frame& frame, View<const Scalar> core,
-                            Index kept) {
+CoreSVD<Scalar, Backend> leading_svd(Device<Backend>& device, Frame& frame,
+                                     ViewOn<const Scalar, Backend> core, Index kept) {
   const auto left = temporary<Scalar>(frame, core.rows, core.rows);
   const auto right = temporary<Scalar>(frame, core.rows, core.rows);
   const auto values = temporary<Scalar>(frame, core.rows, 1);
   Kernels<Backend>::svd(device, core, left, values, right);
-  CoreSVD<Scalar> result{left.left_columns(kept), right.left_columns(kept), {}};
-  result.values = downloaded_values(device, View<const Scalar>(values.block(0, 0, kept, 1)));
+  CoreSVD<Scalar, Backend> result{left.left_columns(kept), right.left_columns(kept), {}};
+  result.values = downloaded_values(device, values.block(0, 0, kept, 1).as_const());
   return result;
 }
 
@@ -128,10 +128,10 @@ template <detail::Operand Operand>
   const auto left = detail::temporary<Scalar>(frame, node.rows(), width);
   const auto right = detail::temporary<Scalar>(frame, node.cols(), width);
   const auto triangle = detail::temporary<Scalar>(frame, width, width);
-  const auto columns_from = [&](View<const Scalar> source) {
+  const auto columns_from = [&](ViewOn<const Scalar, Backend> source) {
     detail::multiply_and_orthonormalise(context, name, node, source, left, triangle);
   };
-  const auto rows_from = [&](View<const Scalar> source) {
+  const auto rows_from = [&](ViewOn<const Scalar, Backend> source) {
     detail::multiply_and_orthonormalise(context, name, detail::transposed(node), source, right,
                                         triangle);
   };
@@ -194,14 +194,14 @@ template <detail::Operand Operand, detail::Operand Basis>
   const auto right = detail::temporary<Scalar>(frame, node.cols(), k);
   const auto triangle = detail::temporary<Scalar>(frame, k, k);
   detail::evaluate_into(context, start, Scalar{1}, Scalar{0}, left, false);
-  if (!Kernels<Backend>::all_finite(device, View<const Scalar>(left))) {
+  if (!Kernels<Backend>::all_finite(device, left.as_const())) {
     detail::throw_not_finite("block_power_iteration, the basis", node.rows(), k);
   }
   for (Index i = 0; i < iterations; ++i) {
     detail::multiply_and_orthonormalise<Backend>(context, name, detail::transposed(node),
-                                                 View<const Scalar>(left), right, triangle);
-    detail::multiply_and_orthonormalise<Backend>(context, name, node, View<const Scalar>(right),
-                                                 left, triangle);
+                                                 left.as_const(), right, triangle);
+    detail::multiply_and_orthonormalise<Backend>(context, name, node, right.as_const(), left,
+                                                 triangle);
   }
   auto core = detail::leading_svd<Scalar, Backend>(device, frame, triangle, k);
   detail::multiply<Backend, Scalar>(device, left, core.left, view_of(result.basis));

@@ -12,8 +12,9 @@ namespace detail {
 
 /// Norms of the columns of base + scale u vᵀ, in pieces of some columns that stay in the cache.
 template <class Backend, class Scalar>
-void column_norms_into(Device<Backend>& device, View<const Scalar> base, Scalar scale,
-                       View<const Scalar> u, View<const Scalar> v, View<Scalar> norms) {
+void column_norms_into(Device<Backend>& device, ViewOn<const Scalar, Backend> base, Scalar scale,
+                       ViewOn<const Scalar, Backend> u, ViewOn<const Scalar, Backend> v,
+                       ViewOn<Scalar, Backend> norms) {
   constexpr Index piece_entries = Index{1} << 17;
   const Index width = std::clamp<Index>(piece_entries / std::max<Index>(base.rows, 1), 16,
                                         std::max<Index>(base.cols, 16));
@@ -24,14 +25,13 @@ void column_norms_into(Device<Backend>& device, View<const Scalar> base, Scalar 
   const auto piece = temporary<Scalar>(frame, base.rows, (std::min)(width, base.cols));
   for (Index first = 0; first < base.cols; first += width) {
     const Index count = (std::min)(width, base.cols - first);
-    const View<Scalar> columns = piece.left_columns(count);
+    const ViewOn<Scalar, Backend> columns = piece.left_columns(count);
     Kernels<Backend>::combine(device, Scalar{1}, base.columns(first, count), Scalar{0}, columns);
     if (u.cols > 0) {
       Kernels<Backend>::gemm(device, scale, u, v.block(first, 0, count, v.cols).transposed(),
                              Scalar{1}, columns);
     }
-    Kernels<Backend>::column_norms(device, View<const Scalar>(columns),
-                                   norms.block(first, 0, count, 1));
+    Kernels<Backend>::column_norms(device, columns.as_const(), norms.block(first, 0, count, 1));
   }
 }
 

@@ -13,7 +13,7 @@ namespace detail {
 
 /// Frobenius norm, also where squares of the entries leave the range of double. NaN for NaN.
 template <class Backend, class Scalar>
-double norm_of(Device<Backend>& device, View<const Scalar> a) {
+double norm_of(Device<Backend>& device, ViewOn<const Scalar, Backend> a) {
   const double squared = Kernels<Backend>::squared_norm(device, a);
   if constexpr (std::is_same_v<Scalar, double>) {
     const bool too_large = !is_finite(squared) && !is_nan(squared);
@@ -24,7 +24,7 @@ double norm_of(Device<Backend>& device, View<const Scalar> a) {
       Frame<Backend> frame(device.workspace());
       const auto scaled = temporary<Scalar>(frame, a.rows, a.cols);
       Kernels<Backend>::combine(device, scale, a, 0.0, scaled);
-      return std::sqrt(Kernels<Backend>::squared_norm(device, View<const Scalar>(scaled))) / scale;
+      return std::sqrt(Kernels<Backend>::squared_norm(device, scaled.as_const())) / scale;
     }
   }
   return std::sqrt(squared);

@@ -16,18 +16,18 @@ inline double safe_norm(const double* values, Index count) {
 /// block = basis * coefficients + directions * r, where the directions are orthogonal to the basis
 /// and `gram` is directionsᵀ directions. What is small lies side by side, on the device and on the
 /// host, so that one transfer takes all of it.
-template <class Scalar>
+template <class Scalar, class Space = HostSpace>
 struct SplitCoefficients {
-  View<Scalar> coefficients; ///< rank x b
-  View<Scalar> r;            ///< b x b
-  View<Scalar> gram;         ///< b x b
+  View<Scalar, Space> coefficients; ///< rank x b
+  View<Scalar, Space> r;            ///< b x b
+  View<Scalar, Space> gram;         ///< b x b
 
   static Index size(Index rank, Index b) noexcept { return (rank + 2 * b) * b; }
 
   SplitCoefficients(Scalar* memory, Index rank, Index b)
-      : coefficients(dense_view(memory, rank, b)),
-        r(dense_view(memory + rank * b, b, b)),
-        gram(dense_view(memory + (rank + b) * b, b, b)) {}
+      : coefficients(dense_view<Space>(memory, rank, b)),
+        r(dense_view<Space>(memory + rank * b, b, b)),
+        gram(dense_view<Space>(memory + (rank + b) * b, b, b)) {}
 };
 
 /// block = basis * coefficients + (directions * weights) * remainder, up to `dropped` in the

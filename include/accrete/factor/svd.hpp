@@ -30,20 +30,20 @@ auto with_factors(Context<Backend>& context, const Node& node, const Action& act
   const auto u = temporary<Scalar>(frame, node.rows(), rank);
   const auto v = temporary<Scalar>(frame, node.cols(), rank);
   write_factors(context, node, u, v);
-  return action(View<const Scalar>(u), View<const Scalar>(v));
+  return action(u.as_const(), v.as_const());
 }
 
 /// Singular values that a kernel has written.
 template <class Backend, class Scalar>
-SingularValues downloaded_values(Device<Backend>& device, View<const Scalar> values) {
+SingularValues downloaded_values(Device<Backend>& device, ViewOn<const Scalar, Backend> values) {
   Eigen::Matrix<Scalar, Eigen::Dynamic, 1> host(values.size());
   Kernels<Backend>::download(device, values, host.data());
   return host.template cast<double>();
 }
 
 template <class Backend, class Scalar>
-SVD<Scalar, Backend> svd_of_factors(Device<Backend>& device, View<const Scalar> u,
-                                    View<const Scalar> v) {
+SVD<Scalar, Backend> svd_of_factors(Device<Backend>& device, ViewOn<const Scalar, Backend> u,
+                                    ViewOn<const Scalar, Backend> v) {
   check_factors(device, "svd", u, v);
   SVD<Scalar, Backend> result;
   const Index count = (std::min)({u.rows, v.rows, u.cols});
@@ -54,7 +54,7 @@ SVD<Scalar, Backend> svd_of_factors(Device<Backend>& device, View<const Scalar> 
     return result;
   }
   Frame<Backend> frame(device.workspace());
-  const FactorSVD<Scalar> svd = factor_svd(device, frame, u, v, true);
+  const FactorSVD<Scalar, Backend> svd = factor_svd(device, frame, u, v, true);
   expand<Backend, Scalar>(device, svd.left, svd.a, view_of(result.U));
   expand<Backend, Scalar>(device, svd.right, svd.b, view_of(result.V));
   result.singular_values = svd.values;
@@ -62,7 +62,7 @@ SVD<Scalar, Backend> svd_of_factors(Device<Backend>& device, View<const Scalar> 
 }
 
 template <class Backend, class Scalar>
-SVD<Scalar, Backend> svd_of_dense(Device<Backend>& device, View<const Scalar> a) {
+SVD<Scalar, Backend> svd_of_dense(Device<Backend>& device, ViewOn<const Scalar, Backend> a) {
   SVD<Scalar, Backend> result;
   const Index count = (std::min)(a.rows, a.cols);
   result.U = Matrix<Scalar, Backend>(a.rows, count);
@@ -71,13 +71,13 @@ SVD<Scalar, Backend> svd_of_dense(Device<Backend>& device, View<const Scalar> a)
   Frame<Backend> frame(device.workspace());
   const auto values = temporary<Scalar>(frame, count, 1);
   Kernels<Backend>::svd(device, a, view_of(result.U), values, view_of(result.V));
-  result.singular_values = downloaded_values(device, View<const Scalar>(values));
+  result.singular_values = downloaded_values(device, values.as_const());
   return result;
 }
 
 template <class Backend, class Scalar>
-SingularValues singular_values_of_factors(Device<Backend>& device, View<const Scalar> u,
-                                          View<const Scalar> v) {
+SingularValues singular_values_of_factors(Device<Backend>& device, ViewOn<const Scalar, Backend> u,
+                                          ViewOn<const Scalar, Backend> v) {
   check_factors(device, "singular_values", u, v);
   if (u.empty() || v.empty()) {
     return {};
@@ -87,12 +87,12 @@ SingularValues singular_values_of_factors(Device<Backend>& device, View<const Sc
 }
 
 template <class Backend, class Scalar>
-SingularValues singular_values_of_dense(Device<Backend>& device, View<const Scalar> a) {
+SingularValues singular_values_of_dense(Device<Backend>& device, ViewOn<const Scalar, Backend> a) {
   Frame<Backend> frame(device.workspace());
   const Index count = (std::min)(a.rows, a.cols);
   const auto values = temporary<Scalar>(frame, count, 1);
-  Kernels<Backend>::svd(device, a, View<Scalar>{}, values, View<Scalar>{});
-  return downloaded_values(device, View<const Scalar>(values));
+  Kernels<Backend>::svd(device, a, ViewOn<Scalar, Backend>{}, values, ViewOn<Scalar, Backend>{});
+  return downloaded_values(device, values.as_const());
 }
 
 /// Calls low_rank(device, u, v) or dense(device, a) with the operand's factors or its value.
@@ -103,7 +103,7 @@ auto with_operand(const Operand& operand, const LowRank& low_rank, const General
   using Scalar = typename Node::Scalar;
   using Backend = backend_of<Node>;
   auto& context = Context<Backend>::current();
-  using Source = View<const Scalar>;
+  using Source = ViewOn<const Scalar, Backend>;
   if constexpr (requires {
                   { node.u().view() } -> std::same_as<Source>;
                   { node.v().view() } -> std::same_as<Source>;

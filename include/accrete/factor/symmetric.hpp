@@ -51,7 +51,7 @@ HostEigen symmetric_eigen(Context<Backend>& context, const Node& node) {
   const auto value = temporary<Scalar>(frame, k, k);
   evaluate_into(context, node, Scalar{1}, Scalar{0}, value, false);
   Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic> host(k, k);
-  Kernels<Backend>::download(device, View<const Scalar>(value), host.data());
+  Kernels<Backend>::download(device, value.as_const(), host.data());
   const Eigen::MatrixXd wide = host.template cast<double>();
   HostEigen result{Eigen::MatrixXd(k, k), Eigen::VectorXd(k)};
   small_symmetric_eigen(device.threads(), view_of(wide), view_of(result.values),

@@ -15,13 +15,14 @@ ACCRETE_BEGIN_NAMESPACE
 namespace detail {
 
 template <class Scalar, class Frame>
-View<Scalar> temporary(Frame& frame, Index rows, Index cols) {
-  return dense_view(frame.template allocate<Scalar>(rows * cols), rows, cols);
+View<Scalar, typename Frame::Space> temporary(Frame& frame, Index rows, Index cols) {
+  return frame.template matrix<Scalar>(rows, cols);
 }
 
 /// c = a b; zero where the inner dimension is.
 template <class Backend, class Scalar>
-void multiply(Device<Backend>& device, View<const Scalar> a, View<const Scalar> b, View<Scalar> c) {
+void multiply(Device<Backend>& device, ViewOn<const Scalar, Backend> a,
+              ViewOn<const Scalar, Backend> b, ViewOn<Scalar, Backend> c) {
   if (c.empty()) {
     return;
   }
@@ -33,7 +34,8 @@ void multiply(Device<Backend>& device, View<const Scalar> a, View<const Scalar> 
 }
 
 template <class Backend, class Scalar>
-void copy_into(Device<Backend>& device, View<const Scalar> a, View<Scalar> c) {
+void copy_into(Device<Backend>& device, ViewOn<const Scalar, Backend> a,
+               ViewOn<Scalar, Backend> c) {
   if (!c.empty()) {
     Kernels<Backend>::combine(device, Scalar{1}, a, Scalar{0}, c);
   }
@@ -41,8 +43,8 @@ void copy_into(Device<Backend>& device, View<const Scalar> a, View<Scalar> c) {
 
 /// c(:, j) = factors[j] a(:, j); c may be a.
 template <class Backend, class Scalar>
-void scale_columns(Device<Backend>& device, View<const Scalar> a,
-                   const std::vector<double>& factors, View<Scalar> c) {
+void scale_columns(Device<Backend>& device, ViewOn<const Scalar, Backend> a,
+                   const std::vector<double>& factors, ViewOn<Scalar, Backend> c) {
   if (c.empty()) {
     return;
   }
@@ -54,7 +56,7 @@ void scale_columns(Device<Backend>& device, View<const Scalar> a,
   Frame<Backend> frame(device.workspace());
   const auto scales = temporary<Scalar>(frame, c.cols, 1);
   Kernels<Backend>::upload(device, rounded, scales);
-  Kernels<Backend>::scale_columns(device, a, View<const Scalar>(scales), c);
+  Kernels<Backend>::scale_columns(device, a, scales.as_const(), c);
 }
 
 } // namespace detail

@@ -24,22 +24,27 @@ double rank_rounding(Index core_size) {
 
 /// What remains of u vᵀ: the leading `choice.rank` columns of svd.a and svd.b, and the square
 /// roots of their singular values, 0 where a value is zero within rounding. In the caller's frame.
-template <class Scalar>
+template <class Scalar, class Backend>
 struct FactorCut {
-  FactorSVD<Scalar> svd;
+  FactorSVD<Scalar, Backend> svd;
   RankChoice choice;
   std::vector<double> roots;
 
-  [[nodiscard]] View<const Scalar> a() const noexcept { return svd.a.left_columns(choice.rank); }
-  [[nodiscard]] View<const Scalar> b() const noexcept { return svd.b.left_columns(choice.rank); }
+  [[nodiscard]] ViewOn<const Scalar, Backend> a() const noexcept {
+    return svd.a.left_columns(choice.rank);
+  }
+  [[nodiscard]] ViewOn<const Scalar, Backend> b() const noexcept {
+    return svd.b.left_columns(choice.rank);
+  }
 };
 
 /// @throws ShapeError, NumericError
 template <class Backend, class Scalar, class Frame>
-FactorCut<Scalar> cut_factors(Device<Backend>& device, Frame& frame, View<const Scalar> u,
-                              View<const Scalar> v, const TruncationOptions& options) {
+FactorCut<Scalar, Backend>
+cut_factors(Device<Backend>& device, Frame& frame, ViewOn<const Scalar, Backend> u,
+            ViewOn<const Scalar, Backend> v, const TruncationOptions& options) {
   check_factors<Backend, Scalar>(device, "truncate", u, v);
-  FactorCut<Scalar> cut;
+  FactorCut<Scalar, Backend> cut;
   if (u.empty() || v.empty()) {
     return cut;
   }
@@ -57,14 +62,14 @@ FactorCut<Scalar> cut_factors(Device<Backend>& device, Frame& frame, View<const 
 /// u = Qu A sqrt(S) and v = Qv B sqrt(S), each with choice.rank columns; they do not overlap the
 /// factors that were cut.
 template <class Backend, class Scalar>
-void write_cut(Device<Backend>& device, const FactorCut<Scalar>& cut, View<Scalar> u,
-               View<Scalar> v) {
+void write_cut(Device<Backend>& device, const FactorCut<Scalar, Backend>& cut,
+               ViewOn<Scalar, Backend> u, ViewOn<Scalar, Backend> v) {
   if (cut.choice.rank == 0) {
     return;
   }
   Frame<Backend> frame(device.workspace());
-  const auto write = [&](const QrFactors<Scalar>& factor, View<const Scalar> small,
-                         View<Scalar> target) {
+  const auto write = [&](const QrFactors<Scalar, Backend>& factor,
+                         ViewOn<const Scalar, Backend> small, ViewOn<Scalar, Backend> target) {
     const auto scaled = temporary<Scalar>(frame, small.rows, small.cols);
     scale_columns(device, small, cut.roots, scaled);
     expand<Backend, Scalar>(device, factor, scaled, target);
@@ -76,7 +81,7 @@ void write_cut(Device<Backend>& device, const FactorCut<Scalar>& cut, View<Scala
 /// left = Rvᵀ B S^-1/2, right = Ruᵀ A S^-1/2, which needs no inverse of a triangle. `rank_before`
 /// is the number of columns that the factors had.
 template <class Backend, class Scalar>
-BasisChange<Scalar> basis_change(Device<Backend>& device, const FactorCut<Scalar>& cut,
+BasisChange<Scalar> basis_change(Device<Backend>& device, const FactorCut<Scalar, Backend>& cut,
                                  Index rank_before) {
   BasisChange<Scalar> change;
   change.left.resize(rank_before, cut.choice.rank);
@@ -88,12 +93,13 @@ BasisChange<Scalar> basis_change(Device<Backend>& device, const FactorCut<Scalar
   std::ranges::transform(cut.roots, inverse_roots.begin(),
                          [](double root) { return root > 0 ? 1 / root : 0.0; });
   Frame<Backend> frame(device.workspace());
-  const auto write = [&](View<const Scalar> r, View<const Scalar> small, Scalar* target) {
+  const auto write = [&](ViewOn<const Scalar, Backend> r, ViewOn<const Scalar, Backend> small,
+                         Scalar* target) {
     const auto scaled = temporary<Scalar>(frame, small.rows, small.cols);
     const auto product = temporary<Scalar>(frame, r.cols, small.cols);
     scale_columns(device, small, inverse_roots, scaled);
     multiply<Backend, Scalar>(device, r.transposed(), scaled, product);
-    Kernels<Backend>::download(device, View<const Scalar>(product), target);
+    Kernels<Backend>::download(device, product.as_const(), target);
   };
   write(cut.svd.right.r, cut.b(), change.left.data());
   write(cut.svd.left.r, cut.a(), change.right.data());
@@ -101,8 +107,8 @@ BasisChange<Scalar> basis_change(Device<Backend>& device, const FactorCut<Scalar
 }
 
 /// All but the basis change.
-template <class Scalar>
-TruncationReport<Scalar> report_of(const FactorCut<Scalar>& cut, Index rank_before) {
+template <class Backend, class Scalar>
+TruncationReport<Scalar> report_of(const FactorCut<Scalar, Backend>& cut, Index rank_before) {
   TruncationReport<Scalar> report;
   report.rank_before = rank_before;
   report.rank_after = cut.choice.rank;
@@ -117,7 +123,8 @@ TruncationReport<Scalar> report_of(const FactorCut<Scalar>& cut, Index rank_befo
 /// exception leaves.
 /// @throws ArgumentError, ShapeError, NumericError
 template <class Backend, class Scalar>
-TruncationReport<Scalar> truncate_factors(Context<Backend>& context, View<Scalar> u, View<Scalar> v,
+TruncationReport<Scalar> truncate_factors(Context<Backend>& context, ViewOn<Scalar, Backend> u,
+                                          ViewOn<Scalar, Backend> v,
                                           const TruncationOptions& options) {
   options.validate();
   Device<Backend>& device = context.device();
@@ -135,16 +142,17 @@ TruncationReport<Scalar> truncate_factors(Context<Backend>& context, View<Scalar
 
 /// The balanced factors of the truncated SVD of a dense matrix, in the caller's frame, each with
 /// `report.rank_after` columns. The report has no basis change: there were no factors.
-template <class Scalar>
+template <class Scalar, class Backend>
 struct DenseTruncation {
-  View<Scalar> u;
-  View<Scalar> v;
+  ViewOn<Scalar, Backend> u;
+  ViewOn<Scalar, Backend> v;
   TruncationReport<Scalar> report;
 };
 
 template <class Backend, class Scalar, class Frame>
-DenseTruncation<Scalar> truncate_dense(Device<Backend>& device, Frame& frame, View<const Scalar> a,
-                                       const TruncationOptions& options) {
+DenseTruncation<Scalar, Backend> truncate_dense(Device<Backend>& device, Frame& frame,
+                                                ViewOn<const Scalar, Backend> a,
+                                                const TruncationOptions& options) {
   options.validate();
   const Index count = (std::min)(a.rows, a.cols);
   const auto u = temporary<Scalar>(frame, a.rows, count);
@@ -152,9 +160,9 @@ DenseTruncation<Scalar> truncate_dense(Device<Backend>& device, Frame& frame, Vi
   const auto values = temporary<Scalar>(frame, count, 1);
   Kernels<Backend>::svd(device, a, u, values, v);
 
-  DenseTruncation<Scalar> result;
+  DenseTruncation<Scalar, Backend> result;
   result.report.rank_before = count;
-  result.report.singular_values = downloaded_values(device, View<const Scalar>(values));
+  result.report.singular_values = downloaded_values(device, values.as_const());
   const RankChoice choice =
       choose_rank(result.report.singular_values, options, rank_rounding<Scalar>(count));
   std::vector<double> roots(static_cast<std::size_t>(choice.rank), 0.0);
@@ -183,7 +191,8 @@ namespace detail {
 
 /// The truncation of a dense matrix.
 template <class Backend, class Scalar>
-Truncation<Scalar, Backend> truncated_dense(Device<Backend>& device, View<const Scalar> a,
+Truncation<Scalar, Backend> truncated_dense(Device<Backend>& device,
+                                            ViewOn<const Scalar, Backend> a,
                                             const TruncationOptions& options) {
   Frame<Backend> frame(device.workspace());
   auto parts = truncate_dense<Backend, Scalar>(device, frame, a, options);
@@ -196,8 +205,9 @@ Truncation<Scalar, Backend> truncated_dense(Device<Backend>& device, View<const 
 
 /// The truncation of u vᵀ, which is left as it is.
 template <class Backend, class Scalar>
-Truncation<Scalar, Backend> truncated_product(Device<Backend>& device, View<const Scalar> u,
-                                              View<const Scalar> v,
+Truncation<Scalar, Backend> truncated_product(Device<Backend>& device,
+                                              ViewOn<const Scalar, Backend> u,
+                                              ViewOn<const Scalar, Backend> v,
                                               const TruncationOptions& options, bool with_basis) {
   options.validate();
   Frame<Backend> frame(device.workspace());

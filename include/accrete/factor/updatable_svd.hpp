@@ -57,6 +57,8 @@ struct UpdatableSVD {
   using Basis = LazyBasis<Scalar, Backend>;
   using Run = TruncationLoss::Run;
   using Storage = Matrix<Scalar, Backend>;
+  using Space = typename Backend::Space;
+  using Coefficients = SplitCoefficients<Scalar, Space>;
 
   TruncationOptions truncation;
   bool keep_v = true;
@@ -73,23 +75,23 @@ struct UpdatableSVD {
 
   /// U diag(values) in the caller's frame.
   template <class Frame>
-  View<Scalar> scaled_left(Frame& frame) {
+  ViewOn<Scalar, Backend> scaled_left(Frame& frame) {
     const auto scaled = temporary<Scalar>(frame, left.rows(), rank());
     scale_columns<Backend, Scalar>(device(), left.materialize(device()), values, scaled);
     return scaled;
   }
 
   /// columns: X <- [X, block]; rows: X <- [X; blockᵀ]. A block has no more columns than rows.
-  void append(View<const Scalar> block, Run run) {
+  void append(ViewOn<const Scalar, Backend> block, Run run) {
     Basis& near = run == Run::columns ? left : right;
     Basis* far = run == Run::rows ? &left : keep_v ? &right : nullptr;
     Frame<Backend> frame(device().workspace());
     Workspace::Frame host(host_workspace());
     const Index r = rank();
-    const Index size = SplitCoefficients<Scalar>::size(r, block.cols);
+    const Index size = Coefficients::size(r, block.cols);
     Scalar* const small = frame.template allocate<Scalar>(size);
-    const auto directions = orthogonal_split<Backend, Scalar>(
-        device(), frame, near, block, SplitCoefficients<Scalar>(small, r, block.cols));
+    const auto directions = orthogonal_split<Backend, Scalar>(device(), frame, near, block,
+                                                              Coefficients(small, r, block.cols));
     const auto split = significant(host, to_double(host, small, size), near, block);
 
     const auto core = temporary<double>(host, r + split.directions(), r + block.cols);
@@ -99,7 +101,7 @@ struct UpdatableSVD {
     const Core svd = decompose(host, core, (std::max)(core.rows, core.cols), split.dropped, run);
     const View<const double> parts[] = {svd.a, split.weights,
                                         svd.b.left_columns(far ? svd.b.cols : 0)};
-    View<const Scalar> uploaded[3];
+    ViewOn<const Scalar, Backend> uploaded[3];
     upload(frame, host, parts, uploaded, 3);
     prepare_update(frame, near, directions, uploaded[0], uploaded[1]);
     if (far != nullptr) {
@@ -111,16 +113,16 @@ struct UpdatableSVD {
   }
 
   /// X <- X + a bᵀ with no more columns than a or b has rows.
-  void add(View<const Scalar> a, View<const Scalar> b) {
+  void add(ViewOn<const Scalar, Backend> a, ViewOn<const Scalar, Backend> b) {
     Frame<Backend> frame(device().workspace());
     Workspace::Frame host(host_workspace());
     const Index r = rank();
-    const Index size = SplitCoefficients<Scalar>::size(r, a.cols);
+    const Index size = Coefficients::size(r, a.cols);
     Scalar* const small = frame.template allocate<Scalar>(2 * size);
-    const auto of_left = orthogonal_split<Backend, Scalar>(
-        device(), frame, left, a, SplitCoefficients<Scalar>(small, r, a.cols));
-    const auto of_right = orthogonal_split<Backend, Scalar>(
-        device(), frame, right, b, SplitCoefficients<Scalar>(small + size, r, a.cols));
+    const auto of_left =
+        orthogonal_split<Backend, Scalar>(device(), frame, left, a, Coefficients(small, r, a.cols));
+    const auto of_right = orthogonal_split<Backend, Scalar>(device(), frame, right, b,
+                                                            Coefficients(small + size, r, a.cols));
     double* const on_host = to_double(host, small, 2 * size);
     const auto pa = significant(host, on_host, left, a);
     const auto pb = significant(host, on_host + size, right, b);
@@ -135,7 +137,7 @@ struct UpdatableSVD {
         pa.dropped * pb.norm + pa.norm * pb.dropped + rounding(r + a.cols, pa.norm * pb.norm);
     const Core svd = decompose(host, core, (std::max)(core.rows, core.cols), dropped, Run::none);
     const View<const double> parts[] = {svd.a, pa.weights, svd.b, pb.weights};
-    View<const Scalar> uploaded[4];
+    ViewOn<const Scalar, Backend> uploaded[4];
     upload(frame, host, parts, uploaded, 4);
     prepare_update(frame, left, of_left, uploaded[0], uploaded[1]);
     prepare_update(frame, right, of_right, uploaded[2], uploaded[3]);
@@ -145,18 +147,19 @@ struct UpdatableSVD {
 
   /// X <- u vᵀ, by QR of both factors.
   template <class Frame>
-  void assign(Frame& frame, View<const Scalar> u, View<const Scalar> v, Run run = Run::none) {
+  void assign(Frame& frame, ViewOn<const Scalar, Backend> u, ViewOn<const Scalar, Backend> v,
+              Run run = Run::none) {
     Cut cut{0, loss};
     if (u.empty() || v.empty()) {
       left.prepare_value(device(), u.left_columns(0));
       right.prepare_value(device(), v.left_columns(0));
     } else {
       Workspace::Frame host(host_workspace());
-      const QrFactors<Scalar> of_u = orthogonal_factor(device(), frame, u);
-      const QrFactors<Scalar> of_v = orthogonal_factor(device(), frame, v);
+      const QrFactors<Scalar, Backend> of_u = orthogonal_factor(device(), frame, u);
+      const QrFactors<Scalar, Backend> of_v = orthogonal_factor(device(), frame, v);
       Scalar* const small = frame.template allocate<Scalar>(of_u.r.size() + of_v.r.size());
-      const auto ru = dense_view(small, of_u.r.rows, u.cols);
-      const auto rv = dense_view(small + ru.size(), of_v.r.rows, v.cols);
+      const auto ru = dense_view<Space>(small, of_u.r.rows, u.cols);
+      const auto rv = dense_view<Space>(small + ru.size(), of_v.r.rows, v.cols);
       copy_into<Backend, Scalar>(device(), of_u.r, ru);
       copy_into<Backend, Scalar>(device(), of_v.r, rv);
       double* const on_host = to_double(host, small, ru.size() + rv.size());
@@ -165,7 +168,7 @@ struct UpdatableSVD {
                     dense_view(on_host + ru.size(), rv.rows, rv.cols).transposed(), 0, core);
       const Core svd = decompose(host, core, u.cols, 0, run);
       const View<const double> parts[] = {svd.a, svd.b};
-      View<const Scalar> uploaded[2];
+      ViewOn<const Scalar, Backend> uploaded[2];
       upload(frame, host, parts, uploaded, 2);
       const auto new_left = temporary<Scalar>(frame, u.rows, svd.cut.rank);
       const auto new_right = temporary<Scalar>(frame, v.rows, svd.cut.rank);
@@ -238,7 +241,7 @@ struct UpdatableSVD {
   /// `count` numbers of the device, in one transfer.
   static double* to_double(Workspace::Frame& host, const Scalar* small, Index count) {
     double* const result = host.allocate<double>(count);
-    const View<const Scalar> all = dense_view(small, count, 1);
+    const ViewOn<const Scalar, Backend> all = dense_view<Space>(small, count, 1);
     if constexpr (std::is_same_v<Scalar, double>) {
       Kernels<Backend>::download(device(), all, result);
     } else {
@@ -252,7 +255,7 @@ struct UpdatableSVD {
   /// Matrices of the host, on the device in one transfer.
   template <class Frame>
   static void upload(Frame& frame, Workspace::Frame& host, const View<const double>* from,
-                     View<const Scalar>* to, int count) {
+                     ViewOn<const Scalar, Backend>* to, int count) {
     Index size = 0;
     for (int i = 0; i < count; ++i) {
       size += from[i].size();
@@ -261,18 +264,18 @@ struct UpdatableSVD {
     Scalar* const small = frame.template allocate<Scalar>(size);
     Index offset = 0;
     for (int i = 0; i < count; ++i) {
-      to[i] = dense_view<const Scalar>(small + offset, from[i].rows, from[i].cols);
+      to[i] = dense_view<Space>(small + offset, from[i].rows, from[i].cols);
       for (Index j = 0; j < from[i].cols; ++j) {
         for (Index k = 0; k < from[i].rows; ++k) {
           packed[offset++] = static_cast<Scalar>(from[i](k, j));
         }
       }
     }
-    Kernels<Backend>::upload(device(), packed, dense_view(small, size, 1));
+    Kernels<Backend>::upload(device(), packed, dense_view<Space>(small, size, 1));
   }
 
   static SignificantSplit significant(Workspace::Frame& host, double* small, const Basis& basis,
-                                      View<const Scalar> block) {
+                                      ViewOn<const Scalar, Backend> block) {
     return significant_split(host, device().threads(),
                              SplitCoefficients<double>(small, basis.cols(), block.cols),
                              basis.rows() - basis.cols(), epsilon());
@@ -315,7 +318,8 @@ struct UpdatableSVD {
   /// SVD's own are off by some hundred epsilons of double. One step of Newton's iteration for the
   /// polar factor, q (3 I - qᵀ q) / 2.
   template <class Frame>
-  static View<const Scalar> reorthonormalized(Frame& frame, View<const Scalar> q) {
+  static ViewOn<const Scalar, Backend> reorthonormalized(Frame& frame,
+                                                         ViewOn<const Scalar, Backend> q) {
     if (!std::is_same_v<Scalar, double> || q.empty()) {
       return q;
     }
@@ -323,16 +327,16 @@ struct UpdatableSVD {
     const auto better = temporary<Scalar>(frame, q.rows, q.cols);
     multiply<Backend, Scalar>(device(), q.transposed(), q, gram);
     copy_into<Backend, Scalar>(device(), q, better);
-    Kernels<Backend>::gemm(device(), Scalar(-0.5), q, View<const Scalar>(gram), Scalar(1.5),
-                           better);
+    Kernels<Backend>::gemm(device(), Scalar(-0.5), q, gram.as_const(), Scalar(1.5), better);
     return better;
   }
 
   /// basis <- [basis, directions * weights] * a
   template <class Frame>
-  static void prepare_update(Frame& frame, Basis& basis, View<const Scalar> directions,
-                             View<const Scalar> a, View<const Scalar> weights) {
-    const View<const Scalar> q = reorthonormalized(frame, a);
+  static void prepare_update(Frame& frame, Basis& basis, ViewOn<const Scalar, Backend> directions,
+                             ViewOn<const Scalar, Backend> a,
+                             ViewOn<const Scalar, Backend> weights) {
+    const ViewOn<const Scalar, Backend> q = reorthonormalized(frame, a);
     if (weights.cols == 0) {
       return basis.prepare_update(device(), directions.left_columns(0), q);
     }
@@ -367,7 +371,7 @@ struct UpdatableSVD {
     }
   }
 
-  static double departure(View<const Scalar> q) {
+  static double departure(ViewOn<const Scalar, Backend> q) {
     if (q.empty()) {
       return 0;
     }
@@ -375,7 +379,7 @@ struct UpdatableSVD {
     const auto gram = temporary<Scalar>(frame, q.cols, q.cols);
     multiply<Backend, Scalar>(device(), q.transposed(), q, gram);
     Kernels<Backend>::add_diagonal(device(), Scalar{-1}, gram);
-    return norm_of<Backend>(device(), View<const Scalar>(gram));
+    return norm_of<Backend>(device(), gram.as_const());
   }
 
   std::vector<double> spectrum_; // of the core before the cut; then the values of before

@@ -23,13 +23,12 @@ class InnerProduct {
     auto& context = Context<Backend>::current();
     Frame<Backend> frame(context.device().workspace());
     const auto evaluated = [&](const auto& node) {
-      View<Scalar> view = dense_view(frame.template allocate<Scalar>(node.rows() * node.cols()),
-                                     node.rows(), node.cols());
+      const auto view = frame.template matrix<Scalar>(node.rows(), node.cols());
       evaluate_into(context, node, Scalar{1}, Scalar{0}, view, false);
-      return View<const Scalar>(view);
+      return view.as_const();
     };
-    const View<const Scalar> a = evaluated(a_);
-    const View<const Scalar> b = evaluated(b_);
+    const ViewOn<const Scalar, Backend> a = evaluated(a_);
+    const ViewOn<const Scalar, Backend> b = evaluated(b_);
     return static_cast<Scalar>(Kernels<Backend>::dot(context.device(), a, b));
   }
   // NOLINTNEXTLINE(google-explicit-constructor): reads as the scalar it is

@@ -138,8 +138,8 @@ class WeightPass {
   template <class Sum>
   [[nodiscard]] Leaf merged_leaf(const Sum& sum) const {
     return is_merged_ ? leaf(sum_)
-                      : Leaf(detail::ReferencedColumns<Storage>(
-                            View<const Scalar>{nullptr, sum.rows(), sum.cols(), sum.rows()}));
+                      : Leaf(detail::ReferencedColumns<Storage>(ViewOn<const Scalar, Backend>{
+                            nullptr, sum.rows(), sum.cols(), sum.rows()}));
   }
   template <class Node>
   static void evaluate(const Node& node, Storage& value) {

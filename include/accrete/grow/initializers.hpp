@@ -36,14 +36,14 @@ inline std::uint64_t seed_at(std::uint64_t seed, Index first) noexcept {
   return seed + 0x9E3779B97F4A7C15ULL * (static_cast<std::uint64_t>(first) + 1);
 }
 
-template <class Scalar>
-View<Scalar> new_columns(const View<Scalar>& factor, Index first) noexcept {
+template <class Scalar, class Space>
+View<Scalar, Space> new_columns(const View<Scalar, Space>& factor, Index first) noexcept {
   return factor.columns(first, factor.cols - first);
 }
 
 /// Uniform with bound 1 / sqrt(rows), torch's default for a linear layer with `rows` inputs.
 template <class Backend, class Scalar>
-void fill_kaiming(Device<Backend>& device, std::uint64_t seed, View<Scalar> columns) {
+void fill_kaiming(Device<Backend>& device, std::uint64_t seed, ViewOn<Scalar, Backend> columns) {
   const double bound = 1.0 / std::sqrt(static_cast<double>(std::max<Index>(columns.rows, 1)));
   Kernels<Backend>::fill_uniform(device, seed, -bound, bound, columns);
 }
@@ -55,7 +55,8 @@ class Zero {
   explicit Zero(std::uint64_t seed) : seed_(seed) {}
 
   template <class Backend, class Scalar>
-  void operator()(Device<Backend>& device, View<Scalar> u, View<Scalar> v, Index first) const {
+  void operator()(Device<Backend>& device, ViewOn<Scalar, Backend> u, ViewOn<Scalar, Backend> v,
+                  Index first) const {
     Kernels<Backend>::fill(device, Scalar{0}, detail::new_columns(u, first));
     detail::fill_kaiming(device, detail::seed_at(seed_, first), detail::new_columns(v, first));
   }
@@ -75,7 +76,8 @@ class Normal {
   }
 
   template <class Backend, class Scalar>
-  void operator()(Device<Backend>& device, View<Scalar> u, View<Scalar> v, Index first) const {
+  void operator()(Device<Backend>& device, ViewOn<Scalar, Backend> u, ViewOn<Scalar, Backend> v,
+                  Index first) const {
     Kernels<Backend>::fill_normal(device, detail::seed_at(seed_, first), stddev_,
                                   detail::new_columns(u, first));
     Kernels<Backend>::fill(device, Scalar{0}, detail::new_columns(v, first));
@@ -95,7 +97,8 @@ class Kaiming {
   explicit Kaiming(std::uint64_t seed) : seed_(seed) {}
 
   template <class Backend, class Scalar>
-  void operator()(Device<Backend>& device, View<Scalar> u, View<Scalar> v, Index first) const {
+  void operator()(Device<Backend>& device, ViewOn<Scalar, Backend> u, ViewOn<Scalar, Backend> v,
+                  Index first) const {
     detail::fill_kaiming(device, detail::seed_at(seed_, first), detail::new_columns(u, first));
     Kernels<Backend>::fill(device, Scalar{0}, detail::new_columns(v, first));
   }
@@ -116,7 +119,8 @@ class Orthogonal {
 
   /// @throws RankError when U has more columns than rows, NumericError when it is not finite.
   template <class Backend, class Scalar>
-  void operator()(Device<Backend>& device, View<Scalar> u, View<Scalar> v, Index first) const {
+  void operator()(Device<Backend>& device, ViewOn<Scalar, Backend> u, ViewOn<Scalar, Backend> v,
+                  Index first) const {
     if (u.cols > u.rows) {
       ACCRETE_THROW RankError("init::orthogonal: " + std::to_string(u.cols) +
                               " columns of length " + std::to_string(u.rows) +
@@ -125,16 +129,16 @@ class Orthogonal {
     }
     using Memory = std::remove_cvref_t<decltype(device.workspace())>;
     typename Memory::Frame frame(device.workspace());
-    const auto q = dense_view(frame.template allocate<Scalar>(u.size()), u.rows, u.cols);
-    const auto r = dense_view(frame.template allocate<Scalar>(u.cols * u.cols), u.cols, u.cols);
-    Kernels<Backend>::combine(device, Scalar{1}, View<const Scalar>(u.left_columns(first)),
-                              Scalar{0}, q.left_columns(first));
+    const auto q = frame.template matrix<Scalar>(u.rows, u.cols);
+    const auto r = frame.template matrix<Scalar>(u.cols, u.cols);
+    Kernels<Backend>::combine(device, Scalar{1}, u.left_columns(first).as_const(), Scalar{0},
+                              q.left_columns(first));
     Kernels<Backend>::fill_normal(device, detail::seed_at(seed_, first), 1.0,
                                   detail::new_columns(q, first));
     Kernels<Backend>::thin_qr(device, q, r);
     Kernels<Backend>::combine(device, static_cast<Scalar>(scale_),
-                              View<const Scalar>(detail::new_columns(q, first)), Scalar{0},
-                              detail::new_columns(u, first));
+                              ViewOn<const Scalar, Backend>(detail::new_columns(q, first)),
+                              Scalar{0}, detail::new_columns(u, first));
     Kernels<Backend>::fill(device, Scalar{0}, detail::new_columns(v, first));
   }
 

@@ -27,8 +27,8 @@ LowRankMatrix<Scalar, Backend> balanced_factors(const SVD<Scalar, Backend>& svd,
   const auto rank = static_cast<Index>(roots.size());
   LowRankMatrix<Scalar, Backend> result(svd.U.rows(), svd.V.rows(), rank);
   result.set_rank(rank);
-  const View<const Scalar> u = view_of(svd.U);
-  const View<const Scalar> v = view_of(svd.V);
+  const ViewOn<const Scalar, Backend> u = view_of(svd.U);
+  const ViewOn<const Scalar, Backend> v = view_of(svd.V);
   accrete::detail::scale_columns<Backend, Scalar>(device, u.left_columns(rank), roots,
                                                   result.u_view());
   accrete::detail::scale_columns<Backend, Scalar>(device, v.left_columns(rank), roots,
@@ -75,8 +75,9 @@ std::vector<double> roots_of_values(const char* name, const SVD<Scalar, Backend>
 /// target = the leading left singular vectors of (I - q qᵀ) gradient, by block power iteration as
 /// in randomized_svd(). `q` has orthonormal columns. @throws NumericError
 template <class Backend, class Node, class Scalar>
-void leading_vectors_outside(Context<Backend>& context, const Node& gradient, View<const Scalar> q,
-                             std::uint64_t seed, View<Scalar> target) {
+void leading_vectors_outside(Context<Backend>& context, const Node& gradient,
+                             ViewOn<const Scalar, Backend> q, std::uint64_t seed,
+                             ViewOn<Scalar, Backend> target) {
   const char* const name = "init::gradient_subspace";
   auto& device = context.device();
   const Index most = (std::min)(target.rows - q.cols, gradient.cols());
@@ -87,31 +88,31 @@ void leading_vectors_outside(Context<Backend>& context, const Node& gradient, Vi
   const auto triangle = accrete::detail::temporary<Scalar>(frame, width, width);
   const auto overlap = accrete::detail::temporary<Scalar>(frame, q.cols, width);
   const auto projected = accrete::detail::temporary<Scalar>(frame, target.rows, width);
-  const auto project = [&](View<Scalar> block) { // block -= q (qᵀ block)
+  const auto project = [&](ViewOn<Scalar, Backend> block) { // block -= q (qᵀ block)
     if (q.cols > 0) {
       accrete::detail::multiply<Backend, Scalar>(device, q.transposed(), block, overlap);
-      Kernels<Backend>::gemm(device, Scalar{-1}, q, View<const Scalar>(overlap), Scalar{1}, block);
+      Kernels<Backend>::gemm(device, Scalar{-1}, q, overlap.as_const(), Scalar{1}, block);
     }
   };
   Kernels<Backend>::fill_normal(device, seed, 1.0, right);
   for (int i = 0; i < 3; ++i) {
-    const auto block = accrete::detail::factor_leaf<Scalar, Backend>(View<const Scalar>(right));
+    const auto block = accrete::detail::factor_leaf<Scalar, Backend>(right.as_const());
     accrete::detail::evaluate_into(context, accrete::detail::product(gradient, block), Scalar{1},
                                    Scalar{0}, left, false);
-    if (!Kernels<Backend>::all_finite(device, View<const Scalar>(left))) {
+    if (!Kernels<Backend>::all_finite(device, left.as_const())) {
       accrete::detail::throw_not_finite(name, gradient.rows(), gradient.cols());
     }
     project(left);
     Kernels<Backend>::thin_qr(device, left, triangle);
     // Columns beyond the rank of the product are arbitrary, and may lie in the span of q.
-    Kernels<Backend>::combine(device, Scalar{1}, View<const Scalar>(left), Scalar{0}, projected);
+    Kernels<Backend>::combine(device, Scalar{1}, left.as_const(), Scalar{0}, projected);
     project(projected);
-    accrete::detail::multiply_and_orthonormalise<Backend>(
-        context, name, accrete::detail::transposed(gradient), View<const Scalar>(projected), right,
-        triangle);
+    accrete::detail::multiply_and_orthonormalise<Backend>(context, name,
+                                                          accrete::detail::transposed(gradient),
+                                                          projected.as_const(), right, triangle);
   }
-  const auto core = accrete::detail::leading_svd<Scalar, Backend>(
-      device, frame, View<const Scalar>(triangle), target.cols);
+  const auto core = accrete::detail::leading_svd<Scalar, Backend>(device, frame,
+                                                                  triangle.as_const(), target.cols);
   accrete::detail::multiply<Backend, Scalar>(device, left, core.right, target);
 }
 
@@ -174,8 +175,8 @@ void pissa(CumulativeUpdate<Scalar, Backend>& matrix, const SVD<Scalar, Backend>
       principal, detail::roots_of_values("pissa", principal, rank, std::abs(scale)));
   auto& context = Context<Backend>::current();
   if (scale < 0) {
-    Kernels<Backend>::combine(context.device(), Scalar{-1}, View<const Scalar>(factors.u_view()),
-                              Scalar{0}, factors.u_view());
+    Kernels<Backend>::combine(context.device(), Scalar{-1}, factors.u_view().as_const(), Scalar{0},
+                              factors.u_view());
   }
   accrete::detail::evaluate_into(context, factors.expression(), -matrix.scale(), Scalar{1},
                                  matrix.base_view(), false);
@@ -194,7 +195,8 @@ class GradientSubspace {
   /// @throws ShapeError when the gradient has another shape than U Vᵀ, NumericError when it or U
   /// is not finite.
   template <class Backend, class Scalar>
-  void operator()(Device<Backend>& device, View<Scalar> u, View<Scalar> v, Index first) const {
+  void operator()(Device<Backend>& device, ViewOn<Scalar, Backend> u, ViewOn<Scalar, Backend> v,
+                  Index first) const {
     if (gradient_.rows() != u.rows || gradient_.cols() != v.rows) {
       accrete::detail::throw_shape_error("init::gradient_subspace", u.rows, v.rows,
                                          gradient_.rows(), gradient_.cols(),
@@ -207,10 +209,10 @@ class GradientSubspace {
     accrete::detail::Frame<Backend> frame(device.workspace());
     const auto basis = accrete::detail::temporary<Scalar>(frame, u.rows, u.cols);
     const auto triangle = accrete::detail::temporary<Scalar>(frame, u.cols, u.cols);
-    const View<Scalar> old = basis.left_columns(first);
+    const ViewOn<Scalar, Backend> old = basis.left_columns(first);
     const auto copy_old = [&] {
-      Kernels<Backend>::combine(device, Scalar{1}, View<const Scalar>(u.left_columns(first)),
-                                Scalar{0}, old);
+      Kernels<Backend>::combine(device, Scalar{1}, u.left_columns(first).as_const(), Scalar{0},
+                                old);
     };
     if (first > 0) {
       copy_old();
@@ -224,7 +226,7 @@ class GradientSubspace {
     copy_old();
     Kernels<Backend>::thin_qr(device, basis, triangle);
     Kernels<Backend>::combine(device, static_cast<Scalar>(scale_),
-                              View<const Scalar>(basis.columns(first, count)), Scalar{0},
+                              basis.columns(first, count).as_const(), Scalar{0},
                               detail::new_columns(u, first));
     Kernels<Backend>::fill(device, Scalar{0}, detail::new_columns(v, first));
   }

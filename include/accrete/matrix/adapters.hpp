@@ -48,29 +48,26 @@ inline ColumnGroups group_columns(Workspace::Frame& frame, Index adapters,
 
 /// y(:, columns) += scale u vᵀ x(:, columns). Neighbours are used in place, others gathered.
 template <class Backend, class Scalar>
-void add_low_rank_columns(Device<Backend>& device, Scalar scale, View<const Scalar> u,
-                          View<const Scalar> v, std::span<const Index> columns,
-                          View<const Scalar> x, View<Scalar> y) {
+void add_low_rank_columns(Device<Backend>& device, Scalar scale, ViewOn<const Scalar, Backend> u,
+                          ViewOn<const Scalar, Backend> v, std::span<const Index> columns,
+                          ViewOn<const Scalar, Backend> x, ViewOn<Scalar, Backend> y) {
   using Table = Kernels<Backend>;
   const auto count = static_cast<Index>(columns.size());
   Frame<Backend> frame(device.workspace());
-  const auto temporary = [&](Index rows) {
-    return dense_view(frame.template allocate<Scalar>(rows * count), rows, count);
-  };
-  const View<Scalar> projected = temporary(v.cols);
+  const auto temporary = [&](Index rows) { return frame.template matrix<Scalar>(rows, count); };
+  const ViewOn<Scalar, Backend> projected = temporary(v.cols);
   if (columns.back() - columns.front() + 1 == count) {
     Table::gemm(device, Scalar{1}, v.transposed(), x.columns(columns.front(), count), Scalar{0},
                 projected);
-    return Table::gemm(device, scale, u, View<const Scalar>(projected), Scalar{1},
+    return Table::gemm(device, scale, u, projected.as_const(), Scalar{1},
                        y.columns(columns.front(), count));
   }
-  const View<Scalar> gathered = temporary(x.rows);
+  const ViewOn<Scalar, Backend> gathered = temporary(x.rows);
   Table::gather_columns(device, x, columns, gathered);
-  Table::gemm(device, Scalar{1}, v.transposed(), View<const Scalar>(gathered), Scalar{0},
-              projected);
-  const View<Scalar> added = temporary(y.rows);
-  Table::gemm(device, scale, u, View<const Scalar>(projected), Scalar{0}, added);
-  Table::scatter_add_columns(device, View<const Scalar>(added), columns, y);
+  Table::gemm(device, Scalar{1}, v.transposed(), gathered.as_const(), Scalar{0}, projected);
+  const ViewOn<Scalar, Backend> added = temporary(y.rows);
+  Table::gemm(device, scale, u, projected.as_const(), Scalar{0}, added);
+  Table::scatter_add_columns(device, added.as_const(), columns, y);
 }
 
 } // namespace detail
@@ -124,8 +121,8 @@ class AdapterSet {
   void apply(const Base& base, std::span<const Index> adapter_of_column, const Input& x,
              Output&& y) const {
     const auto node = detail::lift(base);
-    const View<const Scalar> input = view_of(x);
-    const View<Scalar> output = view_of(y);
+    const ViewOn<const Scalar, Backend> input = view_of(x);
+    const ViewOn<Scalar, Backend> output = view_of(y);
     check_apply(node.rows(), node.cols(), adapter_of_column, input, output);
     auto& context = Context<Backend>::current();
     const auto product = detail::product(node, detail::factor_leaf<Scalar, Backend>(input));
@@ -136,12 +133,10 @@ class AdapterSet {
       return add_updates(context.device(), groups, input, output);
     }
     detail::Frame<Backend> frame(context.device().workspace());
-    const View<Scalar> value =
-        dense_view(frame.template allocate<Scalar>(output.size()), output.rows, output.cols);
+    const ViewOn<Scalar, Backend> value = frame.template matrix<Scalar>(output.rows, output.cols);
     detail::evaluate_into(context, product, Scalar{1}, Scalar{0}, value, false);
     add_updates(context.device(), groups, input, value);
-    Kernels<Backend>::combine(context.device(), Scalar{1}, View<const Scalar>(value), Scalar{0},
-                              output);
+    Kernels<Backend>::combine(context.device(), Scalar{1}, value.as_const(), Scalar{0}, output);
   }
 
  private:
@@ -167,7 +162,7 @@ class AdapterSet {
   }
 
   void check_apply(Index base_rows, Index base_cols, std::span<const Index> adapter_of_column,
-                   const View<const Scalar>& x, const View<Scalar>& y) const {
+                   const ViewOn<const Scalar, Backend>& x, const ViewOn<Scalar, Backend>& y) const {
     constexpr const char* operation = "AdapterSet::apply";
     if (base_rows != rows_ || base_cols != cols_) {
       detail::throw_shape_error(operation, base_rows, base_cols, rows_, cols_,
@@ -213,8 +208,9 @@ class AdapterSet {
     }
   }
 
-  [[nodiscard]] bool overlaps(const detail::ColumnGroups& groups, const View<const Scalar>& x,
-                              const View<Scalar>& y) const {
+  [[nodiscard]] bool overlaps(const detail::ColumnGroups& groups,
+                              const ViewOn<const Scalar, Backend>& x,
+                              const ViewOn<Scalar, Backend>& y) const {
     bool result = accrete::overlaps(x, y);
     for_each_group(groups, [&](const Adapter& adapter, std::span<const Index>) {
       result = result || accrete::overlaps(adapter.update.u_view(), y) ||
@@ -224,7 +220,7 @@ class AdapterSet {
   }
 
   void add_updates(Device<Backend>& device, const detail::ColumnGroups& groups,
-                   const View<const Scalar>& x, const View<Scalar>& y) const {
+                   const ViewOn<const Scalar, Backend>& x, const ViewOn<Scalar, Backend>& y) const {
     if (y.empty()) {
       return;
     }

@@ -95,14 +95,14 @@ class CumulativeUpdate
 
   /// Uses `base` in place, without a copy: the memory must outlive this object, and merge()
   /// writes into it. @throws ShapeError when the shapes differ.
-  [[nodiscard]] static CumulativeUpdate borrow(View<Scalar> base, LowRank update) {
+  [[nodiscard]] static CumulativeUpdate borrow(ViewOn<Scalar, Backend> base, LowRank update) {
     CumulativeUpdate result;
     result.borrowed_ = base;
     result.update_.swap(update);
     result.check_shapes();
     return result;
   }
-  [[nodiscard]] static CumulativeUpdate borrow(View<Scalar> base) {
+  [[nodiscard]] static CumulativeUpdate borrow(ViewOn<Scalar, Backend> base) {
     return borrow(base, LowRank(base.rows, base.cols));
   }
 
@@ -113,12 +113,12 @@ class CumulativeUpdate
   [[nodiscard]] Coefficient scale() const noexcept { return scale_; }
   void set_scale(Coefficient scale) noexcept { scale_ = scale; }
 
-  [[nodiscard]] View<Scalar> base_view() & noexcept {
+  [[nodiscard]] ViewOn<Scalar, Backend> base_view() & noexcept {
     return borrowed_ ? *borrowed_ : view_of(base_);
   }
-  View<Scalar> base_view() && = delete;
-  [[nodiscard]] View<const Scalar> base_view() const& noexcept {
-    return borrowed_ ? View<const Scalar>(*borrowed_) : view_of(base_);
+  ViewOn<Scalar, Backend> base_view() && = delete;
+  [[nodiscard]] ViewOn<const Scalar, Backend> base_view() const& noexcept {
+    return borrowed_ ? ViewOn<const Scalar, Backend>(*borrowed_) : view_of(base_);
   }
   /// W0, m x n. Of a temporary it is a copy, as are U and V. @throws ArgumentError for a borrowed
   /// base that is row-major; see base_view().
@@ -206,7 +206,7 @@ class CumulativeUpdate
     return result;
   }
   void check_shapes() const {
-    const View<const Scalar> base = base_view();
+    const ViewOn<const Scalar, Backend> base = base_view();
     if (base.rows != rows() || base.cols != cols()) {
       detail::throw_shape_error("CumulativeUpdate", base.rows, base.cols, rows(), cols(),
                                 "W0 and U Vᵀ must have the same shape");
@@ -214,12 +214,12 @@ class CumulativeUpdate
   }
   [[nodiscard]] detail::FactorLeaf<Scalar, Backend> base_leaf() const {
     using Memory = detail::ReferencedColumns<Storage>;
-    return detail::FactorLeaf<Scalar, Backend>(borrowed_ ? Memory(View<const Scalar>(*borrowed_))
-                                                         : Memory(base_));
+    return detail::FactorLeaf<Scalar, Backend>(
+        borrowed_ ? Memory(ViewOn<const Scalar, Backend>(*borrowed_)) : Memory(base_));
   }
 
   Storage base_; ///< unless it is borrowed
-  std::optional<View<Scalar>> borrowed_;
+  std::optional<ViewOn<Scalar, Backend>> borrowed_;
   LowRank update_;
   Coefficient scale_{1};
 };

@@ -81,7 +81,8 @@ Index rank_of(const Node& node) {
 
 /// Writes the factors of the expression into u and v, each with rank_of(node) columns.
 template <class Backend, class Node, class Scalar>
-void write_factors(Context<Backend>& context, const Node& node, View<Scalar> u, View<Scalar> v) {
+void write_factors(Context<Backend>& context, const Node& node, ViewOn<Scalar, Backend> u,
+                   ViewOn<Scalar, Backend> v) {
   Index column = 0;
   for_each_term(node, [&](const auto& left, const auto& right) {
     const Index count = left.cols();

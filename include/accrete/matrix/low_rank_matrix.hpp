@@ -17,7 +17,8 @@ namespace detail {
 
 /// Defined in factor/truncation.hpp: recompresses U Vᵀ in place, into the leading columns.
 template <class Backend, class Scalar>
-TruncationReport<Scalar> truncate_factors(Context<Backend>& context, View<Scalar> u, View<Scalar> v,
+TruncationReport<Scalar> truncate_factors(Context<Backend>& context, ViewOn<Scalar, Backend> u,
+                                          ViewOn<Scalar, Backend> v,
                                           const TruncationOptions& options);
 
 template <class Scalar, class Backend>
@@ -25,7 +26,7 @@ using FactorLeaf = Dense<ReferencedColumns<Matrix<Scalar, Backend>>, Backend>;
 
 /// A leaf of memory that stays where it is while the expression lives.
 template <class Scalar, class Backend>
-FactorLeaf<Scalar, Backend> factor_leaf(View<const Scalar> view) {
+FactorLeaf<Scalar, Backend> factor_leaf(ViewOn<const Scalar, Backend> view) {
   return FactorLeaf<Scalar, Backend>(ReferencedColumns<Matrix<Scalar, Backend>>(view));
 }
 
@@ -159,12 +160,16 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
   [[nodiscard]] Storage V() && { return copy_of(std::as_const(*this).v_view()); }
 
   /// The same as strided views, for kernels.
-  [[nodiscard]] View<Scalar> u_view() & noexcept { return all_u().left_columns(rank_); }
-  [[nodiscard]] View<Scalar> v_view() & noexcept { return all_v().left_columns(rank_); }
-  [[nodiscard]] View<const Scalar> u_view() const& noexcept { return all_u().left_columns(rank_); }
-  [[nodiscard]] View<const Scalar> v_view() const& noexcept { return all_v().left_columns(rank_); }
-  View<Scalar> u_view() && = delete;
-  View<Scalar> v_view() && = delete;
+  [[nodiscard]] ViewOn<Scalar, Backend> u_view() & noexcept { return all_u().left_columns(rank_); }
+  [[nodiscard]] ViewOn<Scalar, Backend> v_view() & noexcept { return all_v().left_columns(rank_); }
+  [[nodiscard]] ViewOn<const Scalar, Backend> u_view() const& noexcept {
+    return all_u().left_columns(rank_);
+  }
+  [[nodiscard]] ViewOn<const Scalar, Backend> v_view() const& noexcept {
+    return all_v().left_columns(rank_);
+  }
+  ViewOn<Scalar, Backend> u_view() && = delete;
+  ViewOn<Scalar, Backend> v_view() && = delete;
 
   /// Calls visit("U", view) and visit("V", view) for the factors in use. What is written into them
   /// becomes the value; the rank has to be set before.
@@ -264,10 +269,10 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
                   "truncate(expr, {.max_rank = ...}) to approximate it");
   }
   static Context<Backend>& context() { return Context<Backend>::current(); }
-  [[nodiscard]] View<Scalar> all_u() noexcept { return view_of(u_); }
-  [[nodiscard]] View<Scalar> all_v() noexcept { return view_of(v_); }
-  [[nodiscard]] View<const Scalar> all_u() const noexcept { return view_of(u_); }
-  [[nodiscard]] View<const Scalar> all_v() const noexcept { return view_of(v_); }
+  [[nodiscard]] ViewOn<Scalar, Backend> all_u() noexcept { return view_of(u_); }
+  [[nodiscard]] ViewOn<Scalar, Backend> all_v() noexcept { return view_of(v_); }
+  [[nodiscard]] ViewOn<const Scalar, Backend> all_u() const noexcept { return view_of(u_); }
+  [[nodiscard]] ViewOn<const Scalar, Backend> all_v() const noexcept { return view_of(v_); }
 
   void check_assigned_shape(const LowRankMatrix& other) const {
     if (has_fixed_shape_ && (other.rows() != rows() || other.cols() != cols())) {
@@ -282,12 +287,12 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
     copy(other.v_view(), all_v().left_columns(other.rank_));
     rank_ = other.rank_;
   }
-  [[nodiscard]] static Storage copy_of(View<const Scalar> factor) {
+  [[nodiscard]] static Storage copy_of(ViewOn<const Scalar, Backend> factor) {
     Storage result(factor.rows, factor.cols);
     copy(factor, view_of(result));
     return result;
   }
-  static void copy(View<const Scalar> from, View<Scalar> to) {
+  static void copy(ViewOn<const Scalar, Backend> from, ViewOn<Scalar, Backend> to) {
     Kernels<Backend>::combine(context().device(), Scalar{1}, from, Scalar{0}, to);
   }
   void swap(LowRankMatrix& other) noexcept {

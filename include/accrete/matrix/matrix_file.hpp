@@ -43,7 +43,8 @@ MatrixFileHeader header_of(const Matrix& matrix, std::uint64_t magic) {
 
 /// A copy in host memory. @throws NumericError for NaN or infinity.
 template <class Backend, class Scalar>
-Eigen::MatrixX<Scalar> checked_copy(const char* kind, const char* part, View<const Scalar> view) {
+Eigen::MatrixX<Scalar> checked_copy(const char* kind, const char* part,
+                                    ViewOn<const Scalar, Backend> view) {
   static_assert(std::is_floating_point_v<Scalar>,
                 "accrete: matrices of float and double are saved; convert others");
   Eigen::MatrixX<Scalar> host(view.rows, view.cols);

@@ -85,10 +85,10 @@ class AdamW {
   [[nodiscard]] const AdamWOptions& options() const noexcept { return options_; }
 
   /// First and second moment, m x k; writable to restore a checkpoint.
-  [[nodiscard]] View<Scalar> first() noexcept { return state_.moment(0); }
-  [[nodiscard]] View<Scalar> second() noexcept { return state_.moment(1); }
-  [[nodiscard]] View<const Scalar> first() const noexcept { return state_.moment(0); }
-  [[nodiscard]] View<const Scalar> second() const noexcept { return state_.moment(1); }
+  [[nodiscard]] ViewOn<Scalar, Backend> first() noexcept { return state_.moment(0); }
+  [[nodiscard]] ViewOn<Scalar, Backend> second() noexcept { return state_.moment(1); }
+  [[nodiscard]] ViewOn<const Scalar, Backend> first() const noexcept { return state_.moment(0); }
+  [[nodiscard]] ViewOn<const Scalar, Backend> second() const noexcept { return state_.moment(1); }
   /// How often each column was updated.
   [[nodiscard]] std::span<std::int64_t> steps() noexcept { return state_.steps(); }
   [[nodiscard]] std::span<const std::int64_t> steps() const noexcept { return state_.steps(); }
@@ -174,13 +174,14 @@ class AdamW {
  private:
   using State = detail::ColumnState<Scalar, Backend, 2>;
 
-  void step_views(View<Scalar> parameter, View<const Scalar> gradient, double learning_rate,
-                  double gradient_scale) {
+  void step_views(ViewOn<Scalar, Backend> parameter, ViewOn<const Scalar, Backend> gradient,
+                  double learning_rate, double gradient_scale) {
     const double decay = 1.0 - learning_rate * options_.weight_decay;
     advance("AdamW::step", parameter, gradient, learning_rate, decay, gradient_scale);
   }
 
-  void direction_views(View<const Scalar> gradient, View<Scalar> out, double gradient_scale) {
+  void direction_views(ViewOn<const Scalar, Backend> gradient, ViewOn<Scalar, Backend> out,
+                       double gradient_scale) {
     check("AdamW::direction", "output", out, gradient, 1.0, gradient_scale);
     Kernels<Backend>::fill(State::device(), Scalar{0}, out);
     advance("AdamW::direction", out, gradient, -1.0, 1.0, gradient_scale);
@@ -197,16 +198,17 @@ class AdamW {
     return options;
   }
 
-  void check(const char* operation, const char* name, const View<Scalar>& target,
-             const View<const Scalar>& gradient, double learning_rate,
+  void check(const char* operation, const char* name, const ViewOn<Scalar, Backend>& target,
+             const ViewOn<const Scalar, Backend>& gradient, double learning_rate,
              double gradient_scale) const {
     state_.check_shape(operation, name, target.rows, target.cols);
     state_.check_shape(operation, "gradient", gradient.rows, gradient.cols);
     detail::check_rate(operation, learning_rate, gradient_scale);
   }
 
-  void advance(const char* operation, View<Scalar> parameter, View<const Scalar> gradient,
-               double learning_rate, double decay, double gradient_scale) {
+  void advance(const char* operation, ViewOn<Scalar, Backend> parameter,
+               ViewOn<const Scalar, Backend> gradient, double learning_rate, double decay,
+               double gradient_scale) {
     check(operation, "parameter", parameter, gradient, learning_rate, gradient_scale);
     const AdamWStep<Scalar> shared{static_cast<Scalar>(1.0 - options_.beta1),
                                    static_cast<Scalar>(1.0 - options_.beta2),
@@ -273,12 +275,12 @@ class AdamW {
     detail::Frame<Backend> frame(device.workspace());
     const auto squares = detail::temporary<Scalar>(frame, rows(), cols());
     const auto means = detail::temporary<Scalar>(frame, rows(), change.cols());
-    const View<Scalar> target = rotated.moment(1);
+    const ViewOn<Scalar, Backend> target = rotated.moment(1);
     Kernels<Backend>::hadamard(device, Scalar{1}, first(), first(), Scalar{0}, squares);
     State::multiply(second(), of_second, Scalar{0}, target);
     State::multiply(squares, of_squares, Scalar{1}, target);
     State::multiply(first(), of_mean, Scalar{0}, means);
-    const View<const Scalar> mean(means);
+    const ViewOn<const Scalar, Backend> mean(means);
     Kernels<Backend>::hadamard(device, Scalar{1}, mean, mean, Scalar{1}, target);
     Kernels<Backend>::absolute(device, target);
   }

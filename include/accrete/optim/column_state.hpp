@@ -47,10 +47,10 @@ class ColumnState {
   [[nodiscard]] Index cols() const noexcept { return static_cast<Index>(steps_.size()); }
   [[nodiscard]] Index capacity() const noexcept { return moments_[0].cols(); }
 
-  [[nodiscard]] View<Scalar> moment(std::size_t i) noexcept {
+  [[nodiscard]] ViewOn<Scalar, Backend> moment(std::size_t i) noexcept {
     return view_of(moments_[i]).left_columns(cols());
   }
-  [[nodiscard]] View<const Scalar> moment(std::size_t i) const noexcept {
+  [[nodiscard]] ViewOn<const Scalar, Backend> moment(std::size_t i) const noexcept {
     return view_of(moments_[i]).left_columns(cols());
   }
   [[nodiscard]] std::span<std::int64_t> steps() noexcept { return span_of(steps_.data(), cols()); }
@@ -130,7 +130,7 @@ class ColumnState {
     }
     for (std::size_t i = 0; i < Moments; ++i) {
       copy(std::as_const(*this).moment(i), before);
-      Kernels<Backend>::gather_columns(device(), View<const Scalar>(before), source, moment(i));
+      Kernels<Backend>::gather_columns(device(), before.as_const(), source, moment(i));
     }
   }
 
@@ -203,12 +203,12 @@ class ColumnState {
   }
 
   /// target = moment * small + beta * target
-  static void multiply(View<const Scalar> moment, const HostMatrix& small, Scalar beta,
-                       View<Scalar> target) {
+  static void multiply(ViewOn<const Scalar, Backend> moment, const HostMatrix& small, Scalar beta,
+                       ViewOn<Scalar, Backend> target) {
     Frame<Backend> frame(device().workspace());
     const auto factor = temporary<Scalar>(frame, small.rows(), small.cols());
     Kernels<Backend>::upload(device(), small.data(), factor);
-    Kernels<Backend>::gemm(device(), Scalar{1}, moment, View<const Scalar>(factor), beta, target);
+    Kernels<Backend>::gemm(device(), Scalar{1}, moment, factor.as_const(), beta, target);
   }
 
   /// Calls update(first, count) for each run of columns that do not rest, then lets the others
@@ -243,7 +243,7 @@ class ColumnState {
  private:
   using Storage = Matrix<Scalar, Backend>;
 
-  static void copy(View<const Scalar> from, View<Scalar> to) {
+  static void copy(ViewOn<const Scalar, Backend> from, ViewOn<Scalar, Backend> to) {
     Kernels<Backend>::combine(device(), Scalar{1}, from, Scalar{0}, to);
   }
 

@@ -43,8 +43,8 @@ namespace detail {
 /// `other` is the other factor. `target` may not overlap either.
 template <class Backend, class Scalar>
 void add_penalty_gradient(Device<Backend>& device, FactorDecay::Penalty penalty, double alpha,
-                          View<const Scalar> factor, View<const Scalar> other,
-                          View<Scalar> target) {
+                          ViewOn<const Scalar, Backend> factor, ViewOn<const Scalar, Backend> other,
+                          ViewOn<Scalar, Backend> target) {
   if (target.empty()) {
     return;
   }
@@ -55,8 +55,8 @@ void add_penalty_gradient(Device<Backend>& device, FactorDecay::Penalty penalty,
   Frame<Backend> frame(device.workspace());
   const auto gram = temporary<Scalar>(frame, other.cols, other.cols);
   multiply<Backend, Scalar>(device, other.transposed(), other, gram);
-  Kernels<Backend>::gemm(device, static_cast<Scalar>(alpha), factor, View<const Scalar>(gram),
-                         Scalar{1}, target);
+  Kernels<Backend>::gemm(device, static_cast<Scalar>(alpha), factor, gram.as_const(), Scalar{1},
+                         target);
 }
 
 } // namespace detail
@@ -86,7 +86,7 @@ template <class Scalar, class Backend>
 /// @throws ShapeError, ArgumentError for a strength outside its domain.
 template <class Scalar, class Backend>
 void add_decay_gradient(const FactorDecay& decay, const LowRankMatrix<Scalar, Backend>& matrix,
-                        View<Scalar> du, View<Scalar> dv) {
+                        ViewOn<Scalar, Backend> du, ViewOn<Scalar, Backend> dv) {
   decay.validate();
   const auto check = [](const char* name, const auto& gradient, const auto& factor) {
     if (gradient.rows != factor.rows || gradient.cols != factor.cols) {
@@ -121,13 +121,13 @@ void apply_decay(const FactorDecay& decay, LowRankMatrix<Scalar, Backend>& matri
   }
   auto& device = Context<Backend>::current().device();
   const double alpha = -learning_rate * decay.strength;
-  const View<Scalar> u = matrix.u_view();
-  const View<Scalar> v = matrix.v_view();
+  const ViewOn<Scalar, Backend> u = matrix.u_view();
+  const ViewOn<Scalar, Backend> v = matrix.v_view();
   detail::Frame<Backend> frame(device.workspace());
   const auto old_u = detail::temporary<Scalar>(frame, u.rows, u.cols);
   const auto old_v = detail::temporary<Scalar>(frame, v.rows, v.cols);
-  Kernels<Backend>::combine(device, Scalar{1}, View<const Scalar>(u), Scalar{0}, old_u);
-  Kernels<Backend>::combine(device, Scalar{1}, View<const Scalar>(v), Scalar{0}, old_v);
+  Kernels<Backend>::combine(device, Scalar{1}, u.as_const(), Scalar{0}, old_u);
+  Kernels<Backend>::combine(device, Scalar{1}, v.as_const(), Scalar{0}, old_v);
   detail::add_penalty_gradient<Backend, Scalar>(device, decay.penalty, alpha, old_u, old_v, u);
   detail::add_penalty_gradient<Backend, Scalar>(device, decay.penalty, alpha, old_v, old_u, v);
 }

@@ -75,8 +75,8 @@ class Muon {
   [[nodiscard]] const MuonOptions& options() const noexcept { return options_; }
 
   /// The momentum b, m x k; writable to restore a checkpoint.
-  [[nodiscard]] View<Scalar> momentum() noexcept { return state_.moment(0); }
-  [[nodiscard]] View<const Scalar> momentum() const noexcept { return state_.moment(0); }
+  [[nodiscard]] ViewOn<Scalar, Backend> momentum() noexcept { return state_.moment(0); }
+  [[nodiscard]] ViewOn<const Scalar, Backend> momentum() const noexcept { return state_.moment(0); }
   /// How often each column was updated, and for how many steps it still rests.
   [[nodiscard]] std::span<std::int64_t> steps() noexcept { return state_.steps(); }
   [[nodiscard]] std::span<const std::int64_t> steps() const noexcept { return state_.steps(); }
@@ -123,21 +123,22 @@ class Muon {
  private:
   using State = detail::ColumnState<Scalar, Backend, 1>;
 
-  void step_views(View<Scalar> parameter, View<const Scalar> gradient, double learning_rate,
-                  double gradient_scale) {
+  void step_views(ViewOn<Scalar, Backend> parameter, ViewOn<const Scalar, Backend> gradient,
+                  double learning_rate, double gradient_scale) {
     check("Muon::step", "parameter", parameter, gradient, learning_rate, gradient_scale);
     advance(parameter, gradient, learning_rate, 1.0 - learning_rate * options_.weight_decay,
             gradient_scale);
   }
 
-  void direction_views(View<const Scalar> gradient, View<Scalar> out, double gradient_scale) {
+  void direction_views(ViewOn<const Scalar, Backend> gradient, ViewOn<Scalar, Backend> out,
+                       double gradient_scale) {
     check("Muon::direction", "output", out, gradient, 1.0, gradient_scale);
     Kernels<Backend>::fill(State::device(), Scalar{0}, out);
     advance(out, gradient, -1.0, 1.0, gradient_scale);
   }
 
-  void check(const char* operation, const char* name, const View<Scalar>& target,
-             const View<const Scalar>& gradient, double learning_rate,
+  void check(const char* operation, const char* name, const ViewOn<Scalar, Backend>& target,
+             const ViewOn<const Scalar, Backend>& gradient, double learning_rate,
              double gradient_scale) const {
     state_.check_shape(operation, name, target.rows, target.cols);
     state_.check_shape(operation, "gradient", gradient.rows, gradient.cols);
@@ -147,14 +148,14 @@ class Muon {
     }
   }
 
-  void advance(View<Scalar> parameter, View<const Scalar> gradient, double learning_rate,
-               double decay, double gradient_scale) {
+  void advance(ViewOn<Scalar, Backend> parameter, ViewOn<const Scalar, Backend> gradient,
+               double learning_rate, double decay, double gradient_scale) {
     if (parameter.empty()) {
       return;
     }
     auto& device = State::device();
-    const auto add = [&](double alpha, View<const Scalar> source, double beta,
-                         View<Scalar> target) {
+    const auto add = [&](double alpha, ViewOn<const Scalar, Backend> source, double beta,
+                         ViewOn<Scalar, Backend> target) {
       Kernels<Backend>::combine(device, static_cast<Scalar>(alpha), source,
                                 static_cast<Scalar>(beta), target);
     };
@@ -163,10 +164,10 @@ class Muon {
     Kernels<Backend>::fill(device, Scalar{0}, update); // resting columns take no part
     const double beta = options_.momentum;
     state_.for_each_active_run([&](Index begin, Index count) {
-      const View<const Scalar> g = gradient.columns(begin, count);
-      const View<Scalar> b = momentum().columns(begin, count);
-      const View<Scalar> d = update.columns(begin, count);
-      const View<Scalar> p = parameter.columns(begin, count);
+      const ViewOn<const Scalar, Backend> g = gradient.columns(begin, count);
+      const ViewOn<Scalar, Backend> b = momentum().columns(begin, count);
+      const ViewOn<Scalar, Backend> d = update.columns(begin, count);
+      const ViewOn<Scalar, Backend> p = parameter.columns(begin, count);
       add((1.0 - beta) * gradient_scale, g, beta, b);
       add(1.0, b, 0.0, d);
       if (options_.nesterov) {
@@ -179,7 +180,7 @@ class Muon {
         ++steps;
       }
     });
-    const auto leaf = detail::factor_leaf<Scalar, Backend>(View<const Scalar>(update));
+    const auto leaf = detail::factor_leaf<Scalar, Backend>(update.as_const());
     const auto orthogonal = polar_factor(leaf, {.method = PolarMethod::muon});
     const double shape = (std::max)(1.0, static_cast<double>(rows()) / static_cast<double>(cols()));
     add(-learning_rate * std::sqrt(shape), view_of(orthogonal), 1.0, parameter);

@@ -73,8 +73,8 @@ class SGD {
   [[nodiscard]] const SGDOptions& options() const noexcept { return options_; }
 
   /// The momentum b, m x k; writable to restore a checkpoint.
-  [[nodiscard]] View<Scalar> momentum() noexcept { return state_.moment(0); }
-  [[nodiscard]] View<const Scalar> momentum() const noexcept { return state_.moment(0); }
+  [[nodiscard]] ViewOn<Scalar, Backend> momentum() noexcept { return state_.moment(0); }
+  [[nodiscard]] ViewOn<const Scalar, Backend> momentum() const noexcept { return state_.moment(0); }
   /// How often each column was updated, and for how many steps it still rests.
   [[nodiscard]] std::span<std::int64_t> steps() noexcept { return state_.steps(); }
   [[nodiscard]] std::span<const std::int64_t> steps() const noexcept { return state_.steps(); }
@@ -121,21 +121,23 @@ class SGD {
  private:
   using State = detail::ColumnState<Scalar, Backend, 1>;
 
-  void step_views(View<Scalar> parameter, View<const Scalar> gradient, double learning_rate,
-                  double gradient_scale) {
+  void step_views(ViewOn<Scalar, Backend> parameter, ViewOn<const Scalar, Backend> gradient,
+                  double learning_rate, double gradient_scale) {
     state_.check_shape("SGD::step", "parameter", parameter.rows, parameter.cols);
     advance("SGD::step", parameter, gradient, learning_rate, options_.weight_decay, gradient_scale);
   }
 
-  void direction_views(View<const Scalar> gradient, View<Scalar> out, double gradient_scale) {
+  void direction_views(ViewOn<const Scalar, Backend> gradient, ViewOn<Scalar, Backend> out,
+                       double gradient_scale) {
     state_.check_shape("SGD::direction", "output", out.rows, out.cols);
     state_.check_shape("SGD::direction", "gradient", gradient.rows, gradient.cols);
     Kernels<Backend>::fill(State::device(), Scalar{0}, out);
     advance("SGD::direction", out, gradient, -1.0, 0.0, gradient_scale);
   }
 
-  void advance(const char* operation, View<Scalar> parameter, View<const Scalar> gradient,
-               double learning_rate, double weight_decay, double gradient_scale) {
+  void advance(const char* operation, ViewOn<Scalar, Backend> parameter,
+               ViewOn<const Scalar, Backend> gradient, double learning_rate, double weight_decay,
+               double gradient_scale) {
     state_.check_shape(operation, "gradient", gradient.rows, gradient.cols);
     detail::check_rate(operation, learning_rate, gradient_scale);
     state_.for_each_active_run([&](Index begin, Index count) {
@@ -155,12 +157,12 @@ class SGD {
     });
   }
 
-  void advance_columns(View<Scalar> parameter, View<const Scalar> gradient, View<Scalar> momentum,
-                       bool first, double learning_rate, double weight_decay,
-                       double gradient_scale) const {
+  void advance_columns(ViewOn<Scalar, Backend> parameter, ViewOn<const Scalar, Backend> gradient,
+                       ViewOn<Scalar, Backend> momentum, bool first, double learning_rate,
+                       double weight_decay, double gradient_scale) const {
     auto& device = State::device();
-    const auto add = [&](double alpha, View<const Scalar> source, double beta,
-                         View<Scalar> target) {
+    const auto add = [&](double alpha, ViewOn<const Scalar, Backend> source, double beta,
+                         ViewOn<Scalar, Backend> target) {
       Kernels<Backend>::combine(device, static_cast<Scalar>(alpha), source,
                                 static_cast<Scalar>(beta), target);
     };

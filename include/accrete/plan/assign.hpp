@@ -25,7 +25,7 @@ void assign_to_eigen(const Node& node, Target& target, Scalar alpha, Scalar beta
                      bool may_overlap) {
   static_assert(is_host_backend<backend_of<Node>>,
                 "accrete: this expression has its value in the memory of a device; assign it to a "
-                "Matrix<Scalar, Backend> and copy that to the host");
+                "Matrix<Scalar, Backend>, or write to_host(expression)");
   check_destination<Scalar, typename Target::Scalar>(node, target.rows(), target.cols());
   auto& context = Context<backend_of<Node>>::current();
   if constexpr (is_viewable<Target>) {
@@ -46,8 +46,13 @@ template <ExpressionNode Node, class Target, class Scalar>
 void assign_expression(const Node& node, Target& target, Scalar alpha, Scalar beta) {
   assign_to_eigen(node, target, alpha, beta, true);
 }
-template <ExpressionNode Node, class Entry, class Scalar>
-void assign_expression(const Node& node, const View<Entry>& target, Scalar alpha, Scalar beta) {
+template <ExpressionNode Node, class Entry, class Space, class Scalar>
+void assign_expression(const Node& node, const View<Entry, Space>& target, Scalar alpha,
+                       Scalar beta) {
+  static_assert(std::is_same_v<Space, typename backend_of<Node>::Space>,
+                "accrete: the destination lies in another memory than the operands; assign to a "
+                "Matrix<Scalar, Backend> of their backend, and copy that with to_host() or "
+                "from_host()");
   check_destination<Scalar, Entry>(node, target.rows, target.cols);
   evaluate_into(Context<backend_of<Node>>::current(), node, alpha, beta, target);
 }

@@ -149,9 +149,9 @@ class Calibration {
       // Square, as kernels share out columns to threads.
       const auto n =
           static_cast<Index>(std::sqrt(static_cast<double>(MeasuredModel::entry_counts[i])));
-      const View<Scalar> c = operand(1, n, n);
+      const ViewOn<Scalar, Backend> c = operand(1, n, n);
       for (std::size_t order = 0; order < 2; ++order) {
-        const View<const Scalar> a = matrix(0, n, n, order == 1);
+        const ViewOn<const Scalar, Backend> a = matrix(0, n, n, order == 1);
         table.combine[order][i] =
             timer_.seconds([&] { K::combine(device_, Value{2}, a, Value{0}, c); });
         table.accumulate[order][i] =
@@ -170,23 +170,23 @@ class Calibration {
   static constexpr Index part = (Index{4099} * 4099 + 63) / 64 * 64;
   static constexpr Index size = 3 * part;
 
-  View<Scalar> operand(Index which, Index rows, Index cols) {
-    return dense_view(memory_.data() + which * part, rows, cols);
+  ViewOn<Scalar, Backend> operand(Index which, Index rows, Index cols) {
+    return dense_view<typename Backend::Space>(memory_.data() + which * part, rows, cols);
   }
 
   /// Of a product. The last of an expression of bfloat16 operands is float, and most are the last.
-  View<Value> result(Index rows, Index cols) {
+  ViewOn<Value, Backend> result(Index rows, Index cols) {
     if constexpr (is_bfloat16) {
-      return dense_view(sums_.data(), rows, cols);
+      return dense_view<typename Backend::Space>(sums_.data(), rows, cols);
     } else {
       return operand(2, rows, cols);
     }
   }
 
   /// An operand of the given order.
-  View<const Scalar> matrix(Index which, Index rows, Index cols, bool row_major) {
-    return row_major ? View<const Scalar>(operand(which, cols, rows).transposed())
-                     : View<const Scalar>(operand(which, rows, cols));
+  ViewOn<const Scalar, Backend> matrix(Index which, Index rows, Index cols, bool row_major) {
+    return row_major ? ViewOn<const Scalar, Backend>(operand(which, cols, rows).transposed())
+                     : operand(which, rows, cols).as_const();
   }
 
   /// What would take long is derived from a smaller product of the same kind: as much longer as
@@ -203,9 +203,9 @@ class Calibration {
                                 measured(sides, l)};
           double& target = at(times, i, j, l);
           if (call.flops() <= most_flops) {
-            const View<const Scalar> a = matrix(0, call.m, call.k, left_row_major);
-            const View<const Scalar> b = matrix(1, call.k, call.n, right_row_major);
-            const View<Value> c = result(call.m, call.n);
+            const ViewOn<const Scalar, Backend> a = matrix(0, call.m, call.k, left_row_major);
+            const ViewOn<const Scalar, Backend> b = matrix(1, call.k, call.n, right_row_major);
+            const ViewOn<Value, Backend> c = result(call.m, call.n);
             target = timer_.seconds([&] { K::gemm(device_, Value{1}, a, b, Value{0}, c); });
           } else if (call.n >= (std::max)(call.m, call.k)) {
             target = at(times, i, j - 1, l) * ratio(call.n, measured(columns, j - 1));
@@ -271,9 +271,9 @@ class Calibration {
                           : times[i * points + j - 1] * ratio(cols, sides[j - 1]);
           continue;
         }
-        const View<const Scalar> a = matrix(0, rows, cols, row_major);
-        const View<const Scalar> x = operand(1, cols, 1);
-        const View<Scalar> y = operand(2, rows, 1);
+        const ViewOn<const Scalar, Backend> a = matrix(0, rows, cols, row_major);
+        const ViewOn<const Scalar, Backend> x = operand(1, cols, 1);
+        const ViewOn<Scalar, Backend> y = operand(2, rows, 1);
         target = timer_.seconds([&] { K::gemv(device_, Value{1}, a, x, Value{0}, y); });
       }
     }
@@ -289,11 +289,12 @@ class Calibration {
         cols *= 2;
       }
       const Index rows = entries / cols;
-      const View<const Scalar> x = operand(1, cols, 1);
-      const View<Scalar> y = operand(2, rows, 1);
+      const ViewOn<const Scalar, Backend> x = operand(1, cols, 1);
+      const ViewOn<Scalar, Backend> y = operand(2, rows, 1);
       const auto read_all = [&](Index count) {
         for (Index l = 0; l < count; ++l) {
-          const View<const Scalar> a = dense_view(memory_.data() + l * entries, rows, cols);
+          const ViewOn<const Scalar, Backend> a =
+              dense_view<typename Backend::Space>(memory_.data() + l * entries, rows, cols);
           K::gemv(device_, Value{1}, a, x, Value{0}, y);
         }
       };
@@ -313,12 +314,12 @@ class Calibration {
   /// What an expression of one step takes longer than its kernel.
   double time_of_step() {
     constexpr Index side = 16;
-    const View<const Scalar> a = operand(0, side, side);
-    const View<const Scalar> x = operand(1, side, 1);
+    const ViewOn<const Scalar, Backend> a = operand(0, side, side);
+    const ViewOn<const Scalar, Backend> x = operand(1, side, 1);
     Matrix<Value, Backend> result(side, 1);
-    const View<Value> y = view_of(result);
-    const auto leaf = [](const View<const Scalar>& view) {
-      using Memory = ViewedMemory<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
+    const ViewOn<Value, Backend> y = view_of(result);
+    const auto leaf = [](const ViewOn<const Scalar, Backend>& view) {
+      using Memory = ViewedMemory<Scalar, typename Backend::Space, Eigen::Dynamic, Eigen::Dynamic>;
       return Dense<Memory, Backend>(Memory(view));
     };
     const double whole = timer_.seconds(

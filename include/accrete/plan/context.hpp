@@ -23,8 +23,8 @@ class PlanCache {
   PlanCache& operator=(const PlanCache&) = delete;
   ~PlanCache() { clear(); }
 
-  template <class Stored>
-  [[nodiscard]] const Plan* find(const GatheredExpression<Stored>& expression,
+  template <class Stored, class Space>
+  [[nodiscard]] const Plan* find(const GatheredExpression<Stored, Space>& expression,
                                  const Aliases& aliases) const noexcept {
     for (const Entry* entry = buckets_[bucket(expression)]; entry != nullptr; entry = entry->next) {
       if (entry->type == expression.type && fits(entry->plan, expression, aliases)) {
@@ -34,8 +34,8 @@ class PlanCache {
     return nullptr;
   }
 
-  template <class Stored>
-  const Plan& insert(const GatheredExpression<Stored>& expression, Plan plan) {
+  template <class Stored, class Space>
+  const Plan& insert(const GatheredExpression<Stored, Space>& expression, Plan plan) {
     if (size_ >= capacity) {
       drop_oldest();
     }
@@ -88,12 +88,13 @@ class PlanCache {
     --size_;
   }
 
-  template <class Stored>
-  [[nodiscard]] static bool fits(const Plan& plan, const GatheredExpression<Stored>& expression,
+  template <class Stored, class Space>
+  [[nodiscard]] static bool fits(const Plan& plan,
+                                 const GatheredExpression<Stored, Space>& expression,
                                  const Aliases& aliases) noexcept {
     for (int i = 0; i < expression.operand_count; ++i) {
       const PlanInput& input = plan.inputs[i];
-      const View<const Stored>& operand = expression.operands[i];
+      const auto& operand = expression.operands[i];
       if (input.rows != operand.rows || input.cols != operand.cols ||
           input.order != operand.order || input.alias_of != aliases[i]) {
         return false;
@@ -103,13 +104,13 @@ class PlanCache {
   }
 
   /// A polynomial of the shapes, whose terms need not wait for each other.
-  template <class Stored>
-  static std::size_t bucket(const GatheredExpression<Stored>& expression) noexcept {
+  template <class Stored, class Space>
+  static std::size_t bucket(const GatheredExpression<Stored, Space>& expression) noexcept {
     constexpr std::uint64_t base = 0x9E3779B97F4A7C15U;
     auto value = reinterpret_cast<std::uintptr_t>(expression.type) * base;
     std::uint64_t factor = base;
     for (int i = 0; i < expression.operand_count; ++i) {
-      const View<const Stored>& operand = expression.operands[i];
+      const auto& operand = expression.operands[i];
       factor *= base;
       value += static_cast<std::uint64_t>(operand.rows) * factor;
       factor *= base;
@@ -133,6 +134,10 @@ class Context {
  public:
   Context() : model_(new RooflineModel) {}
   explicit Context(std::shared_ptr<const CostModel> model) : model_(std::move(model)) {}
+  /// On a device of one's own, made with other streams, handles or memory than the default.
+  explicit Context(Device<Backend> device,
+                   std::shared_ptr<const CostModel> model = std::make_shared<RooflineModel>())
+      : device_(std::move(device)), model_(std::move(model)) {}
 
   [[nodiscard]] Device<Backend>& device() noexcept { return device_; }
   [[nodiscard]] const CostModel& cost_model() const noexcept { return *model_; }

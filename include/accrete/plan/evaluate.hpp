@@ -27,15 +27,16 @@ constexpr void check_kernels() {
                 "accrete: products of bfloat16 operands need #include <accrete/bfloat16.hpp>");
 }
 
-template <class Stored>
-[[nodiscard]] PlanningTask task_of(const GatheredExpression<Stored>& expression,
+template <class Stored, class Space>
+[[nodiscard]] PlanningTask task_of(const GatheredExpression<Stored, Space>& expression,
                                    const PlainArray<PlanInput>& inputs) {
   return {expression.operations, expression.operation_count, &inputs, scalar_type<Stored>};
 }
 
 /// The plan of an expression in the given context; made once for its shapes.
 template <class Backend, class Stored>
-const Plan& plan_of(Context<Backend>& context, const GatheredExpression<Stored>& expression) {
+const Plan& plan_of(Context<Backend>& context,
+                    const GatheredExpression<Stored, typename Backend::Space>& expression) {
   const Aliases aliases(expression);
   if (const Plan* known = context.plans().find(expression, aliases)) {
     return *known;
@@ -46,10 +47,9 @@ const Plan& plan_of(Context<Backend>& context, const GatheredExpression<Stored>&
 }
 
 /// Makes one step: result = alpha * (what the step computes) + beta * result.
-template <class Table, class Device, class Stored, class Scalar, class Result>
-void run_step(Device& device, const PlanStep& step, const View<const Stored>& left,
-              const View<const Stored>& right, Scalar alpha, Scalar beta,
-              const View<Result>& result) {
+template <class Table, class Device, class Operand, class Scalar, class Result, class Space>
+void run_step(Device& device, const PlanStep& step, const Operand& left, const Operand& right,
+              Scalar alpha, Scalar beta, const View<Result, Space>& result) {
   switch (step.kernel) {
   case Kernel::gemm:
     return Table::gemm(device, alpha, left, right, beta, result);
@@ -74,18 +74,18 @@ void run_step(Device& device, const PlanStep& step, const View<const Stored>& le
 /// the scalar of the operands. The target must not overlap an operand.
 template <class Backend, class Stored, class Scalar>
 void execute(Context<Backend>& context, const Plan& plan,
-             const GatheredExpression<Stored>& expression, Scalar alpha, Scalar beta,
-             const View<Scalar>& target, Stored* memory, bool prepared) {
+             const GatheredExpression<Stored, typename Backend::Space>& expression, Scalar alpha,
+             Scalar beta, const ViewOn<Scalar, Backend>& target, Stored* memory, bool prepared) {
   using Table = kernels_for<Backend, Stored>;
   check_kernels<Table>();
   const auto temporary = [&](int index) {
     const PlanTemporary& t = plan.temporaries[index];
-    return dense_view(memory + t.offset, t.rows, t.cols);
+    return dense_view<typename Backend::Space>(memory + t.offset, t.rows, t.cols);
   };
   const auto operand = [&](const PlanOperand& of) {
     return of.kind == PlanOperand::Kind::input       ? expression.operands[of.index]
-           : of.kind == PlanOperand::Kind::temporary ? View<const Stored>(temporary(of.index))
-                                                     : View<const Stored>();
+           : of.kind == PlanOperand::Kind::temporary ? temporary(of.index).as_const()
+                                                     : ViewOn<const Stored, Backend>();
   };
   for (const PlanStep& step : plan.steps) {
     if (step.prepared != prepared) {
@@ -97,8 +97,8 @@ void execute(Context<Backend>& context, const Plan& plan,
       a *= expression.coefficients[plan.coefficients[step.first_coefficient + i]];
     }
     const Scalar b = step.accumulate ? Scalar{1} : is_final ? beta : Scalar{0};
-    const View<const Stored> left = operand(step.left);
-    const View<const Stored> right = operand(step.right);
+    const ViewOn<const Stored, Backend> left = operand(step.left);
+    const ViewOn<const Stored, Backend> right = operand(step.right);
     if (is_final) {
       run_step<Table>(context.device(), step, left, right, a, b, target);
     } else {
@@ -111,8 +111,10 @@ void execute(Context<Backend>& context, const Plan& plan,
 /// nothing once there is a plan and the workspace has grown to its size. An overlap of the target
 /// with an operand is resolved through one more temporary.
 template <class Backend, class Stored, class Scalar>
-void evaluate_gathered(Context<Backend>& context, const GatheredExpression<Stored>& expression,
-                       Scalar alpha, Scalar beta, const View<Scalar>& target, bool may_overlap) {
+void evaluate_gathered(Context<Backend>& context,
+                       const GatheredExpression<Stored, typename Backend::Space>& expression,
+                       Scalar alpha, Scalar beta, const ViewOn<Scalar, Backend>& target,
+                       bool may_overlap) {
   bool overlap = false;
   for (int i = 0; may_overlap && i < expression.operand_count; ++i) {
     overlap = overlap || overlaps(expression.operands[i], target);
@@ -125,10 +127,9 @@ void evaluate_gathered(Context<Backend>& context, const GatheredExpression<Store
   if (!overlap) {
     return execute(context, plan, expression, alpha, beta, target, memory, false);
   }
-  const View<Scalar> value =
-      dense_view(frame.template allocate<Scalar>(target.size()), target.rows, target.cols);
+  const ViewOn<Scalar, Backend> value = frame.template matrix<Scalar>(target.rows, target.cols);
   execute(context, plan, expression, Scalar{1}, Scalar{0}, value, memory, false);
-  Kernels<Backend>::combine(context.device(), alpha, View<const Scalar>(value), beta, target);
+  Kernels<Backend>::combine(context.device(), alpha, value.as_const(), beta, target);
 }
 
 // Compiled once in accrete::compiled.
@@ -147,7 +148,7 @@ ACCRETE_DETAIL_EVALUATE(extern, double, double)
 /// operand is resolved through a temporary.
 template <class Backend, class Node, class Scalar>
 void evaluate_into(Context<Backend>& context, const Node& node, Scalar alpha, Scalar beta,
-                   const View<Scalar>& target, bool may_overlap = true) {
+                   const ViewOn<Scalar, Backend>& target, bool may_overlap = true) {
   check_kernels<kernels_for<Backend, typename Node::Stored>>();
   const Gathered<Node> gathered(node);
   evaluate_gathered(context, gathered.expression(), alpha, beta, target, may_overlap);

@@ -18,47 +18,51 @@ class WrittenOrder {
 
   template <class Holder, class LeafBackend, class Scalar>
   void write(const Dense<Holder, LeafBackend>& node, Scalar alpha, Scalar beta,
-             View<Scalar> target) {
+             ViewOn<Scalar, Backend> target) {
     Table::combine(device_, alpha, node.view(), beta, target);
   }
   template <class Operand, class Scalar>
-  void write(const Scaled<Operand>& node, Scalar alpha, Scalar beta, View<Scalar> target) {
+  void write(const Scaled<Operand>& node, Scalar alpha, Scalar beta,
+             ViewOn<Scalar, Backend> target) {
     write(node.operand(), static_cast<Scalar>(alpha * node.coefficient()), beta, target);
   }
   template <class Operand, class Scalar>
-  void write(const Transposed<Operand>& node, Scalar alpha, Scalar beta, View<Scalar> target) {
+  void write(const Transposed<Operand>& node, Scalar alpha, Scalar beta,
+             ViewOn<Scalar, Backend> target) {
     write(node.operand(), alpha, beta, target.transposed());
   }
   template <class Left, class Right, class Scalar>
-  void write(const Sum<Left, Right>& node, Scalar alpha, Scalar beta, View<Scalar> target) {
+  void write(const Sum<Left, Right>& node, Scalar alpha, Scalar beta,
+             ViewOn<Scalar, Backend> target) {
     write(node.left(), alpha, beta, target);
     write(node.right(), alpha, Scalar{1}, target);
   }
   template <class U, class V, class Scalar>
-  void write(const Outer<U, V>& node, Scalar alpha, Scalar beta, View<Scalar> target) {
+  void write(const Outer<U, V>& node, Scalar alpha, Scalar beta, ViewOn<Scalar, Backend> target) {
     write(Product<U, Transposed<V>>(node.u(), Transposed<V>(node.v())), alpha, beta, target);
   }
   template <class Left, class Right, class Scalar>
-  void write(const Product<Left, Right>& node, Scalar alpha, Scalar beta, View<Scalar> target) {
+  void write(const Product<Left, Right>& node, Scalar alpha, Scalar beta,
+             ViewOn<Scalar, Backend> target) {
     Frame<Backend> frame(device_.workspace());
-    const View<const Scalar> left = operand<Scalar>(frame, node.left());
-    const View<const Scalar> right = operand<Scalar>(frame, node.right());
+    const ViewOn<const Scalar, Backend> left = operand<Scalar>(frame, node.left());
+    const ViewOn<const Scalar, Backend> right = operand<Scalar>(frame, node.right());
     Table::gemm(device_, alpha, left, right, beta, target);
   }
 
  private:
   template <class Scalar, class Holder, class LeafBackend>
-  View<const Scalar> operand(Frame<Backend>&, const Dense<Holder, LeafBackend>& node) {
+  ViewOn<const Scalar, Backend> operand(Frame<Backend>&, const Dense<Holder, LeafBackend>& node) {
     return node.view();
   }
   template <class Scalar, class Holder, class LeafBackend>
-  View<const Scalar> operand(Frame<Backend>&, const Transposed<Dense<Holder, LeafBackend>>& node) {
+  ViewOn<const Scalar, Backend> operand(Frame<Backend>&,
+                                        const Transposed<Dense<Holder, LeafBackend>>& node) {
     return node.operand().view().transposed();
   }
   template <class Scalar, class Node>
-  View<const Scalar> operand(Frame<Backend>& frame, const Node& node) {
-    const View<Scalar> value = dense_view(
-        frame.template allocate<Scalar>(node.rows() * node.cols()), node.rows(), node.cols());
+  ViewOn<const Scalar, Backend> operand(Frame<Backend>& frame, const Node& node) {
+    const auto value = frame.template matrix<Scalar>(node.rows(), node.cols());
     write(node, Scalar{1}, Scalar{0}, value);
     return value;
   }
@@ -81,16 +85,25 @@ class InOrder : public detail::LazyValue<InOrder<Node>> {
 
   template <class Target>
   friend void assign_expression(const InOrder& source, Target& target, Scalar alpha, Scalar beta) {
+    static_assert(is_host_backend<Backend>,
+                  "accrete: this expression has its value in the memory of a device; assign it to "
+                  "a Matrix<Scalar, Backend>, or write to_host(expression)");
     if (beta == Scalar{0}) {
       target = source.value();
     } else {
       target += alpha * source.value();
     }
   }
+  friend void assign_expression(const InOrder& source, const ViewOn<Scalar, Backend>& target,
+                                Scalar alpha, Scalar beta) {
+    const auto value = source.value();
+    Kernels<Backend>::combine(Context<Backend>::current().device(), alpha, view_of(value), beta,
+                              target);
+  }
 
  private:
   [[nodiscard]] auto value() const {
-    Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic> result(rows(), cols());
+    Matrix<Scalar, Backend> result(rows(), cols());
     detail::WrittenOrder<Backend>(Context<Backend>::current())
         .write(node_, Scalar{1}, Scalar{0}, view_of(result));
     return result;

@@ -23,7 +23,7 @@ enum class Operation : unsigned char {
 /// which planner and executor know them. Transposes go to the operands.
 template <bool transposed, class Holder, class Backend, class Visitor>
 void visit_postfix(const Dense<Holder, Backend>& leaf, Visitor& visitor) {
-  const View<const typename Holder::Scalar> view = leaf.view();
+  const auto view = leaf.view();
   visitor.operand(transposed ? view.transposed() : view);
 }
 template <bool transposed, class Operand, class Visitor>
@@ -66,12 +66,12 @@ void visit_postfix(const Outer<U, V>& node, Visitor& visitor) {
 
 /// One evaluation without the expression's type, so that planner and executor are compiled once a
 /// scalar. The arrays lie in a Gathered.
-template <class StoredScalar>
+template <class StoredScalar, class Space = HostSpace>
 struct GatheredExpression {
   using Stored = StoredScalar;
   const void* type; ///< of the expression
   const Operation* operations;
-  const View<const Stored>* operands;
+  const View<const Stored, Space>* operands;
   const accumulator<Stored>* coefficients;
   int operation_count;
   int operand_count;
@@ -88,12 +88,13 @@ template <class Node>
 class Gathered {
  public:
   using Stored = typename Node::Stored;
+  using Space = typename Node::Backend::Space;
 
   explicit Gathered(const Node& node) : rows_(node.rows()), cols_(node.cols()) {
     visit_postfix<false>(node, *this);
   }
 
-  [[nodiscard]] GatheredExpression<Stored> expression() const noexcept {
+  [[nodiscard]] GatheredExpression<Stored, Space> expression() const noexcept {
     return {&expression_type<Node>,
             operations_.data(),
             operands_.data(),
@@ -104,7 +105,7 @@ class Gathered {
             cols_};
   }
 
-  void operand(const View<const Stored>& view) {
+  void operand(const View<const Stored, Space>& view) {
     operands_[operand_count_++] = view;
     apply(Operation::operand);
   }
@@ -118,7 +119,7 @@ class Gathered {
   static constexpr int operand_count = Node::leaf_count;
   static constexpr int operation_count = 2 * Node::leaf_count - 1 + Node::coefficient_count;
 
-  std::array<View<const Stored>, std::size_t{operand_count}> operands_;
+  std::array<View<const Stored, Space>, std::size_t{operand_count}> operands_;
   std::array<accumulator<Stored>, std::size_t{Node::coefficient_count + 1}> coefficients_;
   std::array<Operation, std::size_t{operation_count}> operations_;
   std::size_t operand_count_ = 0;
@@ -132,8 +133,8 @@ class Gathered {
 /// each pair costs every evaluation a nanosecond.
 class Aliases {
  public:
-  template <class Stored>
-  explicit Aliases(const GatheredExpression<Stored>& expression) noexcept {
+  template <class Stored, class Space>
+  explicit Aliases(const GatheredExpression<Stored, Space>& expression) noexcept {
     const int count = expression.operand_count <= most_operands ? expression.operand_count : 0;
     for (int j = 1; j < count; ++j) {
       for (int i = 0; i < j && of_[j] < 0; ++i) {
@@ -152,8 +153,8 @@ class Aliases {
  private:
   static constexpr int most_operands = 8;
 
-  template <class Scalar>
-  static bool is_same(const View<const Scalar>& a, const View<const Scalar>& b) noexcept {
+  template <class Operand>
+  static bool is_same(const Operand& a, const Operand& b) noexcept {
     return a.data == b.data && a.rows == b.rows && a.cols == b.cols && a.stride == b.stride &&
            a.order == b.order && !a.empty();
   }
@@ -162,12 +163,12 @@ class Aliases {
 };
 
 /// What a plan depends on of the operands.
-template <class Stored>
-[[nodiscard]] PlainArray<PlanInput> inputs_of(const GatheredExpression<Stored>& expression,
+template <class Stored, class Space>
+[[nodiscard]] PlainArray<PlanInput> inputs_of(const GatheredExpression<Stored, Space>& expression,
                                               const Aliases& aliases) {
   PlainArray<PlanInput> inputs;
   for (int i = 0; i < expression.operand_count; ++i) {
-    const View<const Stored>& operand = expression.operands[i];
+    const auto& operand = expression.operands[i];
     inputs.push({operand.rows, operand.cols, operand.order, aliases[i]});
   }
   return inputs;

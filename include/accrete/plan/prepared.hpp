@@ -49,8 +49,8 @@ template <class Weight, class X>
   return plan(Context<detail::backend_of<Product<Weight, X>>>::current(), product, executions);
 }
 
-/// `weight * X`, planned for many executions; made by prepare(). Owns what is made once, in host
-/// memory; operands that were lvalues are views, whose entries X may change between executions.
+/// `weight * X`, planned for many executions; made by prepare(). Owns what is made once; operands
+/// that were lvalues are views, whose entries X may change between executions.
 template <class Weight, class X>
 class PreparedProduct {
  public:
@@ -69,19 +69,19 @@ class PreparedProduct {
   /// operand. Allocates nothing after the first call.
   /// @throws ShapeError when the target has not the shape of the product, ArgumentError when it
   /// overlaps an operand, and for a product that was moved from.
-  template <class Derived>
-  void evaluate(Eigen::MatrixBase<Derived>& target) {
+  template <class Target>
+  void evaluate(Target&& target) {
     if (plan_.inputs.empty()) {
       ACCRETE_THROW ArgumentError("a prepared product that was moved from; prepare a new one");
     }
-    if (target.rows() != expression_.rows() || target.cols() != expression_.cols()) {
-      detail::throw_shape_error("assignment", target.rows(), target.cols(), expression_.rows(),
+    const ViewOn<Scalar, Backend> result = view_of(target);
+    if (result.rows != expression_.rows() || result.cols != expression_.cols()) {
+      detail::throw_shape_error("assignment", result.rows, result.cols, expression_.rows(),
                                 expression_.cols(),
                                 "the destination must have the shape of the product");
     }
     const detail::Gathered<Expression> gathered(expression_);
-    const detail::GatheredExpression<Stored> operands = gathered.expression();
-    const View<Scalar> result = view_of(target.derived());
+    const auto operands = gathered.expression();
     for (int i = 0; i < operands.operand_count; ++i) {
       if (overlaps(operands.operands[i], result)) {
         ACCRETE_THROW ArgumentError("the destination of a prepared product overlaps an operand; "
@@ -90,7 +90,7 @@ class PreparedProduct {
     }
     auto& context = Context<Backend>::current();
     if (!ready_) {
-      memory_.resize(plan_.workspace_scalars, 1);
+      memory_ = Matrix<Stored, Backend>(plan_.workspace_scalars, 1);
       detail::execute(context, plan_, operands, Scalar{1}, Scalar{0}, result, memory_.data(), true);
       ready_ = true;
     }
@@ -103,7 +103,7 @@ class PreparedProduct {
  private:
   Expression expression_;
   Plan plan_;
-  Eigen::Matrix<Stored, Eigen::Dynamic, 1> memory_;
+  Matrix<Stored, Backend> memory_;
   bool ready_ = false;
 };
 
