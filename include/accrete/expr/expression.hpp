@@ -80,6 +80,15 @@ constexpr bool fits_destination() {
   return true;
 }
 
+/// Gives an Eigen object the shape of its new value, where it can take another. Not inlined: each
+/// expression would compile Eigen's allocation anew.
+template <class Target>
+[[gnu::noinline]] void resize(Target& target, Index rows, Index cols) {
+  if (target.rows() != rows || target.cols() != cols) {
+    target.resize(rows, cols);
+  }
+}
+
 /// A matrix that is computed where it is assigned, and an operand of Eigen's own expressions, which
 /// evaluate it once. Derived has assign_expression(value, target, alpha, beta), found by its
 /// arguments: target = alpha * value + beta * target.
@@ -186,9 +195,7 @@ struct Assignment<Target, Source, Functor, Dense2Dense, void> {
 
   static void run(Target& target, const Source& source,
                   const assign_op<typename Target::Scalar, Scalar>& /*unused*/) {
-    if (target.rows() != source.rows() || target.cols() != source.cols()) {
-      target.resize(source.rows(), source.cols());
-    }
+    accrete::detail::resize(target, source.rows(), source.cols());
     assign_expression(source, target, Scalar{1}, Scalar{0});
   }
   static void run(Target& target, const Source& source,

@@ -208,6 +208,13 @@ concept LazyOperand = ExpressionNode<T> || is_view<std::remove_cvref_t<T>> ||
 template <class T>
 concept Operand = LazyOperand<T> || EigenDense<T>;
 
+/// A product of two Eigen matrices that is not evaluated yet.
+template <class T>
+inline constexpr bool is_eigen_product = false;
+template <class Left, class Right>
+inline constexpr bool is_eigen_product<Eigen::Product<Left, Right, Eigen::DefaultProduct>> =
+    EigenDense<Left> && EigenDense<Right>;
+
 template <class Backend, class Scalar, class Space>
 auto lift_view(const View<Scalar, Space>& view) {
   using Memory = ViewedMemory<std::remove_const_t<Scalar>, Space, Eigen::Dynamic, Eigen::Dynamic>;
@@ -215,7 +222,7 @@ auto lift_view(const View<Scalar, Space>& view) {
 }
 
 /// Named operands become views, temporaries are moved in, unevaluated Eigen expressions are
-/// evaluated once.
+/// evaluated here and once.
 template <class Backend = AnyHost, Operand T>
 auto lift(T&& operand) {
   using Object = std::remove_cvref_t<T>;
@@ -253,6 +260,10 @@ auto lift(T&& operand) {
       using Memory = ViewedMemory<typename Object::Scalar, HostSpace, Object::RowsAtCompileTime,
                                   Object::ColsAtCompileTime>;
       return Dense<Memory, Backend>(Memory(view_of(std::as_const(operand))));
+    } else if constexpr (is_eigen_product<Object>) {
+      // By the backend's kernels: faster, and Eigen's need not be compiled.
+      return Dense<OwnedObject<Plain>, Backend>(OwnedObject<Plain>(
+          Plain(lift<Backend>(operand.lhs()) * lift<Backend>(operand.rhs()))));
     } else {
       return Dense<OwnedObject<Plain>, Backend>(OwnedObject<Plain>(Plain(operand)));
     }

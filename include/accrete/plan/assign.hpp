@@ -10,13 +10,13 @@ ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
-template <class Scalar, class Entry, class Node>
-void check_destination(const Node& node, Index rows, Index cols) {
+template <class Node, class Entry, class Space, class Scalar>
+void assign_to_view(const Node& node, const View<Entry, Space>& target, Scalar alpha, Scalar beta,
+                    bool may_overlap) {
   static_assert(fits_destination<Entry, Scalar>());
-  if (rows != node.rows() || cols != node.cols()) {
-    throw_shape_error("assignment", rows, cols, node.rows(), node.cols(),
-                      "the destination must have the shape of the expression");
-  }
+  check_kernels<kernels_for<backend_of<Node>, typename Node::Stored>>();
+  const Gathered<Node> gathered(node);
+  assign_gathered<backend_of<Node>>(gathered.expression(), alpha, beta, target, may_overlap);
 }
 
 /// Assignment to an Eigen object that Eigen has resized already where it could.
@@ -26,13 +26,16 @@ void assign_to_eigen(const Node& node, Target& target, Scalar alpha, Scalar beta
   static_assert(is_host_backend<backend_of<Node>>,
                 "accrete: this expression has its value in the memory of a device; assign it to a "
                 "Matrix<Scalar, Backend>, or write to_host(expression)");
-  check_destination<Scalar, typename Target::Scalar>(node, target.rows(), target.cols());
-  auto& context = Context<backend_of<Node>>::current();
   if constexpr (is_viewable<Target>) {
-    evaluate_into(context, node, alpha, beta, view_of(target), may_overlap);
+    assign_to_view(node, view_of(target), alpha, beta, may_overlap);
   } else {
+    static_assert(fits_destination<typename Target::Scalar, Scalar>());
+    if (target.rows() != node.rows() || target.cols() != node.cols()) {
+      throw_shape_error("assignment", target.rows(), target.cols(), node.rows(), node.cols(),
+                        "the destination must have the shape of the expression");
+    }
     Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic> value(node.rows(), node.cols());
-    evaluate_into(context, node, alpha, Scalar{0}, view_of(value), false);
+    assign_to_view(node, view_of(value), alpha, Scalar{0}, false);
     if (beta == Scalar{0}) {
       target = value;
     } else {
@@ -53,8 +56,7 @@ void assign_expression(const Node& node, const View<Entry, Space>& target, Scala
                 "accrete: the destination lies in another memory than the operands; assign to a "
                 "Matrix<Scalar, Backend> of their backend, and copy that with to_host() or "
                 "from_host()");
-  check_destination<Scalar, Entry>(node, target.rows, target.cols);
-  evaluate_into(Context<backend_of<Node>>::current(), node, alpha, beta, target);
+  assign_to_view(node, target, alpha, beta, true);
 }
 template <Expandable Matrix, class Target, class Scalar>
 void assign_expression(const Matrix& matrix, Target& target, Scalar alpha, Scalar beta) {

@@ -132,13 +132,28 @@ void evaluate_gathered(Context<Backend>& context,
   Kernels<Backend>::combine(context.device(), alpha, value.as_const(), beta, target);
 }
 
+/// The same in the current context: what an assignment compiles is the gathering of its operands
+/// and this call. @throws ShapeError when the target has not the shape of the expression.
+template <class Backend, class Stored, class Scalar>
+void assign_gathered(const GatheredExpression<Stored, typename Backend::Space>& expression,
+                     Scalar alpha, Scalar beta, const ViewOn<Scalar, Backend>& target,
+                     bool may_overlap) {
+  if (target.rows != expression.rows || target.cols != expression.cols) {
+    throw_shape_error("assignment", target.rows, target.cols, expression.rows, expression.cols,
+                      "the destination must have the shape of the expression");
+  }
+  evaluate_gathered(Context<Backend>::current(), expression, alpha, beta, target, may_overlap);
+}
+
 // Compiled once in accrete::compiled.
 #define ACCRETE_DETAIL_EVALUATE(keyword, Stored, Scalar)                                           \
   keyword template const Plan& plan_of<Cpu, Stored>(Context<Cpu>&,                                 \
                                                     const GatheredExpression<Stored>&);            \
   keyword template void evaluate_gathered<Cpu, Stored, Scalar>(                                    \
       Context<Cpu>&, const GatheredExpression<Stored>&, Scalar, Scalar, const View<Scalar>&,       \
-      bool);
+      bool);                                                                                       \
+  keyword template void assign_gathered<Cpu, Stored, Scalar>(                                      \
+      const GatheredExpression<Stored>&, Scalar, Scalar, const View<Scalar>&, bool);
 #if !ACCRETE_HAS_DEFINITIONS
 ACCRETE_DETAIL_EVALUATE(extern, float, float)
 ACCRETE_DETAIL_EVALUATE(extern, double, double)
