@@ -187,9 +187,10 @@ TEST_CASE("Gpt: low-rank weights of full rank compute and learn what dense ones 
     }
     return gradient;
   };
-  for (const auto& [name, p] : of_factors) {
+  for (const auto& entry : of_factors) {
+    const std::string& name = entry.first;
     CAPTURE(name);
-    CHECK((copy<double>(p.gradient) - expected(name)).norm() < 1e-12 * expected(name).norm());
+    CHECK((copy<double>(entry.second.gradient) - expected(name)).norm() < 1e-12 * expected(name).norm());
   }
 }
 
