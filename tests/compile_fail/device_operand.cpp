@@ -2,7 +2,7 @@
 // expected error: accrete: an Eigen object lies in host memory, which this backend does not read
 #include <accrete/accrete.hpp>
 
-struct Remote {
+struct Remote : accrete::detail::DeviceStorage<Remote> {
   static constexpr const char* name = "remote";
 };
 

@@ -42,9 +42,10 @@ struct View {
   }
   [[nodiscard]] constexpr Index row_step() const noexcept { return is_column_major() ? 1 : stride; }
   [[nodiscard]] constexpr Index col_step() const noexcept { return is_column_major() ? stride : 1; }
-  [[nodiscard]] constexpr Scalar& operator()(Index i, Index j) const noexcept
-    requires std::is_same_v<Space, HostSpace>
-  {
+  [[nodiscard]] constexpr Scalar& operator()(Index i, Index j) const noexcept {
+    static_assert(std::is_same_v<Space, HostSpace>,
+                  "accrete: the host cannot read an entry of a device's memory; copy the matrix "
+                  "with to_host() and read it there");
     return data[i * row_step() + j * col_step()];
   }
 
