@@ -85,6 +85,13 @@
 #define ACCRETE_SIMD(...)
 #endif
 
+// A function that a device may run as well as the host.
+#ifdef __CUDACC__
+#define ACCRETE_DEVICE_TOO __host__ __device__
+#else
+#define ACCRETE_DEVICE_TOO
+#endif
+
 #define ACCRETE_BEGIN_NAMESPACE                                                                    \
   namespace accrete {                                                                              \
   inline namespace ACCRETE_ABI_NAMESPACE {

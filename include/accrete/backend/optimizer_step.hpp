@@ -33,9 +33,9 @@ struct AdamWColumn {
 
 namespace detail {
 
-template <class Scalar>
-void check_adamw(const View<Scalar>& parameter, const View<const Scalar>& gradient,
-                 const View<Scalar>& first, const View<Scalar>& second,
+template <class Scalar, class Space>
+void check_adamw(const View<Scalar, Space>& parameter, const View<const Scalar, Space>& gradient,
+                 const View<Scalar, Space>& first, const View<Scalar, Space>& second,
                  std::span<const AdamWColumn<Scalar>> columns) {
   const auto check = [&](const char* name, Index rows, Index cols) {
     if (rows != parameter.rows || cols != parameter.cols) {

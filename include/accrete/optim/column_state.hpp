@@ -268,7 +268,7 @@ class ColumnState {
                                           std::size_t count) {
     std::vector<double> keys(values.size());
     for (std::size_t i = 0; i < keys.size(); ++i) {
-      keys[i] = pruning.by == Pruning::By::random ? uniform_pair(i, pruning.seed)[0]
+      keys[i] = pruning.by == Pruning::By::random ? uniform_pair(i, pruning.seed).first
                                                   : std::abs(static_cast<double>(values[i]));
     }
     std::vector<Index> order(values.size());

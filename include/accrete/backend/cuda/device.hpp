@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/backend/cuda/memory.hpp>
+#include <accrete/backend/device_matrix.hpp>
+#include <accrete/backend/workspace.hpp>
+
+#include <cstring>
+#include <memory>
+#include <span>
+#include <utility>
+
+ACCRETE_BEGIN_NAMESPACE
+
+/// NVIDIA GPU: cuBLAS, cuSOLVER, and kernels of our own for what is done entry by entry.
+struct Cuda : detail::DeviceStorage<Cuda> {
+  static constexpr const char* name = "cuda";
+};
+
+/// In which precision products of float operands are computed.
+enum class CudaMath : unsigned char {
+  strict, ///< float
+  tf32    ///< operands rounded to ten bits of mantissa, sums in float
+};
+
+/// Where and how a Device<Cuda> works.
+struct CudaOptions {
+  /// A stream of the caller's, on the device that is current; null for one of its own, which does
+  /// not wait for the default stream. It must outlive the context and all storage made with it.
+  cudaStream_t stream = nullptr;
+  /// Null for cudaMallocAsync on the stream.
+  std::shared_ptr<MemoryResource> memory = nullptr;
+  CudaMath math = CudaMath::strict;
+  /// Results repeat bit for bit, as far as cuBLAS and cuSOLVER promise it.
+  bool deterministic = false;
+};
+
+/// Stream, handles, memory and temporaries of one GPU. Belongs to one thread at a time. Everything
+/// is ordered by the stream; what comes back to the host waits for it.
+template <>
+class Device<Cuda> {
+ public:
+  Device() : Device(CudaOptions{}) {}
+  explicit Device(const CudaOptions& options) : state_(std::make_unique<State>(options)) {}
+
+  [[nodiscard]] cudaStream_t stream() const noexcept { return state_->stream->get(); }
+  [[nodiscard]] Memory<Cuda> memory() const { return Memory<Cuda>(state_->memory); }
+  [[nodiscard]] Arena<Cuda>& workspace() noexcept { return state_->workspace; }
+  /// Of the host, for small problems that are solved there.
+  [[nodiscard]] static int threads() noexcept { return 1; }
+  [[nodiscard]] CudaMath math() const noexcept { return state_->options.math; }
+
+  /// Waits for all work of the stream.
+  void synchronize() {
+    detail::check_cuda(cudaStreamSynchronize(stream()), "cudaStreamSynchronize");
+    state_->staging.release();
+  }
+
+  /// Made when it is first asked for, bound to the stream and to a workspace of its own, so that a
+  /// product neither allocates nor may be captured with memory that goes away.
+  [[nodiscard]] cublasHandle_t cublas() {
+    if (state_->cublas == nullptr) {
+      state_->make_cublas();
+    }
+    return state_->cublas;
+  }
+  [[nodiscard]] cusolverDnHandle_t cusolver() {
+    if (state_->cusolver == nullptr) {
+      state_->make_cusolver();
+    }
+    return state_->cusolver;
+  }
+  [[nodiscard]] cusolverDnParams_t cusolver_params() {
+    static_cast<void>(cusolver());
+    return state_->params;
+  }
+
+  /// Host values, in the frame's memory of the device; without a wait.
+  template <class T, class Frame>
+  [[nodiscard]] const T* uploaded(Frame& frame, std::span<const T> values) {
+    const auto count = static_cast<Index>(values.size());
+    T* const target = frame.template allocate<T>(count);
+    if (count > 0) {
+      std::byte* const pinned = state_->staging.take(stream(), values.size_bytes());
+      std::memcpy(pinned, values.data(), values.size_bytes());
+      detail::check_cuda(
+          cudaMemcpyAsync(target, pinned, values.size_bytes(), cudaMemcpyHostToDevice, stream()),
+          "cudaMemcpyAsync", {count});
+    }
+    return target;
+  }
+
+  /// One value of the device, for which the host waits.
+  template <class T>
+  [[nodiscard]] T downloaded(const T* value) {
+    std::byte* const pinned = state_->staging.take(stream(), sizeof(T));
+    detail::check_cuda(cudaMemcpyAsync(pinned, value, sizeof(T), cudaMemcpyDeviceToHost, stream()),
+                       "cudaMemcpyAsync", {1});
+    synchronize();
+    T result;
+    std::memcpy(&result, pinned, sizeof(T));
+    return result;
+  }
+
+ private:
+  struct State {
+    explicit State(const CudaOptions& with)
+        : options(with),
+          stream(options.stream == nullptr ? std::make_shared<detail::CudaStream>()
+                                           : std::make_shared<detail::CudaStream>(options.stream)),
+          memory(options.memory != nullptr ? options.memory
+                                           : std::make_shared<StreamMemory>(stream)),
+          workspace(Memory<Cuda>(memory)) {}
+    State(const State&) = delete;
+    State& operator=(const State&) = delete;
+    ~State() {
+      if (params != nullptr) {
+        cusolverDnDestroyParams(params);
+      }
+      if (cusolver != nullptr) {
+        cusolverDnDestroy(cusolver);
+      }
+      if (cublas != nullptr) {
+        cublasDestroy(cublas);
+      }
+      Memory<Cuda>(memory).deallocate(cublas_memory, cublas_bytes);
+    }
+
+    /// Storage may outlive the context, and keeps the stream that it was allocated on alive.
+    class StreamMemory final : public MemoryResource {
+     public:
+      explicit StreamMemory(std::shared_ptr<detail::CudaStream> stream)
+          : stream_(std::move(stream)), resource_(stream_->get()) {}
+      void* allocate(std::size_t bytes) override { return resource_.allocate(bytes); }
+      void deallocate(void* data, std::size_t bytes) noexcept override {
+        resource_.deallocate(data, bytes);
+      }
+
+     private:
+      std::shared_ptr<detail::CudaStream> stream_;
+      CudaStreamMemory resource_;
+    };
+
+    void make_cublas() {
+      cublasHandle_t handle = nullptr;
+      detail::check_cuda(cublasCreate(&handle), "cublasCreate");
+      cublas = handle;
+      detail::check_cuda(cublasSetStream(handle, stream->get()), "cublasSetStream");
+      if (cublas_memory == nullptr) {
+        cublas_memory = Memory<Cuda>(memory).allocate(cublas_bytes);
+      }
+      // After each SetStream, which takes the workspace away.
+      detail::check_cuda(cublasSetWorkspace(handle, cublas_memory, cublas_bytes),
+                         "cublasSetWorkspace", {static_cast<Index>(cublas_bytes)});
+      detail::check_cuda(cublasSetMathMode(handle, options.math == CudaMath::tf32
+                                                       ? CUBLAS_TF32_TENSOR_OP_MATH
+                                                       : CUBLAS_DEFAULT_MATH),
+                         "cublasSetMathMode");
+    }
+    void make_cusolver() {
+      cusolverDnHandle_t handle = nullptr;
+      detail::check_cuda(cusolverDnCreate(&handle), "cusolverDnCreate");
+      cusolver = handle;
+      detail::check_cuda(cusolverDnSetStream(handle, stream->get()), "cusolverDnSetStream");
+      if (options.deterministic) {
+        detail::check_cuda(cusolverDnSetDeterministicMode(handle, CUSOLVER_DETERMINISTIC_RESULTS),
+                           "cusolverDnSetDeterministicMode");
+      }
+      detail::check_cuda(cusolverDnCreateParams(&params), "cusolverDnCreateParams");
+    }
+
+    // What the manual recommends for an H100.
+    static constexpr std::size_t cublas_bytes = std::size_t{32} << 20;
+
+    CudaOptions options;
+    std::shared_ptr<detail::CudaStream> stream;
+    std::shared_ptr<MemoryResource> memory;
+    Arena<Cuda> workspace;
+    detail::CudaStaging staging;
+    cublasHandle_t cublas = nullptr;
+    cusolverDnHandle_t cusolver = nullptr;
+    cusolverDnParams_t params = nullptr;
+    void* cublas_memory = nullptr;
+  };
+
+  std::unique_ptr<State> state_;
+};
+
+ACCRETE_END_NAMESPACE

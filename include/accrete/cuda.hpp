@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// Adds the cuda backend to the CPU library: link accrete::cuda.
+#include <accrete/accrete.hpp>
+#include <accrete/backend/cuda/bfloat16.hpp>
+#include <accrete/backend/cuda/kernels.hpp>
