@@ -23,8 +23,8 @@ Stored<typename Derived::Scalar> on_backend(const Eigen::DenseBase<Derived>& mat
 
 /// The scalars of a templated test. What differs between them lies in the kernels, so binaries that
 /// would cost much compile time leave one out.
-#ifdef ACCRETE_TEST_ONE_SCALAR
-#define TEST_SCALARS double
+#ifdef ACCRETE_TEST_SCALAR
+#define TEST_SCALARS ACCRETE_TEST_SCALAR
 #else
 #define TEST_SCALARS float, double
 #endif
