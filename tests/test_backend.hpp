@@ -21,6 +21,12 @@ Stored<typename Derived::Scalar> on_backend(const Eigen::DenseBase<Derived>& mat
   return accrete::from_host<TestBackend>(matrix);
 }
 
+/// The same as an operand of expressions, which names the backend.
+template <class Derived>
+auto operand(const Eigen::DenseBase<Derived>& matrix) {
+  return accrete::lazy<TestBackend>(on_backend(matrix));
+}
+
 /// The scalars of a templated test. What differs between them lies in the kernels, so binaries that
 /// would cost much compile time leave one out.
 #ifdef ACCRETE_TEST_SCALAR
