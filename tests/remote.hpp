@@ -112,6 +112,8 @@ class Device<remote::Remote> {
   [[nodiscard]] Memory<Remote> memory() const { return Memory<Remote>(memory_); }
   [[nodiscard]] Arena<Remote>& workspace() noexcept { return workspace_; }
   [[nodiscard]] static int threads() noexcept { return 1; }
+  /// One thread is all that there is.
+  static void set_threads(int) noexcept {}
 
   /// The device that computes.
   [[nodiscard]] Device<Reference>& host() noexcept { return host_; }
