@@ -111,7 +111,7 @@ TEST_CASE_TEMPLATE("columns that could never move are refused", S, TEST_SCALARS)
   bad.singular_values[0] = std::numeric_limits<S>::quiet_NaN();
   CHECK_THROWS_AS((void)init::spectral_ones(bad, 1), accrete::NumericError);
   // With ones, no column is zero even there.
-  CHECK(to_host(init::spectral_ones(svd_of(w), 4).U()).colwise().norm().minCoeff() > S{0.9});
+  CHECK(to_host(init::spectral_ones(svd_of(w), 4).U()).colwise().norm().minCoeff() > S(0.9));
 }
 
 TEST_CASE_TEMPLATE("pissa leaves the matrix what it is, and takes the leading part", S,

@@ -98,7 +98,7 @@ TEST_CASE_TEMPLATE("steps agree with a scalar re-implementation in long double",
     Stored<S> target = on_backend(parameter);
     AdamW<S> state(m, 5, options);
     for (int t = 0; t < 30; ++t) {
-      const Mat<S> gradient = Mat<S>::Random(m, 5) * S{0.1};
+      const Mat<S> gradient = Mat<S>::Random(m, 5) * S(0.1);
       const double rate = 0.01 / (1 + t);
       const double scale = t % 3 == 0 ? 0.5 : 1.0;
       state.step(target, on_backend(gradient), rate, scale);
@@ -306,7 +306,7 @@ TEST_CASE_TEMPLATE("a rotated state of a constant gradient is the state of the r
   state.rotate(change);
   // Nine roundings of the moments, and the products of the rotation.
   const S small = 60 * std::numeric_limits<S>::epsilon();
-  const S second = second_of(expected).norm() + gradient.squaredNorm() * S{0.009};
+  const S second = second_of(expected).norm() + gradient.squaredNorm() * S(0.009);
   CHECK((first_of(state) - first_of(expected)).norm() <= small * first_of(expected).norm());
   CHECK((second_of(state) - second_of(expected)).norm() <= small * second);
 }

@@ -101,7 +101,7 @@ TEST_CASE_TEMPLATE("the direction's singular values are near 1 whatever the grad
   const Mat<S> out = direction_of(state, gradient);
   const Eigen::JacobiSVD<Mat<S>> svd(out / std::sqrt(S{40} / S{6}));
   CHECK(svd.singularValues().maxCoeff() < S{1.25});
-  CHECK(svd.singularValues().minCoeff() > S{0.65});
+  CHECK(svd.singularValues().minCoeff() > S(0.65));
 }
 
 TEST_CASE_TEMPLATE("the direction is the step without rate and decay", S, TEST_SCALARS) {
