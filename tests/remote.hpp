@@ -107,6 +107,8 @@ class RemoteDevice {
   [[nodiscard]] accrete::Memory<Tag> memory() const { return accrete::Memory<Tag>(memory_); }
   [[nodiscard]] accrete::Arena<Tag>& workspace() noexcept { return workspace_; }
   [[nodiscard]] static int threads() noexcept { return 1; }
+  /// One thread is all that there is.
+  static void set_threads(int) noexcept {}
 
   /// The device that computes.
   [[nodiscard]] accrete::Device<accrete::Reference>& host() noexcept { return host_; }

@@ -27,6 +27,22 @@ auto operand(const Eigen::DenseBase<Derived>& matrix) {
   return accrete::lazy<TestBackend>(on_backend(matrix));
 }
 
+/// A view of that storage.
+template <class Scalar>
+using StoredView = accrete::ViewOn<Scalar, TestBackend>;
+
+/// The device that it lies on.
+inline accrete::Device<TestBackend>& test_device() {
+  return accrete::Context<TestBackend>::current().device();
+}
+
+/// Writes the entries of a host matrix into the memory that a view describes.
+template <class Scalar>
+void write(const accrete::View<Scalar, TestBackend::Space>& target,
+           const Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>& values) {
+  accrete::Kernels<TestBackend>::upload(test_device(), values.data(), target);
+}
+
 /// The scalars of a templated test. What differs between them lies in the kernels, so binaries that
 /// would cost much compile time leave one out.
 #ifdef ACCRETE_TEST_SCALAR
