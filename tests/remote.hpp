@@ -105,7 +105,8 @@ class Device<remote::Remote> {
  public:
   using Remote = remote::Remote;
 
-  Device() : Device(std::make_shared<remote::RemoteMemory>()) {}
+  /// Shares the memory of all devices made so, as contexts of one GPU do.
+  Device() : Device(default_memory()) {}
   explicit Device(std::shared_ptr<remote::RemoteMemory> memory)
       : memory_(std::move(memory)), workspace_(Memory<Remote>(memory_)) {}
 
@@ -132,6 +133,11 @@ class Device<remote::Remote> {
   }
 
  private:
+  static const std::shared_ptr<remote::RemoteMemory>& default_memory() {
+    static const auto memory = std::make_shared<remote::RemoteMemory>();
+    return memory;
+  }
+
   std::shared_ptr<remote::RemoteMemory> memory_;
   Arena<Remote> workspace_;
   Device<Reference> host_;
