@@ -100,7 +100,8 @@ class RemoteMemory : public accrete::MemoryResource {
 template <class Tag>
 class RemoteDevice {
  public:
-  RemoteDevice() : RemoteDevice(std::make_shared<RemoteMemory>()) {}
+  /// Shares the memory of all devices made so, as contexts of one GPU do.
+  RemoteDevice() : RemoteDevice(default_memory()) {}
   explicit RemoteDevice(std::shared_ptr<RemoteMemory> memory)
       : memory_(std::move(memory)), workspace_(accrete::Memory<Tag>(memory_)) {}
 
@@ -129,6 +130,11 @@ class RemoteDevice {
   }
 
  private:
+  static const std::shared_ptr<RemoteMemory>& default_memory() {
+    static const auto memory = std::make_shared<RemoteMemory>();
+    return memory;
+  }
+
   std::shared_ptr<RemoteMemory> memory_;
   accrete::Arena<Tag> workspace_;
   accrete::Device<accrete::Reference> host_;
