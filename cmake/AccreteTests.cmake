@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 
-# accrete_add_tests(NAME BACKEND tag LIBRARY target [OPTIMIZED] [ONE_SCALAR] SOURCES files...)
+# accrete_add_tests(NAME BACKEND tag LIBRARY target [OPTIMIZED] [SCALAR scalar] SOURCES files...)
 # One executable of all the files (relative to the current folder), and one ctest entry for each
-# folder of them. Without OPTIMIZED it is compiled at -O1, in half the time; ONE_SCALAR leaves
-# float out of templated tests.
+# folder of them. Without OPTIMIZED it is compiled at -O1, in half the time; SCALAR has templated
+# tests for that scalar alone.
 function(accrete_add_tests name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "OPTIMIZED;ONE_SCALAR" "BACKEND;LIBRARY" "SOURCES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "OPTIMIZED" "BACKEND;LIBRARY;SCALAR" "SOURCES")
   add_executable(${name} ${arg_SOURCES} $<TARGET_OBJECTS:accrete_test_main>)
   if(arg_BACKEND STREQUAL "Remote")
     target_compile_definitions(${name} PRIVATE ACCRETE_TEST_BACKEND=remote::Remote
@@ -13,8 +13,8 @@ function(accrete_add_tests name)
   else()
     target_compile_definitions(${name} PRIVATE ACCRETE_TEST_BACKEND=accrete::${arg_BACKEND})
   endif()
-  if(arg_ONE_SCALAR)
-    target_compile_definitions(${name} PRIVATE ACCRETE_TEST_ONE_SCALAR)
+  if(arg_SCALAR)
+    target_compile_definitions(${name} PRIVATE ACCRETE_TEST_SCALAR=${arg_SCALAR})
   endif()
   target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
   target_link_libraries(${name} PRIVATE ${arg_LIBRARY} doctest::doctest accrete_eigen

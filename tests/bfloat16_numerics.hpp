@@ -2,17 +2,17 @@
 #pragma once
 
 #include "numerics.hpp"
+#include "test_backend.hpp"
 
 #include <accrete/bfloat16.hpp>
 
-using Stored = Eigen::MatrixX<accrete::bfloat16>;
-
-inline Stored stored(Eigen::Index rows, Eigen::Index cols, unsigned seed) {
-  return random_matrix<float>(rows, cols, seed).cast<accrete::bfloat16>();
+inline Stored<accrete::bfloat16> stored_bfloat16(Eigen::Index rows, Eigen::Index cols,
+                                                 unsigned seed) {
+  return on_backend(random_matrix<float>(rows, cols, seed).cast<accrete::bfloat16>());
 }
 
 /// Eigen converts bfloat16 to float only.
-template <class Derived>
-Exact wide(const Eigen::MatrixBase<Derived>& m) {
-  return m.template cast<float>().template cast<long double>();
+template <class Matrix>
+Exact wide(const Matrix& m) {
+  return accrete::to_host(m).template cast<float>().template cast<long double>();
 }

@@ -8,28 +8,24 @@
 /// than the operand.
 template <class Scalar>
 struct Padded {
-  Dense<Scalar> memory;
-  accrete::View<Scalar> view;
+  Stored<Scalar> memory;
+  StoredView<Scalar> view;
 
   Padded(Eigen::Index rows, Eigen::Index cols, bool row_major, unsigned seed)
-      : memory(random_matrix<Scalar>((row_major ? cols : rows) + 3, row_major ? rows : cols, seed)),
+      : memory(on_backend(
+            random_matrix<Scalar>((row_major ? cols : rows) + 3, row_major ? rows : cols, seed))),
         view(accrete::view_of(memory).block(0, 0, row_major ? cols : rows,
                                             row_major ? rows : cols)) {
     if (row_major) {
       view = view.transposed();
     }
   }
-  [[nodiscard]] Exact value() const {
-    return Exact::NullaryExpr(view.rows, view.cols, [this](Eigen::Index i, Eigen::Index j) {
-      return static_cast<long double>(view(i, j));
-    });
-  }
+  [[nodiscard]] Exact value() const { return exact(view); }
 };
 
 /// c = 2 a b + beta c against exact arithmetic; three bits say which of a, b, c are row-major.
 template <class Scalar>
 void check_gemm(Eigen::Index m, Eigen::Index k, Eigen::Index n, int orders, Scalar beta) {
-  accrete::Device<TestBackend> device;
   const Padded<Scalar> a(m, k, (orders & 1) != 0, 1);
   const Padded<Scalar> b(k, n, (orders & 2) != 0, 2);
   Padded<Scalar> c(m, n, (orders & 4) != 0, 3);
@@ -37,8 +33,8 @@ void check_gemm(Eigen::Index m, Eigen::Index k, Eigen::Index n, int orders, Scal
   const Exact left = a.value();
   const Exact right = b.value();
   const Exact expected = 2.0L * left * right + static_cast<long double>(beta) * before;
-  accrete::Kernels<TestBackend>::gemm(device, Scalar{2}, accrete::View<const Scalar>(a.view),
-                                      accrete::View<const Scalar>(b.view), beta, c.view);
+  accrete::Kernels<TestBackend>::gemm(test_device(), Scalar{2}, a.view.as_const(),
+                                      b.view.as_const(), beta, c.view);
   const long double norms = 2 * left.norm() * right.norm() + before.norm();
   CHECK((c.value() - expected).norm() <= rounding_bound<Scalar>(k + 3, norms));
 }

@@ -96,28 +96,26 @@ class RemoteMemory : public accrete::MemoryResource {
   std::uintptr_t next_ = 0;
 };
 
-} // namespace remote
-
-namespace accrete {
-
-template <>
-class Device<remote::Remote> {
+/// The device of a backend `Tag`.
+template <class Tag>
+class RemoteDevice {
  public:
-  using Remote = remote::Remote;
+  /// Shares the memory of all devices made so, as contexts of one GPU do.
+  RemoteDevice() : RemoteDevice(default_memory()) {}
+  explicit RemoteDevice(std::shared_ptr<RemoteMemory> memory)
+      : memory_(std::move(memory)), workspace_(accrete::Memory<Tag>(memory_)) {}
 
-  Device() : Device(std::make_shared<remote::RemoteMemory>()) {}
-  explicit Device(std::shared_ptr<remote::RemoteMemory> memory)
-      : memory_(std::move(memory)), workspace_(Memory<Remote>(memory_)) {}
-
-  [[nodiscard]] Memory<Remote> memory() const { return Memory<Remote>(memory_); }
-  [[nodiscard]] Arena<Remote>& workspace() noexcept { return workspace_; }
+  [[nodiscard]] accrete::Memory<Tag> memory() const { return accrete::Memory<Tag>(memory_); }
+  [[nodiscard]] accrete::Arena<Tag>& workspace() noexcept { return workspace_; }
   [[nodiscard]] static int threads() noexcept { return 1; }
+  /// One thread is all that there is.
+  static void set_threads(int) noexcept {}
 
   /// The device that computes.
-  [[nodiscard]] Device<Reference>& host() noexcept { return host_; }
+  [[nodiscard]] accrete::Device<accrete::Reference>& host() noexcept { return host_; }
   /// An argument of a kernel as the host reads it.
   template <class Scalar>
-  [[nodiscard]] View<Scalar> local(const View<Scalar, Remote>& view) const {
+  [[nodiscard]] accrete::View<Scalar> local(const accrete::View<Scalar, Tag>& view) const {
     Scalar* data = nullptr;
     if (!view.empty()) {
       data =
@@ -132,65 +130,80 @@ class Device<remote::Remote> {
   }
 
  private:
-  std::shared_ptr<remote::RemoteMemory> memory_;
-  Arena<Remote> workspace_;
-  Device<Reference> host_;
-};
+  static const std::shared_ptr<RemoteMemory>& default_memory() {
+    static const auto memory = std::make_shared<RemoteMemory>();
+    return memory;
+  }
 
-namespace detail {
+  std::shared_ptr<RemoteMemory> memory_;
+  accrete::Arena<Tag> workspace_;
+  accrete::Device<accrete::Reference> host_;
+};
 
 /// One kernel of a table of the reference backend.
 #define ACCRETE_TEST_FORWARD(Table, kernel)                                                        \
   template <class... Arguments>                                                                    \
-  static auto kernel(Device<remote::Remote>& device, const Arguments&... arguments) {              \
-    return Table::kernel(device.host(), device.local(arguments)...);                               \
+  static auto kernel(accrete::Device<Tag>& device, const Arguments&... arguments) {                \
+    return accrete::Table::kernel(device.host(), device.local(arguments)...);                      \
   }
 
-template <>
-struct Bfloat16Kernels<remote::Remote> {
+template <class Tag>
+struct RemoteBfloat16Kernels {
   template <class Scalar>
   static const char* product_provider() noexcept {
     return "loops";
   }
-  ACCRETE_TEST_FORWARD(Bfloat16Kernels<Reference>, gemm)
-  ACCRETE_TEST_FORWARD(Bfloat16Kernels<Reference>, gemv)
-  ACCRETE_TEST_FORWARD(Bfloat16Kernels<Reference>, combine)
-  ACCRETE_TEST_FORWARD(Bfloat16Kernels<Reference>, fill)
+  ACCRETE_TEST_FORWARD(detail::Bfloat16Kernels<accrete::Reference>, gemm)
+  ACCRETE_TEST_FORWARD(detail::Bfloat16Kernels<accrete::Reference>, gemv)
+  ACCRETE_TEST_FORWARD(detail::Bfloat16Kernels<accrete::Reference>, combine)
+  ACCRETE_TEST_FORWARD(detail::Bfloat16Kernels<accrete::Reference>, fill)
 };
 
-} // namespace detail
-
-template <>
-struct Kernels<remote::Remote> {
+template <class Tag>
+struct RemoteKernels {
   template <class Scalar>
   static const char* product_provider() noexcept {
     return "loops";
   }
-  ACCRETE_TEST_FORWARD(Kernels<Reference>, gemm)
-  ACCRETE_TEST_FORWARD(Kernels<Reference>, gemv)
-  ACCRETE_TEST_FORWARD(Kernels<Reference>, combine)
-  ACCRETE_TEST_FORWARD(Kernels<Reference>, fill)
-  ACCRETE_TEST_FORWARD(Kernels<Reference>, hadamard)
-  ACCRETE_TEST_FORWARD(Kernels<Reference>, absolute)
-  ACCRETE_TEST_FORWARD(Kernels<Reference>, dot)
-  ACCRETE_TEST_FORWARD(Kernels<Reference>, squared_norm)
-  ACCRETE_TEST_FORWARD(Kernels<Reference>, all_finite)
-  ACCRETE_TEST_FORWARD(Kernels<Reference>, scale_columns)
-  ACCRETE_TEST_FORWARD(Kernels<Reference>, column_norms)
-  ACCRETE_TEST_FORWARD(Kernels<Reference>, add_diagonal)
-  ACCRETE_TEST_FORWARD(Kernels<Reference>, gather_columns)
-  ACCRETE_TEST_FORWARD(Kernels<Reference>, scatter_add_columns)
-  ACCRETE_TEST_FORWARD(Kernels<Reference>, khatri_rao)
-  ACCRETE_TEST_FORWARD(Kernels<Reference>, thin_qr)
-  ACCRETE_TEST_FORWARD(Kernels<Reference>, svd)
-  ACCRETE_TEST_FORWARD(Kernels<Reference>, cholesky_qr)
-  ACCRETE_TEST_FORWARD(Kernels<Reference>, adamw_update)
-  ACCRETE_TEST_FORWARD(Kernels<Reference>, fill_normal)
-  ACCRETE_TEST_FORWARD(Kernels<Reference>, fill_uniform)
-  ACCRETE_TEST_FORWARD(Kernels<Reference>, upload)
-  ACCRETE_TEST_FORWARD(Kernels<Reference>, download)
+  ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, gemm)
+  ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, gemv)
+  ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, combine)
+  ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, fill)
+  ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, hadamard)
+  ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, absolute)
+  ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, dot)
+  ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, squared_norm)
+  ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, all_finite)
+  ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, scale_columns)
+  ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, column_norms)
+  ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, add_diagonal)
+  ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, gather_columns)
+  ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, scatter_add_columns)
+  ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, khatri_rao)
+  ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, thin_qr)
+  ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, svd)
+  ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, cholesky_qr)
+  ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, adamw_update)
+  ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, fill_normal)
+  ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, fill_uniform)
+  ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, upload)
+  ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, download)
 };
 
 #undef ACCRETE_TEST_FORWARD
+
+} // namespace remote
+
+namespace accrete {
+
+template <>
+class Device<remote::Remote> : public remote::RemoteDevice<remote::Remote> {
+ public:
+  using RemoteDevice::RemoteDevice;
+};
+template <>
+struct Kernels<remote::Remote> : remote::RemoteKernels<remote::Remote> {};
+template <>
+struct detail::Bfloat16Kernels<remote::Remote> : remote::RemoteBfloat16Kernels<remote::Remote> {};
 
 } // namespace accrete

@@ -97,8 +97,8 @@ TEST_CASE("a block of a larger matrix is multiplied without touching what lies a
 
 TEST_CASE("infinities and NaNs go through") {
   ac::Device<ac::Cpu> device;
-  Stored a = Stored::Constant(40, 40, bfloat16(1));
-  const Stored b = Stored::Constant(40, 40, bfloat16(1));
+  Stored<bfloat16> a = Stored<bfloat16>::Constant(40, 40, bfloat16(1));
+  const Stored<bfloat16> b = Stored<bfloat16>::Constant(40, 40, bfloat16(1));
   a(3, 5) = std::numeric_limits<bfloat16>::infinity();
   a(37, 2) = std::numeric_limits<bfloat16>::quiet_NaN();
   Eigen::MatrixXf c(40, 40);

@@ -17,7 +17,8 @@ namespace {
 
 template <class S>
 LowRankMatrix<S, TestBackend> low_rank(Index rows, Index cols, Index rank, unsigned seed) {
-  return {random_matrix<S>(rows, rank, seed), random_matrix<S>(cols, rank, seed + 100)};
+  return {on_backend(random_matrix<S>(rows, rank, seed)),
+          on_backend(random_matrix<S>(cols, rank, seed + 100))};
 }
 
 template <class S>
@@ -76,9 +77,9 @@ TEST_CASE_TEMPLATE("blocks are rows of both factors", S, TEST_SCALARS) {
 TEST_CASE_TEMPLATE("concatenation forms nothing", S, TEST_SCALARS) {
   const Index m = 1500;
   const Index n = 1200;
-  const auto a = low_rank<S>(m, n, 2, 1);
   Context<TestBackend> context;
   const ScopedContext<TestBackend> use(context);
+  const auto a = low_rank<S>(m, n, 2, 1);
   (void)horizontal(a + a, a);
   (void)vertical(a, a);
   (void)block(a + a, 10, 10, m - 20, n - 20);

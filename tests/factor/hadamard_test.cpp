@@ -14,14 +14,17 @@ using accrete::hadamard_power;
 using accrete::Index;
 using accrete::LowRankMatrix;
 using accrete::NumericError;
+using accrete::Order;
 using accrete::ScopedContext;
 using accrete::ShapeError;
+using accrete::view_of;
 
 namespace {
 
 template <class S>
 LowRankMatrix<S, TestBackend> low_rank(Index rows, Index cols, Index rank, unsigned seed) {
-  return {random_matrix<S>(rows, rank, seed), random_matrix<S>(cols, rank, seed + 100)};
+  return {on_backend(random_matrix<S>(rows, rank, seed)),
+          on_backend(random_matrix<S>(cols, rank, seed + 100))};
 }
 
 template <class S>
@@ -33,25 +36,27 @@ Exact formed(const LowRankMatrix<S, TestBackend>& a) {
 
 TEST_CASE_TEMPLATE("the kernel takes any order and reads the target only where beta is not 0", S,
                    TEST_SCALARS) {
-  accrete::Device<TestBackend> device;
-  using Kernels = accrete::Kernels<TestBackend>;
-  using RowMatrix = Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-  const Dense<S> a = random_matrix<S>(37, 11, 1);
+  auto& device = Context<TestBackend>::current().device();
+  const Stored<S> a = on_backend(random_matrix<S>(37, 11, 1));
   const Dense<S> b = random_matrix<S>(37, 11, 2);
   const Dense<S> c = random_matrix<S>(37, 11, 3);
-  const RowMatrix b_rows = b;
   const Exact product = exact(a).cwiseProduct(exact(b));
-  const auto run = [&](auto target, S beta) {
-    Kernels::hadamard(device, S{2}, accrete::view_of(a), accrete::view_of(b_rows), beta,
-                      accrete::view_of(target));
-    return Dense<S>(target);
+  // Row-major is the transposed view of a stored transpose.
+  const Stored<S> b_rows = on_backend(b.transpose());
+  const auto run = [&](const Dense<S>& start, Order order, S beta) {
+    const bool in_rows = order == Order::row_major;
+    Stored<S> target = on_backend(in_rows ? Dense<S>(start.transpose()) : start);
+    const auto view = in_rows ? view_of(target).transposed() : view_of(target);
+    accrete::Kernels<TestBackend>::hadamard(device, S{2}, view_of(a), view_of(b_rows).transposed(),
+                                            beta, view);
+    return exact(view);
   };
   const Dense<S> nan = Dense<S>::Constant(37, 11, std::numeric_limits<S>::quiet_NaN());
   const long double bound = rounding_bound<S>(4, product.norm() + c.norm());
-  CHECK_CLOSE(run(Dense<S>(nan), S{0}), 2 * product, bound);
-  CHECK_CLOSE(run(RowMatrix(nan), S{0}), 2 * product, bound);
-  CHECK_CLOSE(run(Dense<S>(c), S(-0.5)), 2 * product - 0.5L * exact(c), bound);
-  CHECK_CLOSE(run(RowMatrix(c), S(-0.5)), 2 * product - 0.5L * exact(c), bound);
+  CHECK_CLOSE(run(nan, Order::column_major, S{0}), 2 * product, bound);
+  CHECK_CLOSE(run(nan, Order::row_major, S{0}), 2 * product, bound);
+  CHECK_CLOSE(run(c, Order::column_major, S(-0.5)), 2 * product - 0.5L * exact(c), bound);
+  CHECK_CLOSE(run(c, Order::row_major, S(-0.5)), 2 * product - 0.5L * exact(c), bound);
 }
 
 TEST_CASE_TEMPLATE("entrywise products of low-rank matrices multiply ranks", S, TEST_SCALARS) {
@@ -88,7 +93,7 @@ TEST_CASE_TEMPLATE("powers are recompressed on the way", S, TEST_SCALARS) {
   Dense<S> v = Dense<S>::Ones(16, 4);
   u.rightCols(3) = S(0.01) * random_matrix<S>(20, 3, 3);
   v.rightCols(3) = random_matrix<S>(16, 3, 4);
-  const LowRankMatrix<S, TestBackend> a(u, v);
+  const LowRankMatrix<S, TestBackend> a(on_backend(u), on_backend(v));
   const auto power = hadamard_power(a, 6, {.tolerance = 1e-3});
   CHECK(power.rank() < 10);
   const Exact expected = formed(a).array().pow(6.0L).matrix();
@@ -112,9 +117,9 @@ TEST_CASE_TEMPLATE("products of a low-rank matrix with itself keep its rank", S,
 TEST_CASE_TEMPLATE("entrywise products form nothing", S, TEST_SCALARS) {
   const Index m = 1500;
   const Index n = 1200;
-  const auto a = low_rank<S>(m, n, 2, 1);
   Context<TestBackend> context;
   const ScopedContext<TestBackend> use(context);
+  const auto a = low_rank<S>(m, n, 2, 1);
   (void)hadamard(a + a, a);
   (void)hadamard_power(a, 3, {.max_rank = 2});
   CHECK(context.device().workspace().capacity() < std::size_t(m * n) * sizeof(S) / 8);
@@ -125,7 +130,8 @@ TEST_CASE("entrywise products refuse what they cannot use") {
   CHECK_THROWS_AS((void)hadamard(a, a.transpose()), ShapeError);
   CHECK_THROWS_AS((void)hadamard_power(a, -1, {}), ArgumentError);
   CHECK_THROWS_AS((void)hadamard_power(a, 2, {.tolerance = 2}), ArgumentError);
-  Eigen::MatrixXd u = random_matrix<double>(5, 2, 1);
-  u(3, 1) = std::nan("");
+  Eigen::MatrixXd nan = random_matrix<double>(5, 2, 1);
+  nan(3, 1) = std::nan("");
+  const Stored<double> u = on_backend(nan);
   CHECK_THROWS_AS((void)hadamard_power(accrete::outer<TestBackend>(u, u), 2, {}), NumericError);
 }

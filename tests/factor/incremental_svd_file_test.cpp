@@ -3,8 +3,6 @@
 #include "temporary_folder.hpp"
 #include "test_backend.hpp"
 
-#include <accrete/backend/cpu/cpu.hpp>
-#include <accrete/backend/reference/reference.hpp>
 #include <accrete/factor/incremental_svd.hpp>
 #include <accrete/factor/incremental_svd_file.hpp>
 
@@ -31,8 +29,8 @@ using Stream = accrete::IncrementalSVD<double, TestBackend>;
 Stream stream(bool keep_v) {
   std::srand(7);
   Stream svd(12, {.max_rank = 5, .tolerance = 0.01, .keep_v = keep_v, .check_every = 2});
-  svd.append_columns(Eigen::MatrixXd::Random(12, 4));
-  svd.append_columns(Eigen::MatrixXd::Random(12, 3));
+  svd.append_columns(on_backend(Eigen::MatrixXd::Random(12, 4)));
+  svd.append_columns(on_backend(Eigen::MatrixXd::Random(12, 3)));
   return svd;
 }
 
@@ -55,13 +53,13 @@ TEST_CASE("a saved stream goes on bit for bit") {
     CHECK(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()) == 1);
     Stream loaded(accrete::load_incremental_svd<double>(folder / "stream"));
     CHECK(loaded.options().tolerance == 0.01);
-    const Eigen::MatrixXd block = Eigen::MatrixXd::Random(12, 2);
+    const Stored<double> block = on_backend(Eigen::MatrixXd::Random(12, 2));
     svd.append_columns(block);
     loaded.append_columns(block);
     CHECK(loaded.cols() == svd.cols());
     CHECK(loaded.singular_values() == svd.singular_values());
     CHECK(loaded.error_bound() == svd.error_bound());
-    CHECK(Eigen::MatrixXd(loaded.U()) == Eigen::MatrixXd(svd.U()));
+    CHECK(accrete::to_host(loaded.U()) == accrete::to_host(svd.U()));
   }
 }
 
@@ -156,7 +154,7 @@ TEST_CASE("numbers that do not belong together are refused, whatever the length 
   const TemporaryFolder folder;
   const std::string path = folder / "stream";
   Stream svd(6);
-  svd.append_columns(Eigen::MatrixXd::Random(6, 5));
+  svd.append_columns(on_backend(Eigen::MatrixXd::Random(6, 5)));
   using Header = accrete::detail::SVDFileHeader;
   const auto damaged = [&](const auto& damage) {
     accrete::save(svd.state(), path);

@@ -14,6 +14,7 @@ using accrete::Index;
 using accrete::LowRankMatrix;
 using accrete::row_norms;
 using accrete::ScopedContext;
+using accrete::to_host;
 using accrete::view_of;
 
 namespace {
@@ -30,27 +31,38 @@ constexpr double epsilon = static_cast<double>(std::numeric_limits<S>::epsilon()
 template <class S>
 using Update = CumulativeUpdate<S, TestBackend>;
 
+template <class Matrix>
+Eigen::MatrixXd in_double(const Matrix& matrix) {
+  return to_host(matrix).template cast<double>();
+}
+
 template <class S>
 Eigen::MatrixXd formed(const Update<S>& w) {
-  return w.base().template cast<double>() + static_cast<double>(w.scale()) *
-                                                w.U().template cast<double>() *
-                                                w.V().template cast<double>().transpose();
+  return in_double(w.base()) +
+         static_cast<double>(w.scale()) * in_double(w.U()) * in_double(w.V()).transpose();
+}
+
+template <class S>
+Update<S> random_update(const Shape& shape) {
+  return Update<S>(on_backend(random_matrix<S>(shape.rows, shape.cols, 1)),
+                   {on_backend(random_matrix<S>(shape.rows, shape.rank, 2)),
+                    on_backend(random_matrix<S>(shape.cols, shape.rank, 3))});
 }
 
 /// Checks every norm against the documented bound.
 template <class S>
 void check(const Update<S>& w) {
   const Eigen::MatrixXd value = formed(w);
-  const Eigen::MatrixXd base = w.base().template cast<double>();
-  const Eigen::MatrixXd u = w.U().template cast<double>();
-  const Eigen::MatrixXd v = w.V().template cast<double>();
+  const Eigen::MatrixXd base = in_double(w.base());
+  const Eigen::MatrixXd u = in_double(w.U());
+  const Eigen::MatrixXd v = in_double(w.V());
   const double scale = std::abs(static_cast<double>(w.scale()));
   const double factor = static_cast<double>(w.rank() + 2) * epsilon<S>;
   const auto sum_rounding = [](Index count) {
     return static_cast<double>(count) * epsilon<double>;
   };
-  const Dense<S> rows = row_norms(w);
-  const Dense<S> columns = column_norms(w);
+  const Dense<S> rows = to_host(row_norms(w));
+  const Dense<S> columns = to_host(column_norms(w));
   REQUIRE(rows.rows() == w.rows());
   REQUIRE(rows.cols() == 1);
   REQUIRE(columns.rows() == w.cols());
@@ -75,9 +87,7 @@ TEST_CASE_TEMPLATE("row and column norms are those of the formed matrix", S, TES
                              Shape{50, 70, 5}, Shape{0, 3, 0}, Shape{3, 0, 0}}) {
     CAPTURE(shape.rows);
     CAPTURE(shape.cols);
-    Update<S> w(
-        random_matrix<S>(shape.rows, shape.cols, 1),
-        {random_matrix<S>(shape.rows, shape.rank, 2), random_matrix<S>(shape.cols, shape.rank, 3)});
+    Update<S> w = random_update<S>(shape);
     w.set_scale(S(-0.75));
     check<S>(w);
   }
@@ -85,52 +95,55 @@ TEST_CASE_TEMPLATE("row and column norms are those of the formed matrix", S, TES
 
 TEST_CASE_TEMPLATE("pieces of a matrix larger than the cache", S, TEST_SCALARS) {
   // More entries a column than one piece has for 16 columns, and a count that 16 does not divide.
-  const Update<S> w(random_matrix<S>(9000, 37, 1),
-                    {random_matrix<S>(9000, 2, 2), random_matrix<S>(37, 2, 3)});
-  check<S>(w);
+  check<S>(random_update<S>({9000, 37, 2}));
 }
 
 TEST_CASE_TEMPLATE("norms where base and update cancel", S, TEST_SCALARS) {
   const Dense<S> u = random_matrix<S>(30, 4, 1);
   const Dense<S> v = random_matrix<S>(20, 4, 2);
   Dense<S> base = -(u * v.transpose());
-  Update<S> w(base, {u, v});
+  const LowRankMatrix<S, TestBackend> update(on_backend(u), on_backend(v));
+  const Update<S> w(on_backend(base), update);
   check<S>(w); // what is left is the rounding of the base
-  CHECK(row_norms(w).allFinite());
-  CHECK(row_norms(w).norm() <= 20 * epsilon<S> * base.norm());
+  CHECK(to_host(row_norms(w)).allFinite());
+  CHECK(to_host(row_norms(w)).norm() <= 20 * epsilon<S> * base.norm());
   // A difference far below sqrt(epsilon), where the expanded square has no digit left.
   const auto delta = static_cast<S>(std::pow(epsilon<S>, 0.7));
   base.row(7).array() += delta;
-  const Update<S> moved(base, {u, v});
+  const Update<S> moved(on_backend(base), update);
   check<S>(moved);
-  CHECK(static_cast<double>(row_norms(moved)(7, 0)) ==
+  CHECK(static_cast<double>(to_host(row_norms(moved))(7, 0)) ==
         doctest::Approx(static_cast<double>(delta) * std::sqrt(20.0)).epsilon(0.1));
 }
 
 TEST_CASE_TEMPLATE("row norms of a borrowed base, far scales and NaN", S, TEST_SCALARS) {
-  Dense<S> storage = random_matrix<S>(12, 8, 1);
-  const auto borrowed = CumulativeUpdate<S, TestBackend>::borrow(
-      view_of(storage.topRows(7)), {random_matrix<S>(7, 2, 2), random_matrix<S>(8, 2, 3)});
+  Dense<S> entries = random_matrix<S>(12, 8, 1);
+  Stored<S> storage = on_backend(entries);
+  const auto borrowed = Update<S>::borrow(
+      view_of(storage).block(0, 0, 7, 8),
+      {on_backend(random_matrix<S>(7, 2, 2)), on_backend(random_matrix<S>(8, 2, 3))});
   check<S>(borrowed);
   if constexpr (std::is_same_v<S, double>) {
     for (const double far : {1e-300, 1e300}) {
-      const Update<S> w(Dense<S>::Constant(4, 9, far));
-      CHECK(row_norms(w)(2, 0) / far == doctest::Approx(3.0));
+      const Update<S> w(on_backend(Dense<S>::Constant(4, 9, far)));
+      CHECK(to_host(row_norms(w))(2, 0) / far == doctest::Approx(3.0));
     }
   }
-  storage(3, 2) = std::numeric_limits<S>::quiet_NaN();
-  CHECK(std::isnan(row_norms(borrowed)(3, 0)));
-  CHECK(std::isfinite(row_norms(borrowed)(2, 0)));
+  entries(3, 2) = std::numeric_limits<S>::quiet_NaN();
+  view_of(storage) = operand(entries); // where it is
+  const Dense<S> norms = to_host(row_norms(borrowed));
+  CHECK(std::isnan(norms(3, 0)));
+  CHECK(std::isfinite(norms(2, 0)));
 }
 
 TEST_CASE_TEMPLATE("row norms form a few columns at a time", S, TEST_SCALARS) {
   const Index m = 2000;
   const Index n = 3000;
-  const Update<S> w(Dense<S>::Ones(m, n),
-                    LowRankMatrix<S, TestBackend>(Dense<S>::Ones(m, 1), Dense<S>::Ones(n, 1)));
   Context<TestBackend> context;
   const ScopedContext<TestBackend> use(context);
-  CHECK(row_norms(w)(m - 1, 0) == doctest::Approx(2 * std::sqrt(double(n))));
-  CHECK(column_norms(w)(n - 1, 0) == doctest::Approx(2 * std::sqrt(double(m))));
+  const Update<S> w(on_backend(Dense<S>::Ones(m, n)),
+                    {on_backend(Dense<S>::Ones(m, 1)), on_backend(Dense<S>::Ones(n, 1))});
+  CHECK(to_host(row_norms(w))(m - 1, 0) == doctest::Approx(2 * std::sqrt(double(n))));
+  CHECK(to_host(column_norms(w))(n - 1, 0) == doctest::Approx(2 * std::sqrt(double(m))));
   CHECK(context.device().workspace().capacity() < std::size_t(m * n) * sizeof(S) / 8);
 }

@@ -15,8 +15,19 @@
 
 namespace {
 
+struct Counting;
+#ifdef ACCRETE_TEST_DEVICE
+using CountedStorage = accrete::detail::DeviceStorage<Counting>;
+using CountedDevice = remote::RemoteDevice<Counting>;
+using CountedKernels = remote::RemoteKernels<Counting>;
+#else
+using CountedStorage = accrete::detail::HostStorage;
+using CountedDevice = accrete::Device<TestBackend>;
+using CountedKernels = accrete::Kernels<TestBackend>;
+#endif
+
 /// The tested backend with its transfers counted, and its calls of kernels that treat columns.
-struct Counting : accrete::detail::HostStorage {
+struct Counting : CountedStorage {
   [[maybe_unused]] static constexpr const char* name = "counting";
   static inline int uploads = 0;
   static inline int downloads = 0;
@@ -28,25 +39,24 @@ struct Counting : accrete::detail::HostStorage {
 
 ACCRETE_BEGIN_NAMESPACE
 template <>
-class Device<Counting> : public Device<TestBackend> {};
+class Device<Counting> : public CountedDevice {};
 template <>
-struct Kernels<Counting> : Kernels<TestBackend> {
-  using Base = Kernels<TestBackend>;
+struct Kernels<Counting> : CountedKernels {
   template <class Scalar>
-  static void upload(Device<TestBackend>& device, const Scalar* host, View<Scalar> c) {
+  static void upload(Device<Counting>& device, const Scalar* host, ViewOn<Scalar, Counting> c) {
     ++Counting::uploads;
-    Base::upload(device, host, c);
+    CountedKernels::upload(device, host, c);
   }
   template <class Scalar>
-  static void download(Device<TestBackend>& device, View<const Scalar> a, Scalar* host) {
+  static void download(Device<Counting>& device, ViewOn<const Scalar, Counting> a, Scalar* host) {
     ++Counting::downloads;
-    Base::download(device, a, host);
+    CountedKernels::download(device, a, host);
   }
   template <class Scalar>
-  static void combine(Device<TestBackend>& device, Scalar alpha, View<const Scalar> a, Scalar beta,
-                      View<Scalar> c) {
+  static void combine(Device<Counting>& device, Scalar alpha, ViewOn<const Scalar, Counting> a,
+                      Scalar beta, ViewOn<Scalar, Counting> c) {
     ++Counting::copies;
-    Base::combine(device, alpha, a, beta, c);
+    CountedKernels::combine(device, alpha, a, beta, c);
   }
 };
 ACCRETE_END_NAMESPACE
@@ -58,6 +68,14 @@ namespace {
 
 template <class S>
 using Stream = ac::IncrementalSVD<S, Counting>;
+
+/// Storage of the backend that counts.
+template <class S>
+using Block = ac::Matrix<S, Counting>;
+template <class S>
+Block<S> block(Index rows, Index cols, unsigned seed) {
+  return ac::from_host<Counting>(random_matrix<S>(rows, cols, seed));
+}
 
 template <class Update>
 void check_one_each_way(const Update& update) {
@@ -71,24 +89,29 @@ void check_one_each_way(const Update& update) {
 
 TEST_CASE_TEMPLATE("an update of an IncrementalSVD is one download and one upload", S,
                    TEST_SCALARS) {
-  const Dense<S> x = random_matrix<S>(60, 40, 1);
+  const Block<S> x = block<S>(60, 40, 1);
+  const auto columns = [&](Index first, Index count) {
+    return Counting::matrix_view(ac::view_of(x).columns(first, count));
+  };
   Stream<S> svd(60, {.max_rank = 12, .check_every = 1000});
   Stream<S> without_v(60, {.max_rank = 12, .keep_v = false, .check_every = 1000});
-  check_one_each_way([&] { svd.append_columns(x.leftCols(20)); });
-  check_one_each_way([&] { without_v.append_columns(x.leftCols(20)); });
+  check_one_each_way([&] { svd.append_columns(columns(0, 20)); });
+  check_one_each_way([&] { without_v.append_columns(columns(0, 20)); });
   for (Index j = 20; j < 32; j += 3) {
-    check_one_each_way([&] { svd.append_columns(x.middleCols(j, 3)); });
-    check_one_each_way([&] { without_v.append_columns(x.middleCols(j, 3)); });
-    check_one_each_way([&] { svd.append_rows(random_matrix<S>(2, svd.cols(), 2)); });
-    check_one_each_way(
-        [&] { svd.add(random_matrix<S>(svd.rows(), 2, 3), random_matrix<S>(svd.cols(), 2, 4)); });
+    check_one_each_way([&] { svd.append_columns(columns(j, 3)); });
+    check_one_each_way([&] { without_v.append_columns(columns(j, 3)); });
+    const Block<S> rows = block<S>(2, svd.cols(), 2);
+    check_one_each_way([&] { svd.append_rows(rows); });
+    const Block<S> a = block<S>(svd.rows(), 2, 3);
+    const Block<S> b = block<S>(svd.cols(), 2, 4);
+    check_one_each_way([&] { svd.add(a, b); });
     svd = Stream<S>(60, {.max_rank = 12, .check_every = 1000});
-    svd.append_columns(x.leftCols(j));
+    svd.append_columns(columns(0, j));
   }
   // Also of what is within the span, whose directions are noise.
   svd = Stream<S>(60);
-  svd.append_columns(x.leftCols(5));
-  check_one_each_way([&] { svd.append_columns(x.leftCols(5)); });
+  svd.append_columns(columns(0, 5));
+  check_one_each_way([&] { svd.append_columns(columns(0, 5)); });
   CHECK(svd.rank() == 5);
   Counting::reset();
   svd.downdate(1, 3); // U diag(values) takes the values to the device
@@ -103,13 +126,13 @@ TEST_CASE_TEMPLATE("an update of an IncrementalSVD is one download and one uploa
 TEST_CASE_TEMPLATE("nothing but scalars leaves the device where a result stays on it", S,
                    TEST_SCALARS) {
   const ac::CumulativeUpdate<S, Counting> w(
-      random_matrix<S>(30, 20, 1),
-      ac::LowRankMatrix<S, Counting>(random_matrix<S>(30, 4, 2), random_matrix<S>(20, 4, 3)));
+      block<S>(30, 20, 1), ac::LowRankMatrix<S, Counting>(block<S>(30, 4, 2), block<S>(20, 4, 3)));
+  const Block<S> a = block<S>(9, 6, 4);
   Counting::reset();
   CHECK(ac::column_norms(w).rows() == 20);
   CHECK(ac::row_norms(w).rows() == 30);
   CHECK(ac::hadamard(w.low_rank(), w.low_rank()).rank() == 16);
-  CHECK(ac::polar_factor(ac::lazy<Counting>(random_matrix<S>(9, 6, 4))).cols() == 6);
+  CHECK(ac::polar_factor(ac::lazy<Counting>(a)).cols() == 6);
   CHECK(Counting::downloads == 0);
   CHECK(Counting::uploads == 0);
 }

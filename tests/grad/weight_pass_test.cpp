@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "../plan/function_model.hpp"
+#include "stored.hpp"
 
 namespace ac = accrete;
 using ac::Index;
@@ -15,7 +16,7 @@ struct Fixture {
   using Pass = ac::WeightPass<Scalar, TestBackend>;
 
   explicit Fixture(Index columns)
-      : X(random_matrix<Scalar>(n, columns, 4)), dY(random_matrix<Scalar>(m, columns, 5)) {
+      : X(random_stored<Scalar>(n, columns, 4)), dY(random_stored<Scalar>(m, columns, 5)) {
     W.set_scale(Scalar{0.5});
   }
   [[nodiscard]] Exact update() const { return exact(W.U()) * exact(W.V()).transpose(); }
@@ -23,24 +24,19 @@ struct Fixture {
     return exact(W.base()) + static_cast<long double>(W.scale()) * update();
   }
 
-  Update W{random_matrix<Scalar>(m, n, 1),
-           LowRank(random_matrix<Scalar>(m, r, 2), random_matrix<Scalar>(n, r, 3))};
-  Dense<Scalar> X, dY;
+  Update W{random_stored<Scalar>(m, n, 1),
+           LowRank(random_stored<Scalar>(m, r, 2), random_stored<Scalar>(n, r, 3))};
+  Stored<Scalar> X, dY;
   // Entries of magnitude 1, sums over at most n + r or 2 m of them, in two products.
-  long double bound = rounding_bound<Scalar>(60, 50.0L * static_cast<long double>(columns_norm()));
-
- private:
-  [[nodiscard]] double columns_norm() const {
-    return static_cast<double>(X.norm() * dY.norm()) + 10;
-  }
+  long double bound = rounding_bound<Scalar>(60, 50.0L * (exact(X).norm() * exact(dY).norm() + 10));
 };
 
 /// The gradients of both kinds of weights, added to ones.
 template <class Scalar, class Gradients>
 void check_factors(const Fixture<Scalar>& f, const Gradients& g, long double scale) {
   const Exact G = exact(f.dY) * exact(f.X).transpose();
-  Dense<Scalar> dU = Dense<Scalar>::Ones(m, f.W.rank());
-  Dense<Scalar> dV = Dense<Scalar>::Ones(n, f.W.rank());
+  Stored<Scalar> dU = on_backend(Dense<Scalar>::Ones(m, f.W.rank()));
+  Stored<Scalar> dV = on_backend(Dense<Scalar>::Ones(n, f.W.rank()));
   dU += g.U;
   dV += g.V;
   CHECK_CLOSE(dU, Exact::Ones(m, f.W.rank()) + scale * G * exact(f.W.V()), f.bound);
@@ -64,17 +60,18 @@ TEST_CASE_TEMPLATE("a pass gives the product and the gradients, merged or not", 
       CAPTURE(columns);
       CAPTURE(merges);
       for (int step = 0; step < 2; ++step) {
-        Dense<Scalar> Y = Dense<Scalar>::Ones(m, columns);
+        Stored<Scalar> Y = on_backend(Dense<Scalar>::Ones(m, columns));
         Y += pass.forward(f.W, f.X);
         CHECK(pass.is_merged() == merges);
         CHECK_CLOSE(Y, Exact::Ones(m, columns) + f.weight() * exact(f.X), f.bound);
         const auto g = pass.backward(f.W, f.X, f.dY);
         check_factors(f, g, 0.5L);
-        Dense<Scalar> dX(n, columns);
+        Stored<Scalar> dX(n, columns);
         ac::noalias(dX) = g.X;
         CHECK_CLOSE(dX, f.weight().transpose() * exact(f.dY), f.bound);
-        CHECK_CLOSE(Dense<Scalar>(g.base), exact(f.dY) * exact(f.X).transpose(), f.bound);
-        f.W.U() *= Scalar{2}; // the next forward pass takes the change up
+        CHECK_CLOSE(Stored<Scalar>(g.base), exact(f.dY) * exact(f.X).transpose(), f.bound);
+        // The next forward pass takes the change up.
+        set_entries(f.W.U(), Scalar{2} * ac::to_host(f.W.U()));
       }
     }
   }
@@ -84,11 +81,11 @@ TEST_CASE_TEMPLATE("a pass of a low-rank matrix", Scalar, TEST_SCALARS) {
   const Fixture<Scalar> f(7);
   const auto& L = f.W.low_rank();
   typename Fixture<Scalar>::Pass pass;
-  const Dense<Scalar> Y = pass.forward(L, f.X);
+  const Stored<Scalar> Y = pass.forward(L, f.X);
   CHECK_CLOSE(Y, f.update() * exact(f.X), f.bound);
   const auto g = pass.backward(L, f.X, f.dY);
   check_factors(f, g, 1.0L);
-  CHECK_CLOSE(Dense<Scalar>(g.X), f.update().transpose() * exact(f.dY), f.bound);
+  CHECK_CLOSE(Stored<Scalar>(g.X), f.update().transpose() * exact(f.dY), f.bound);
 }
 
 TEST_CASE("the sum is formed where that spares more in both passes than it takes") {
@@ -108,7 +105,7 @@ TEST_CASE("the sum is formed where that spares more in both passes than it takes
   }
   Fixture<double> f(2 * m);
   f.W.reset();
-  const Dense<double> Y = pass.forward(f.W, f.X);
+  const Stored<double> Y = pass.forward(f.W, f.X);
   CHECK_FALSE(pass.is_merged());
   CHECK_CLOSE(Y, exact(f.W.base()) * exact(f.X), f.bound);
 }
@@ -124,7 +121,7 @@ TEST_CASE("a pass that is asked for another weight, X or dY refuses") {
   const auto Y = pass.forward(f.W, f.X);
   CHECK_THROWS_AS((void)pass.forward(f.W, f.dY), ac::ShapeError);
   CHECK_THROWS_AS((void)pass.backward(f.W, f.X, f.X), ac::ShapeError);
-  Dense<float> value = Y;
+  Stored<float> value = Y;
   f.W.grow(2, ac::init::orthogonal());
   CHECK_THROWS_AS(value = Y, ac::ShapeError);
   CHECK_THROWS_AS((void)pass.backward(f.W, f.X, f.dY), ac::ShapeError);

@@ -18,6 +18,7 @@
 namespace init = accrete::init;
 using accrete::Index;
 using accrete::lazy;
+using accrete::to_host;
 
 namespace {
 
@@ -31,14 +32,14 @@ using Update = accrete::CumulativeUpdate<S, TestBackend>;
 template <class S>
 constexpr double epsilon = static_cast<double>(std::numeric_limits<S>::epsilon());
 
-template <class S>
-Eigen::MatrixXd wide(const Mat<S>& matrix) {
-  return matrix.template cast<double>();
+template <class Matrix>
+Eigen::MatrixXd wide(const Matrix& matrix) {
+  return to_host(matrix).template cast<double>();
 }
 
 template <class S>
 auto svd_of(const Mat<S>& matrix) {
-  return accrete::svd(lazy<TestBackend>(matrix));
+  return accrete::svd(lazy<TestBackend>(on_backend(matrix)));
 }
 
 // A matrix with orthonormal factors and the given singular values.
@@ -69,26 +70,25 @@ TEST_CASE_TEMPLATE("the spectral start is the best approximation, evenly split",
   const Mat<S> w = with_values<S>(14, 9, {5, 4, 2, 1, 0.5, 0.3, 0.2, 0.1, 0.05});
   const LowRank<S> matrix = init::spectral(svd_of(w), 3);
   REQUIRE(matrix.rank() == 3);
-  const Mat<S> u = matrix.U();
-  const Mat<S> v = matrix.V();
-  CHECK((wide<S>(u * v.transpose()) - best_approximation(wide(w), 3)).norm() <=
-        200 * epsilon<S> * 5);
+  const Mat<S> u = to_host(matrix.U());
+  const Mat<S> v = to_host(matrix.V());
+  CHECK((wide(u * v.transpose()) - best_approximation(wide(w), 3)).norm() <= 200 * epsilon<S> * 5);
   CHECK((u.transpose() * u - v.transpose() * v).norm() <= S(200 * epsilon<S> * 5));
   const Mat<S> gram = u.transpose() * u;
   CHECK(static_cast<double>(gram(1, 1)) == doctest::Approx(4).epsilon(100 * epsilon<S>));
   CHECK(init::spectral(svd_of(w), 0).rank() == 0);
   const LowRank<S> random =
-      init::spectral(accrete::randomized_svd(lazy<TestBackend>(w), {.rank = 3}), 3);
-  CHECK((wide<S>(Mat<S>(random.U()) * Mat<S>(random.V()).transpose()) -
-         best_approximation(wide(w), 3))
-            .norm() <= 1e-5);
+      init::spectral(accrete::randomized_svd(lazy<TestBackend>(on_backend(w)), {.rank = 3}), 3);
+  CHECK(
+      (wide(to_host(random.U()) * to_host(random.V()).transpose()) - best_approximation(wide(w), 3))
+          .norm() <= 1e-5);
 }
 
 TEST_CASE_TEMPLATE("spectral ones keeps the directions and sets the values to 1", S, TEST_SCALARS) {
   const Mat<S> w = with_values<S>(10, 12, {5, 4, 2, 1});
   const LowRank<S> matrix = init::spectral_ones(svd_of(w), 2);
-  const Eigen::MatrixXd u = wide<S>(matrix.U());
-  const Eigen::MatrixXd v = wide<S>(matrix.V());
+  const Eigen::MatrixXd u = wide(matrix.U());
+  const Eigen::MatrixXd v = wide(matrix.V());
   const double small = 300 * epsilon<S>;
   CHECK((u.transpose() * u - Eigen::MatrixXd::Identity(2, 2)).norm() <= small);
   CHECK((v.transpose() * v - Eigen::MatrixXd::Identity(2, 2)).norm() <= small);
@@ -111,7 +111,7 @@ TEST_CASE_TEMPLATE("columns that could never move are refused", S, TEST_SCALARS)
   bad.singular_values[0] = std::numeric_limits<S>::quiet_NaN();
   CHECK_THROWS_AS((void)init::spectral_ones(bad, 1), accrete::NumericError);
   // With ones, no column is zero even there.
-  CHECK(Mat<S>(init::spectral_ones(svd_of(w), 4).U()).colwise().norm().minCoeff() > S{0.9});
+  CHECK(to_host(init::spectral_ones(svd_of(w), 4).U()).colwise().norm().minCoeff() > S(0.9));
 }
 
 TEST_CASE_TEMPLATE("pissa leaves the matrix what it is, and takes the leading part", S,
@@ -119,31 +119,30 @@ TEST_CASE_TEMPLATE("pissa leaves the matrix what it is, and takes the leading pa
   const Mat<S> w = with_values<S>(15, 11, {6, 3, 2, 1, 0.5, 0.25, 0.1});
   for (const double scale : {1.0, 0.25, -2.0}) {
     CAPTURE(scale);
-    Update<S> matrix(w);
+    Update<S> matrix(on_backend(w));
     matrix.set_scale(S(scale));
     init::pissa(matrix, svd_of(w), 3);
     REQUIRE(matrix.rank() == 3);
-    const Eigen::MatrixXd update = scale * wide<S>(matrix.U()) * wide<S>(matrix.V()).transpose();
+    const Eigen::MatrixXd update = scale * wide(matrix.U()) * wide(matrix.V()).transpose();
     // W0 is rounded once, and each of its 3 products.
-    CHECK((wide<S>(matrix.base()) + update - wide(w)).norm() <= 10 * epsilon<S> * wide(w).norm());
+    CHECK((wide(matrix.base()) + update - wide(w)).norm() <= 10 * epsilon<S> * wide(w).norm());
     CHECK((update - best_approximation(wide(w), 3)).norm() <= 300 * epsilon<S> * 6);
-    CHECK(wide<S>(matrix.base()).norm() < 1.2);
-    CHECK(std::abs(matrix.U().norm() - matrix.V().norm()) <= S(100 * epsilon<S>));
+    CHECK(wide(matrix.base()).norm() < 1.2);
+    CHECK(std::abs(to_host(matrix.U()).norm() - to_host(matrix.V()).norm()) <= S(100 * epsilon<S>));
   }
   // Also of a decomposition that is not exact.
-  Update<S> rough(w);
+  Update<S> rough(on_backend(w));
   init::pissa(rough,
-              accrete::randomized_svd(lazy<TestBackend>(w),
+              accrete::randomized_svd(lazy<TestBackend>(on_backend(w)),
                                       {.rank = 2, .oversampling = 0, .power_iterations = 0}),
               2);
-  const Eigen::MatrixXd whole =
-      wide<S>(rough.base()) + wide<S>(rough.U()) * wide<S>(rough.V()).transpose();
+  const Eigen::MatrixXd whole = wide(rough.base()) + wide(rough.U()) * wide(rough.V()).transpose();
   CHECK((whole - wide(w)).norm() <= 10 * epsilon<S> * wide(w).norm());
 }
 
 TEST_CASE("pissa refuses what it cannot compensate, and changes nothing") {
   const Mat<double> w = with_values<double>(6, 5, {3, 1});
-  Update<double> matrix(w);
+  Update<double> matrix(on_backend(w));
   const auto svd = svd_of(w);
   CHECK_THROWS_AS(init::pissa(matrix, svd, 3), accrete::RankError);
   CHECK_THROWS_AS(init::pissa(matrix, svd_of(Mat<double>(w.transpose())), 1), accrete::ShapeError);
@@ -151,7 +150,7 @@ TEST_CASE("pissa refuses what it cannot compensate, and changes nothing") {
   CHECK_THROWS_AS(init::pissa(matrix, svd, 1), accrete::ArgumentError);
   matrix.set_scale(1);
   CHECK(matrix.rank() == 0);
-  CHECK(Mat<double>(matrix.base()) == w);
+  CHECK(to_host(matrix.base()) == w);
   matrix.grow(1, init::orthogonal());
   CHECK_THROWS_WITH_AS(init::pissa(matrix, svd, 1), doctest::Contains("merge()"),
                        accrete::RankError);
@@ -168,19 +167,19 @@ TEST_CASE_TEMPLATE("the gradient's subspace is the leading one of what the old c
                                projector(qr.householderQ() * Eigen::MatrixXd::Identity(m, 2));
   const Eigen::MatrixXd gradient = rest * with_values<double>(m, n, {4, 3, 2, 0.1, 0.05}) +
                                    100 * wide(old_u).col(0) * Eigen::MatrixXd::Random(1, n);
-  const Mat<S> dy = Mat<S>::Identity(m, m);
-  const Mat<S> x = gradient.transpose().cast<S>();
+  const Stored<S> dy = on_backend(Mat<S>::Identity(m, m));
+  const Stored<S> x = on_backend(Mat<S>(gradient.transpose().cast<S>()));
 
-  LowRank<S> matrix(old_u, Mat<S>::Random(n, 2));
+  LowRank<S> matrix(on_backend(old_u), on_backend(Mat<S>::Random(n, 2)));
   accrete::grow(matrix, 3, init::gradient_subspace(dy, x, 0.5));
-  const Eigen::MatrixXd grown = wide<S>(matrix.U()).rightCols(3) / 0.5;
+  const Eigen::MatrixXd grown = wide(matrix.U()).rightCols(3) / 0.5;
   // Rounding of the part in the old span, 100 times as large, is not told from the rest.
   const double small = 2000 * epsilon<S> * 100;
   CHECK((grown.transpose() * grown - Eigen::MatrixXd::Identity(3, 3)).norm() <= 300 * epsilon<S>);
   CHECK((wide(old_u).transpose() * grown).norm() <= 300 * epsilon<S> * wide(old_u).norm());
   const Eigen::JacobiSVD<Eigen::MatrixXd> svd(rest * gradient, Eigen::ComputeThinU);
   CHECK((projector(grown) - projector(svd.matrixU().leftCols(3))).norm() <= small);
-  CHECK(wide<S>(matrix.V()).rightCols(3).isZero(0.0));
+  CHECK(wide(matrix.V()).rightCols(3).isZero(0.0));
   // The gradient of the new columns of V has the norm of the three values.
   const double reached = (gradient.transpose() * grown).squaredNorm();
   CHECK(reached == doctest::Approx(svd.singularValues().head(3).squaredNorm()).epsilon(small));
@@ -188,18 +187,20 @@ TEST_CASE_TEMPLATE("the gradient's subspace is the leading one of what the old c
 
 TEST_CASE("a gradient of any form, from rank 0, by temporaries too") {
   using S = double; // four expression types are enough to compile
-  const Mat<S> a = Mat<S>::Random(12, 2);
-  const Mat<S> b = Mat<S>::Random(10, 2);
+  const Mat<S> left = Mat<S>::Random(12, 2);
+  const Mat<S> right = Mat<S>::Random(10, 2);
+  const Stored<S> a = on_backend(left);
+  const Stored<S> b = on_backend(right);
   const auto from = [&](const auto& initializer) {
     LowRank<S> matrix(12, 10);
     accrete::grow(matrix, 2, initializer);
-    const Eigen::MatrixXd u = wide<S>(matrix.U());
-    CHECK((projector(u) * wide(a) - wide(a)).norm() <= 300 * epsilon<S> * wide(a).norm());
+    const Eigen::MatrixXd u = wide(matrix.U());
+    CHECK((projector(u) * left - left).norm() <= 300 * epsilon<S> * left.norm());
   };
   from(init::gradient_subspace(a, b));
   from(init::gradient_subspace(accrete::outer<TestBackend>(a, b)));
-  from(init::gradient_subspace(Mat<S>(a * b.transpose())));
-  from(init::gradient_subspace(Mat<S>(a), Mat<S>(b)));
+  from(init::gradient_subspace(on_backend(left * right.transpose())));
+  from(init::gradient_subspace(on_backend(left), on_backend(right)));
 }
 
 TEST_CASE_TEMPLATE("a large gradient within the old columns does not hide the rest", S,
@@ -209,11 +210,11 @@ TEST_CASE_TEMPLATE("a large gradient within the old columns does not hide the re
   const Index n = 70;
   const Mat<S> old_u = Mat<S>::Random(m, 20);
   const Mat<S> rest = Mat<S>::Random(m, 3);
-  const Mat<S> dy = (Mat<S>(m, 23) << S{100} * old_u, rest).finished();
-  const Mat<S> x = Mat<S>::Random(n, 23);
-  LowRank<S> matrix(old_u, Mat<S>::Random(n, 20));
+  const Stored<S> dy = on_backend((Mat<S>(m, 23) << S{100} * old_u, rest).finished());
+  const Stored<S> x = on_backend(Mat<S>::Random(n, 23));
+  LowRank<S> matrix(on_backend(old_u), on_backend(Mat<S>::Random(n, 20)));
   accrete::grow(matrix, 3, init::gradient_subspace(dy, x));
-  const Eigen::MatrixXd grown = wide<S>(matrix.U()).rightCols(3);
+  const Eigen::MatrixXd grown = wide(matrix.U()).rightCols(3);
   const Eigen::HouseholderQR<Eigen::MatrixXd> qr(wide(old_u));
   const Eigen::MatrixXd basis = qr.householderQ() * Eigen::MatrixXd::Identity(m, 20);
   const Eigen::MatrixXd outside = wide(rest) - projector(basis) * wide(rest);
@@ -223,11 +224,11 @@ TEST_CASE_TEMPLATE("a large gradient within the old columns does not hide the re
 
 TEST_CASE_TEMPLATE("columns beyond the gradient's rank are orthonormal all the same", S,
                    TEST_SCALARS) {
-  const Mat<S> zero = Mat<S>::Zero(9, 4);
-  const Mat<S> x = Mat<S>::Random(8, 4);
-  LowRank<S> matrix(Mat<S>::Random(9, 2), Mat<S>::Random(8, 2));
+  const Stored<S> zero = on_backend(Mat<S>::Zero(9, 4));
+  const Stored<S> x = on_backend(Mat<S>::Random(8, 4));
+  LowRank<S> matrix(on_backend(Mat<S>::Random(9, 2)), on_backend(Mat<S>::Random(8, 2)));
   accrete::grow(matrix, 3, init::gradient_subspace(zero, x));
-  const Mat<S> u = matrix.U();
+  const Mat<S> u = to_host(matrix.U());
   const Mat<S> grown = u.rightCols(3);
   const S small = S(300 * epsilon<S>);
   CHECK((grown.transpose() * grown - Mat<S>::Identity(3, 3)).norm() <= small);
@@ -235,28 +236,30 @@ TEST_CASE_TEMPLATE("columns beyond the gradient's rank are orthonormal all the s
 }
 
 TEST_CASE_TEMPLATE("growth within the capacity moves no byte of an old column", S, TEST_SCALARS) {
-  const Mat<S> dy = Mat<S>::Random(40, 6);
-  const Mat<S> x = Mat<S>::Random(30, 6);
+  const Stored<S> dy = on_backend(Mat<S>::Random(40, 6));
+  const Stored<S> x = on_backend(Mat<S>::Random(30, 6));
   const auto check = [&](const auto& initializer) {
     LowRank<S> matrix(40, 30);
     matrix.reserve(9);
     matrix.set_rank(3);
-    matrix.U() = Mat<S>::Random(40, 3);
-    matrix.V() = Mat<S>::Random(30, 3);
-    const Mat<S> u = matrix.U();
-    const Mat<S> v = matrix.V();
-    const S* u_data = matrix.U().data();
-    const S* v_data = matrix.V().data();
+    const Mat<S> u = Mat<S>::Random(40, 3);
+    const Mat<S> v = Mat<S>::Random(30, 3);
+    write(matrix.u_view(), u);
+    write(matrix.v_view(), v);
+    const S* u_data = matrix.u_view().data;
+    const S* v_data = matrix.v_view().data;
     for (int i = 0; i < 3; ++i) {
       accrete::grow(matrix, 2, initializer);
     }
-    CHECK(matrix.U().data() == u_data);
-    CHECK(matrix.V().data() == v_data);
-    CHECK(std::memcmp(u_data, u.data(), sizeof(S) * 120) == 0);
-    CHECK(std::memcmp(v_data, v.data(), sizeof(S) * 90) == 0);
+    CHECK(matrix.u_view().data == u_data);
+    CHECK(matrix.v_view().data == v_data);
+    const Mat<S> grown_u = to_host(matrix.U());
+    const Mat<S> grown_v = to_host(matrix.V());
+    CHECK(std::memcmp(grown_u.data(), u.data(), sizeof(S) * 120) == 0);
+    CHECK(std::memcmp(grown_v.data(), v.data(), sizeof(S) * 90) == 0);
     CHECK(matrix.rank() == 9);
     for (Index j = 3; j < 9; ++j) {
-      CHECK(matrix.U().col(j).norm() + matrix.V().col(j).norm() > S{0});
+      CHECK(grown_u.col(j).norm() + grown_v.col(j).norm() > S{0});
     }
   };
   check(init::zero());
@@ -268,12 +271,14 @@ TEST_CASE_TEMPLATE("growth within the capacity moves no byte of an old column", 
 
 TEST_CASE("a gradient that does not fit is refused, and nothing changes") {
   LowRank<double> matrix(9, 8, 4);
-  Mat<double> dy = Mat<double>::Random(9, 3);
-  const Mat<double> x = Mat<double>::Random(8, 3);
+  Mat<double> upstream = Mat<double>::Random(9, 3);
+  Stored<double> dy = on_backend(upstream);
+  const Stored<double> x = on_backend(Mat<double>::Random(8, 3));
   CHECK_THROWS_AS(accrete::grow(matrix, 2, init::gradient_subspace(x, dy)), accrete::ShapeError);
   CHECK_THROWS_AS((void)init::gradient_subspace(dy, x, 0.0), accrete::ArgumentError);
   CHECK_NOTHROW(accrete::grow(matrix, 0, init::gradient_subspace(dy, x)));
-  dy(0, 0) = std::numeric_limits<double>::quiet_NaN();
+  upstream(0, 0) = std::numeric_limits<double>::quiet_NaN();
+  dy = on_backend(upstream);
   CHECK_THROWS_AS(accrete::grow(matrix, 2, init::gradient_subspace(dy, x)), accrete::NumericError);
   CHECK(matrix.rank() == 0);
 }

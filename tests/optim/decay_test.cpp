@@ -13,6 +13,7 @@
 
 using accrete::FactorDecay;
 using accrete::Index;
+using accrete::to_host;
 using accrete::view_of;
 
 namespace {
@@ -57,7 +58,7 @@ TEST_CASE_TEMPLATE("gradients agree with difference quotients of the explicit pe
     const FactorDecay decay{.strength = 0.3, .penalty = penalty};
     const Mat<S> u = Mat<S>::Random(9, 3);
     const Mat<S> v = Mat<S>::Random(6, 3);
-    const LowRank<S> matrix(u, v);
+    const LowRank<S> matrix(on_backend(u), on_backend(v));
     const Eigen::MatrixXd wide_u = u.template cast<double>();
     const Eigen::MatrixXd wide_v = v.template cast<double>();
     CHECK(accrete::decay_penalty(decay, matrix) ==
@@ -66,14 +67,14 @@ TEST_CASE_TEMPLATE("gradients agree with difference quotients of the explicit pe
 
     const Mat<S> start_u = Mat<S>::Random(9, 3);
     const Mat<S> start_v = Mat<S>::Random(6, 3);
-    Mat<S> du = start_u;
-    Mat<S> dv = start_v;
+    Stored<S> du = on_backend(start_u);
+    Stored<S> dv = on_backend(start_v);
     accrete::add_decay_gradient(decay, matrix, view_of(du), view_of(dv));
     const double bound = 1e-6 + 100 * static_cast<double>(std::numeric_limits<S>::epsilon());
-    CHECK(((du - start_u).template cast<double>() -
+    CHECK(((to_host(du) - start_u).template cast<double>() -
            difference_quotient(penalty, 0.3, wide_u, wide_v, true))
               .norm() <= bound);
-    CHECK(((dv - start_v).template cast<double>() -
+    CHECK(((to_host(dv) - start_v).template cast<double>() -
            difference_quotient(penalty, 0.3, wide_u, wide_v, false))
               .norm() <= bound);
   }
@@ -85,15 +86,15 @@ TEST_CASE_TEMPLATE("decoupled decay is one step down that gradient, both factors
     const FactorDecay decay{.strength = 0.2, .penalty = penalty};
     const Mat<S> u = Mat<S>::Random(10, 4);
     const Mat<S> v = Mat<S>::Random(7, 4);
-    LowRank<S> matrix(u, v);
-    Mat<S> du = Mat<S>::Zero(10, 4);
-    Mat<S> dv = Mat<S>::Zero(7, 4);
+    LowRank<S> matrix(on_backend(u), on_backend(v));
+    Stored<S> du = on_backend(Mat<S>::Zero(10, 4));
+    Stored<S> dv = on_backend(Mat<S>::Zero(7, 4));
     accrete::add_decay_gradient(decay, matrix, view_of(du), view_of(dv));
     const double before = accrete::decay_penalty(decay, matrix);
     accrete::apply_decay(decay, matrix, 0.5);
     const S small = 20 * std::numeric_limits<S>::epsilon();
-    CHECK((Mat<S>(matrix.U()) - (u - S{0.5} * du)).norm() <= small * u.norm());
-    CHECK((Mat<S>(matrix.V()) - (v - S{0.5} * dv)).norm() <= small * v.norm());
+    CHECK((to_host(matrix.U()) - (u - S{0.5} * to_host(du))).norm() <= small * u.norm());
+    CHECK((to_host(matrix.V()) - (v - S{0.5} * to_host(dv))).norm() <= small * v.norm());
     CHECK(accrete::decay_penalty(decay, matrix) < before);
   }
 }
@@ -101,8 +102,9 @@ TEST_CASE_TEMPLATE("decoupled decay is one step down that gradient, both factors
 TEST_CASE_TEMPLATE("the Frobenius penalty does not depend on how the product is split", S,
                    TEST_SCALARS) {
   const FactorDecay decay{.strength = 1};
-  const LowRank<S> even(Mat<S>::Random(8, 2), Mat<S>::Random(5, 2));
-  const LowRank<S> uneven(Mat<S>(even.U()) * S{4}, Mat<S>(even.V()) * S{0.25});
+  const LowRank<S> even(on_backend(Mat<S>::Random(8, 2)), on_backend(Mat<S>::Random(5, 2)));
+  const LowRank<S> uneven(on_backend(to_host(even.U()) * S{4}),
+                          on_backend(to_host(even.V()) * S{0.25}));
   const double small = 50 * static_cast<double>(std::numeric_limits<S>::epsilon());
   CHECK(accrete::decay_penalty(decay, uneven) ==
         doctest::Approx(accrete::decay_penalty(decay, even)).epsilon(small));
@@ -111,19 +113,21 @@ TEST_CASE_TEMPLATE("the Frobenius penalty does not depend on how the product is 
 }
 
 TEST_CASE("strength 0 and rank 0 change nothing") {
-  LowRank<double> matrix(Mat<double>::Random(6, 2), Mat<double>::Random(5, 2));
-  const Mat<double> u = matrix.U();
+  LowRank<double> matrix(on_backend(Mat<double>::Random(6, 2)),
+                         on_backend(Mat<double>::Random(5, 2)));
+  const Mat<double> u = to_host(matrix.U());
   accrete::apply_decay({}, matrix, 0.1);
-  CHECK(Mat<double>(matrix.U()) == u);
+  CHECK(to_host(matrix.U()) == u);
   LowRank<double> empty(6, 5);
   CHECK(accrete::decay_penalty({.strength = 1}, empty) == 0);
   CHECK_NOTHROW(accrete::apply_decay({.strength = 1}, empty, 0.1));
 }
 
 TEST_CASE("strengths, rates and shapes outside their domain are refused") {
-  LowRank<double> matrix(Mat<double>::Random(6, 2), Mat<double>::Random(5, 2));
-  Mat<double> du = Mat<double>::Zero(6, 2);
-  Mat<double> dv = Mat<double>::Zero(5, 2);
+  LowRank<double> matrix(on_backend(Mat<double>::Random(6, 2)),
+                         on_backend(Mat<double>::Random(5, 2)));
+  Stored<double> du = on_backend(Mat<double>::Zero(6, 2));
+  Stored<double> dv = on_backend(Mat<double>::Zero(5, 2));
   CHECK_THROWS_AS((void)accrete::decay_penalty({.strength = -1}, matrix), accrete::ArgumentError);
   CHECK_THROWS_AS(accrete::apply_decay({.strength = std::nan("")}, matrix, 0.1),
                   accrete::ArgumentError);
@@ -133,5 +137,5 @@ TEST_CASE("strengths, rates and shapes outside their domain are refused") {
                   accrete::ShapeError);
   CHECK_THROWS_AS(accrete::add_decay_gradient({.strength = 1}, matrix, view_of(du), view_of(du)),
                   accrete::ShapeError);
-  CHECK(du.isZero(0.0));
+  CHECK(to_host(du).isZero(0.0));
 }

@@ -17,7 +17,7 @@
 
 using accrete::Index;
 using accrete::MuonOptions;
-using accrete::view_of;
+using accrete::to_host;
 
 namespace {
 
@@ -28,8 +28,15 @@ using Muon = accrete::Muon<S, TestBackend>;
 
 template <class S>
 Mat<S> momentum_of(const Muon<S>& state) {
-  const auto view = state.momentum();
-  return Mat<S>::NullaryExpr(view.rows, view.cols, [&](Index i, Index j) { return view(i, j); });
+  return to_host(state.momentum());
+}
+
+/// What a step by the gradient would subtract, taken over entries of 9.
+template <class S>
+Mat<S> direction_of(Muon<S>& state, const Mat<S>& gradient) {
+  Stored<S> out = on_backend(Mat<S>::Constant(gradient.rows(), gradient.cols(), S{9}));
+  state.direction(on_backend(gradient), out);
+  return to_host(out);
 }
 
 // The public description in double: momentum, Nesterov, five quintic steps, shape scale.
@@ -68,18 +75,19 @@ TEST_CASE_TEMPLATE("steps agree with the public description in double, tall and 
       const Index m = shape.first;
       const Index k = shape.second;
       CAPTURE(m);
-      Mat<S> parameter = Mat<S>::Random(m, k);
-      Written expected{options, parameter.template cast<double>(), Eigen::MatrixXd::Zero(m, k)};
+      const Mat<S> start = Mat<S>::Random(m, k);
+      Written expected{options, start.template cast<double>(), Eigen::MatrixXd::Zero(m, k)};
+      Stored<S> parameter = on_backend(start);
       Muon<S> state(m, k, options);
       for (int t = 0; t < 4; ++t) {
         const Mat<S> gradient = Mat<S>::Random(m, k) * S{3};
-        state.step(view_of(parameter), view_of(gradient), 0.02, 0.5);
+        state.step(parameter, on_backend(gradient), 0.02, 0.5);
         expected.step(0.5 * gradient.template cast<double>(), 0.02);
       }
       // An iteration's derivative is at most 3.5, five of them amplify rounding by 500.
       const double bound =
           4 * 0.02 * 500 * 30 * static_cast<double>(std::numeric_limits<S>::epsilon());
-      CHECK((parameter.template cast<double>() - expected.parameter).norm() <=
+      CHECK((to_host(parameter).template cast<double>() - expected.parameter).norm() <=
             bound + 20 * static_cast<double>(std::numeric_limits<S>::epsilon()) *
                         expected.parameter.norm());
     }
@@ -90,25 +98,24 @@ TEST_CASE_TEMPLATE("the direction's singular values are near 1 whatever the grad
                    TEST_SCALARS) {
   Muon<S> state(40, 6);
   const Mat<S> gradient = Mat<S>::Random(40, 6) * S(1e-20);
-  Mat<S> out(40, 6);
-  state.direction(view_of(gradient), view_of(out));
+  const Mat<S> out = direction_of(state, gradient);
   const Eigen::JacobiSVD<Mat<S>> svd(out / std::sqrt(S{40} / S{6}));
   CHECK(svd.singularValues().maxCoeff() < S{1.25});
-  CHECK(svd.singularValues().minCoeff() > S{0.65});
+  CHECK(svd.singularValues().minCoeff() > S(0.65));
 }
 
 TEST_CASE_TEMPLATE("the direction is the step without rate and decay", S, TEST_SCALARS) {
   Muon<S> a(10, 4);
   Muon<S> b(10, 4, {.weight_decay = 0.5});
-  Mat<S> parameter = Mat<S>::Zero(10, 4);
+  Stored<S> parameter = on_backend(Mat<S>::Zero(10, 4));
   for (int t = 0; t < 3; ++t) {
     const Mat<S> gradient = Mat<S>::Random(10, 4);
-    const Mat<S> start = parameter;
-    Mat<S> out = Mat<S>::Constant(10, 4, S{9});
-    a.step(view_of(parameter), view_of(gradient), 0.125);
-    b.direction(view_of(gradient), view_of(out));
-    CHECK((start - parameter - S{0.125} * out).norm() <=
-          8 * std::numeric_limits<S>::epsilon() * (out.norm() + parameter.norm()));
+    const Mat<S> before = to_host(parameter);
+    a.step(parameter, on_backend(gradient), 0.125);
+    const Mat<S> after = to_host(parameter);
+    const Mat<S> out = direction_of(b, gradient);
+    CHECK((before - after - S{0.125} * out).norm() <=
+          8 * std::numeric_limits<S>::epsilon() * (out.norm() + after.norm()));
     CHECK(momentum_of(a) == momentum_of(b));
     CHECK(b.steps()[0] == t + 1);
   }
@@ -116,9 +123,9 @@ TEST_CASE_TEMPLATE("the direction is the step without rate and decay", S, TEST_S
 
 TEST_CASE_TEMPLATE("columns come and go bit for bit, resting ones take no part", S, TEST_SCALARS) {
   Muon<S> state(8, 3, {}, 5);
-  Mat<S> parameter = Mat<S>::Random(8, 3);
+  Stored<S> parameter = on_backend(Mat<S>::Random(8, 3));
   const Mat<S> gradient = Mat<S>::Random(8, 3);
-  state.step(view_of(parameter), view_of(gradient), 0.1);
+  state.step(parameter, on_backend(gradient), 0.1);
   const Mat<S> momentum = momentum_of(state);
   const S* memory = state.momentum().data;
   state.append_columns(2);
@@ -137,12 +144,10 @@ TEST_CASE_TEMPLATE("columns come and go bit for bit, resting ones take no part",
   Muon<S> alone = state;
   alone.keep_columns(std::array<Index, 2>{0, 2});
   state.freeze_columns(std::array<Index, 1>{1}, 1);
-  Mat<S> out(8, 3);
-  Mat<S> two(8, 2);
   const Mat<S> left = gradient(Eigen::all, std::array<Index, 2>{0, 2});
   const Mat<S> before = momentum_of(state);
-  state.direction(view_of(gradient), view_of(out));
-  alone.direction(view_of(left), view_of(two));
+  const Mat<S> out = direction_of(state, gradient);
+  const Mat<S> two = direction_of(alone, left);
   CHECK(out.col(1).isZero(S{0}));
   CHECK(momentum_of(state).col(1) == before.col(1));
   const S scale = std::sqrt(S{2} / S{3});
@@ -153,28 +158,27 @@ TEST_CASE_TEMPLATE("columns come and go bit for bit, resting ones take no part",
 
 TEST_CASE_TEMPLATE("a zero gradient makes no step", S, TEST_SCALARS) {
   Muon<S> state(5, 2);
-  Mat<S> parameter = Mat<S>::Random(5, 2);
-  const Mat<S> start = parameter;
-  const Mat<S> zero = Mat<S>::Zero(5, 2);
-  state.step(view_of(parameter), view_of(zero), 0.1);
-  CHECK(parameter == start);
+  const Mat<S> start = Mat<S>::Random(5, 2);
+  Stored<S> parameter = on_backend(start);
+  state.step(parameter, on_backend(Mat<S>::Zero(5, 2)), 0.1);
+  CHECK(to_host(parameter) == start);
   Muon<S> none(5, 0);
-  Mat<S> empty(5, 0);
-  CHECK_NOTHROW(none.step(view_of(empty), view_of(empty), 0.1));
+  Stored<S> empty(5, 0);
+  CHECK_NOTHROW(none.step(empty, empty, 0.1));
 }
 
 TEST_CASE("options, rates, shapes and gradients outside their domain are refused") {
   CHECK_THROWS_AS(Muon<float>(3, 3, {.momentum = 1.0}), accrete::ArgumentError);
   CHECK_THROWS_AS(Muon<float>(3, 3, {.weight_decay = -1.0}), accrete::ArgumentError);
   Muon<float> state(3, 3);
-  Eigen::MatrixXf parameter = Eigen::MatrixXf::Ones(3, 3);
-  Eigen::MatrixXf gradient = Eigen::MatrixXf::Ones(3, 2);
-  CHECK_THROWS_AS(state.step(view_of(parameter), view_of(gradient), 0.1), accrete::ShapeError);
-  gradient = Eigen::MatrixXf::Ones(3, 3);
-  CHECK_THROWS_AS(state.step(view_of(parameter), view_of(gradient), std::nan("")),
+  Stored<float> parameter = on_backend(Mat<float>::Ones(3, 3));
+  Mat<float> gradient = Mat<float>::Ones(3, 2);
+  CHECK_THROWS_AS(state.step(parameter, on_backend(gradient), 0.1), accrete::ShapeError);
+  gradient = Mat<float>::Ones(3, 3);
+  CHECK_THROWS_AS(state.step(parameter, on_backend(gradient), std::nan("")),
                   accrete::ArgumentError);
   gradient(1, 1) = std::numeric_limits<float>::quiet_NaN();
-  CHECK_THROWS_AS(state.step(view_of(parameter), view_of(gradient), 0.1), accrete::NumericError);
-  CHECK(parameter == Eigen::MatrixXf::Ones(3, 3));
+  CHECK_THROWS_AS(state.step(parameter, on_backend(gradient), 0.1), accrete::NumericError);
+  CHECK(to_host(parameter) == Mat<float>::Ones(3, 3));
   CHECK(momentum_of(state).isZero(0.0F));
 }

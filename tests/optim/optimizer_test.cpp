@@ -1,36 +1,41 @@
 // SPDX-License-Identifier: MIT
-#include "numerics.hpp"
-#include "test_backend.hpp"
+#include "placed.hpp"
 
 using accrete::Index;
+using accrete::to_host;
 using accrete::view_of;
 
 namespace {
 
 using Mat = Dense<double>;
-using RowMajor = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 struct Momentum : accrete::SGD<double, TestBackend> {
   Momentum(Index rows, Index cols) : SGD(rows, cols, {.momentum = 0.9, .nesterov = true}) {}
 };
 
+/// An optimizer of one's own, which takes views alone.
+struct OfViews : Momentum {
+  void step(StoredView<double>, StoredView<const double>, double, double);
+  void direction(StoredView<const double>, StoredView<double>, double);
+};
+static_assert(accrete::Optimizer<OfViews>);
+
 /// Three steps with a new state.
 template <class State, class Parameter, class Gradient>
 void take_steps(Parameter&& parameter, const Gradient& gradient) {
-  State state(parameter.rows(), parameter.cols());
+  const auto shape = view_of(gradient);
+  State state(shape.rows, shape.cols);
   for (int t = 0; t < 3; ++t) {
     state.step(parameter, gradient, 0.1, 0.5);
   }
 }
 
-/// The same of views of column-major copies.
+/// The same of storage.
 template <class State>
-Mat stepped(Mat parameter, const Mat& gradient) {
-  State state(parameter.rows(), parameter.cols());
-  for (int t = 0; t < 3; ++t) {
-    state.step(view_of(parameter), view_of(gradient), 0.1, 0.5);
-  }
-  return parameter;
+Mat stepped(const Mat& parameter, const Mat& gradient) {
+  Stored<double> result = on_backend(parameter);
+  take_steps<State>(result, on_backend(gradient));
+  return to_host(result);
 }
 
 /// Of Muon, whose five iterations amplify some ten roundings by at most 3.5 each, 525 in all.
@@ -40,9 +45,10 @@ long double bound(const Mat& parameter) {
 
 } // namespace
 
-TEST_CASE_TEMPLATE("steps of Eigen objects are steps of their views, wherever the entries lie",
-                   State, accrete::AdamW<double, TestBackend>, accrete::Muon<double, TestBackend>,
+TEST_CASE_TEMPLATE("steps of views are steps of storage, wherever the entries lie", State,
+                   accrete::AdamW<double, TestBackend>, accrete::Muon<double, TestBackend>,
                    accrete::SGD<double, TestBackend>, Momentum) {
+  static_assert(accrete::Optimizer<State>);
   const Index m = 9;
   const Index k = 4;
   const Mat start = random_matrix<double>(m, k, 1);
@@ -50,58 +56,55 @@ TEST_CASE_TEMPLATE("steps of Eigen objects are steps of their views, wherever th
   const Mat expected = stepped<State>(start, gradient);
   CHECK((expected - start).norm() > 0.1);
 
-  Mat plain = start;
-  take_steps<State>(plain, gradient);
-  CHECK(plain == expected); // bit for bit: nothing differs
+  for (const Layout layout : layouts) {
+    CAPTURE(static_cast<int>(layout));
+    Placed<double> parameter(start, layout);
+    take_steps<State>(parameter.view(), Placed<double>(gradient, layout).view());
+    const Mat after = parameter.value();
+    CHECK((after - expected).norm() <= bound(expected));
+    CHECK(parameter.is(after));
+  }
 
-  Mat around = Mat::Constant(m + 3, k + 2, 7);
-  around.block(2, 1, m, k) = start;
-  take_steps<State>(around.block(2, 1, m, k), gradient);
-  CHECK((around.block(2, 1, m, k) - expected).norm() <= bound(expected));
-  around.block(2, 1, m, k).setConstant(7);
-  CHECK((around.array() == 7).all());
-
-  RowMajor rows = start;
-  take_steps<State>(rows, RowMajor(gradient));
-  CHECK((rows - expected).norm() <= bound(expected));
-
-  Mat flipped = start.transpose();
-  const Mat flipped_gradient = gradient.transpose();
-  take_steps<State>(flipped.transpose(), flipped_gradient.transpose());
-  CHECK((flipped.transpose() - expected).norm() <= bound(expected));
-
-  accrete::LowRankMatrix<double, TestBackend> factors(start, random_matrix<double>(6, k, 3));
-  take_steps<State>(factors.U(), RowMajor(gradient).middleRows(0, m));
-  CHECK((factors.U() - expected).norm() <= bound(expected));
+  accrete::LowRankMatrix<double, TestBackend> factors(on_backend(start),
+                                                      on_backend(random_matrix<double>(6, k, 3)));
+  take_steps<State>(factors.U(), Placed<double>(gradient, Layout::rows).view());
+  CHECK((to_host(factors.U()) - expected).norm() <= bound(expected));
 
   // A single row, which is no run of memory, and a single column.
-  Mat row = start;
-  take_steps<State>(row.row(5), gradient.row(5));
-  CHECK((row.row(5) - stepped<State>(start.row(5), gradient.row(5))).norm() <= bound(expected));
-  RowMajor column = start;
-  take_steps<State>(column.col(2), gradient.col(2));
-  CHECK((column.col(2) - stepped<State>(start.col(2), gradient.col(2))).norm() <= bound(expected));
-  row.row(5) = start.row(5);
-  column.col(2) = start.col(2);
-  CHECK(row == start);
-  CHECK(column == start);
+  const Stored<double> by = on_backend(gradient);
+  Stored<double> row = on_backend(start);
+  take_steps<State>(view_of(row).block(5, 0, 1, k), view_of(by).block(5, 0, 1, k));
+  Mat after = to_host(row);
+  CHECK((after.row(5) - stepped<State>(start.row(5), gradient.row(5))).norm() <= bound(expected));
+  after.row(5) = start.row(5);
+  CHECK(after == start);
+  Placed<double> column(start, Layout::rows);
+  take_steps<State>(column.view().columns(2, 1), view_of(by).columns(2, 1));
+  after = column.value();
+  CHECK((after.col(2) - stepped<State>(start.col(2), gradient.col(2))).norm() <= bound(expected));
+  after.col(2) = start.col(2);
+  CHECK(after == start);
 }
 
 TEST_CASE_TEMPLATE("a direction goes into a block, and other shapes are refused", State,
                    accrete::AdamW<double, TestBackend>, accrete::Muon<double, TestBackend>,
                    accrete::SGD<double, TestBackend>, Momentum) {
   const Mat gradient = random_matrix<double>(9, 4, 2);
-  Mat expected(9, 4);
-  State(9, 4).direction(view_of(gradient), view_of(expected));
-  Mat around = Mat::Constant(12, 6, 7);
-  State(9, 4).direction(RowMajor(gradient), around.block(2, 1, 9, 4));
-  CHECK((around.block(2, 1, 9, 4) - expected).norm() <= bound(expected));
-  around.block(2, 1, 9, 4).setConstant(7);
-  CHECK((around.array() == 7).all());
+  const Stored<double> by = on_backend(gradient);
+  Stored<double> plain(9, 4);
+  State(9, 4).direction(by, plain);
+  Placed<double> within(Mat::Constant(9, 4, 3), Layout::block);
+  State(9, 4).direction(Placed<double>(gradient, Layout::rows).view(), within.view());
+  const Mat direction = within.value();
+  const Mat expected = to_host(plain);
+  CHECK((direction - expected).norm() <= bound(expected));
+  CHECK(within.is(direction));
 
   State state(9, 4);
-  CHECK_THROWS_AS(state.step(around.block(0, 0, 4, 6), gradient, 0.1), accrete::ShapeError);
-  CHECK_THROWS_AS(state.step(around.block(0, 0, 9, 4), gradient.transpose(), 0.1),
+  Stored<double> parameter = on_backend(Mat::Constant(12, 6, 7));
+  const auto around = view_of(parameter);
+  CHECK_THROWS_AS(state.step(around.block(0, 0, 4, 6), by, 0.1), accrete::ShapeError);
+  CHECK_THROWS_AS(state.step(around.block(0, 0, 9, 4), view_of(by).transposed(), 0.1),
                   accrete::ShapeError);
-  CHECK((around.array() == 7).all());
+  CHECK((to_host(parameter).array() == 7).all());
 }

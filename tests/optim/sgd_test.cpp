@@ -18,6 +18,7 @@
 
 using accrete::Index;
 using accrete::SGDOptions;
+using accrete::to_host;
 using accrete::view_of;
 
 namespace {
@@ -29,8 +30,7 @@ using SGD = accrete::SGD<S, TestBackend>;
 
 template <class S>
 Mat<S> momentum_of(const SGD<S>& state) {
-  const auto view = state.momentum();
-  return Mat<S>::NullaryExpr(view.rows, view.cols, [&](Index i, Index j) { return view(i, j); });
+  return to_host(state.momentum());
 }
 
 // torch.optim.SGD's documented update of one number.
@@ -68,11 +68,11 @@ TEST_CASE_TEMPLATE("steps agree with torch's update rule in long double, late co
   for (const SGDOptions& options : settings) {
     CAPTURE(options.momentum);
     CAPTURE(options.nesterov);
-    Mat<S> parameter = Mat<S>::Random(13, 5);
+    const Mat<S> start = Mat<S>::Random(13, 5);
+    Stored<S> parameter = on_backend(start);
     std::vector<Number> expected(65);
     for (Index i = 0; i < 65; ++i) {
-      expected[static_cast<std::size_t>(i)].parameter =
-          static_cast<long double>(parameter.data()[i]);
+      expected[static_cast<std::size_t>(i)].parameter = static_cast<long double>(start.data()[i]);
     }
     SGD<S> state(13, 3, options);
     for (int t = 0; t < 12; ++t) {
@@ -82,7 +82,7 @@ TEST_CASE_TEMPLATE("steps agree with torch's update rule in long double, late co
       const Index count = 13 * state.cols();
       const Mat<S> gradient = Mat<S>::Random(13, state.cols());
       const double scale = t % 2 == 0 ? 0.5 : 1.0;
-      state.step(view_of(parameter).left_columns(state.cols()), view_of(gradient), 0.1, scale);
+      state.step(view_of(parameter).left_columns(state.cols()), on_backend(gradient), 0.1, scale);
       for (Index i = 0; i < count; ++i) {
         expected[static_cast<std::size_t>(i)].step(static_cast<long double>(scale) *
                                                        static_cast<long double>(gradient.data()[i]),
@@ -91,8 +91,9 @@ TEST_CASE_TEMPLATE("steps agree with torch's update rule in long double, late co
     }
     // Twelve steps round a parameter of size about 2 a few times each.
     const long double bound = 12 * 10 * std::numeric_limits<S>::epsilon();
+    const Mat<S> after = to_host(parameter);
     for (Index i = 0; i < 65; ++i) {
-      CHECK(std::abs(static_cast<long double>(parameter.data()[i]) -
+      CHECK(std::abs(static_cast<long double>(after.data()[i]) -
                      expected[static_cast<std::size_t>(i)].parameter) <= bound);
     }
     CHECK(state.steps()[0] == 12);
@@ -108,12 +109,13 @@ TEST_CASE_TEMPLATE("the direction is the step without rate and decay", S, TEST_S
     SGD<S> c(9, 4, options);
     Mat<S> parameter = Mat<S>::Zero(9, 4);
     for (int t = 0; t < 3; ++t) {
-      const Mat<S> gradient = Mat<S>::Random(9, 4);
-      Mat<S> moved = parameter;
-      Mat<S> out = Mat<S>::Constant(9, 4, S{9});
-      Mat<S> same(9, 4);
-      b.step(view_of(moved), view_of(gradient), 0.125);
-      c.direction(view_of(gradient), view_of(out));
+      const Stored<S> gradient = on_backend(Mat<S>::Random(9, 4));
+      Stored<S> target = on_backend(parameter);
+      Stored<S> direction = on_backend(Mat<S>::Constant(9, 4, S{9}));
+      b.step(target, gradient, 0.125);
+      c.direction(gradient, direction);
+      const Mat<S> moved = to_host(target);
+      const Mat<S> out = to_host(direction);
       CHECK((parameter - moved - S{0.125} * out).norm() <=
             8 * std::numeric_limits<S>::epsilon() * (out.norm() + moved.norm()));
       CHECK(momentum_of(b) == momentum_of(c));
@@ -124,10 +126,9 @@ TEST_CASE_TEMPLATE("the direction is the step without rate and decay", S, TEST_S
 
 TEST_CASE_TEMPLATE("columns come and go bit for bit", S, TEST_SCALARS) {
   SGD<S> state(8, 3, {.momentum = 0.9}, 6);
-  Mat<S> parameter = Mat<S>::Random(8, 3);
+  Stored<S> parameter = on_backend(Mat<S>::Random(8, 3));
   for (int t = 0; t < 3; ++t) {
-    const Mat<S> gradient = Mat<S>::Random(8, 3);
-    state.step(view_of(parameter), view_of(gradient), 0.1);
+    state.step(parameter, on_backend(Mat<S>::Random(8, 3)), 0.1);
   }
   const Mat<S> momentum = momentum_of(state);
   const S* memory = state.momentum().data;
@@ -148,10 +149,10 @@ TEST_CASE_TEMPLATE("columns come and go bit for bit", S, TEST_SCALARS) {
   CHECK(state.steps()[0] == 3);
   state.freeze_columns(std::array<Index, 1>{1}, 1);
   const Mat<S> before = momentum_of(state);
-  Mat<S> other = Mat<S>::Random(8, 3);
-  const Mat<S> start = other;
-  const Mat<S> gradient = Mat<S>::Random(8, 3);
-  state.step(view_of(other), view_of(gradient), 0.1);
+  const Mat<S> start = Mat<S>::Random(8, 3);
+  parameter = on_backend(start);
+  state.step(parameter, on_backend(Mat<S>::Random(8, 3)), 0.1);
+  const Mat<S> other = to_host(parameter);
   CHECK(other.col(1) == start.col(1));
   CHECK(other.col(2) != start.col(2));
   CHECK(momentum_of(state).col(1) == before.col(1));
@@ -179,12 +180,11 @@ TEST_CASE("options, rates and shapes outside their domain are refused") {
   CHECK_THROWS_AS(SGD<float>(3, 3, {.weight_decay = std::nan("")}), accrete::ArgumentError);
   CHECK_THROWS_AS(SGD<float>(-1, 3), accrete::ShapeError);
   SGD<float> state(3, 3);
-  Eigen::MatrixXf parameter = Eigen::MatrixXf::Ones(3, 3);
-  const Eigen::MatrixXf gradient = Eigen::MatrixXf::Ones(3, 2);
-  CHECK_THROWS_AS(state.step(view_of(parameter), view_of(gradient), 0.1), accrete::ShapeError);
-  CHECK_THROWS_AS(state.direction(view_of(gradient), view_of(parameter)), accrete::ShapeError);
-  CHECK_THROWS_AS(state.step(view_of(parameter), view_of(parameter), std::nan("")),
-                  accrete::ArgumentError);
-  CHECK(parameter == Eigen::MatrixXf::Ones(3, 3));
+  Stored<float> parameter = on_backend(Mat<float>::Ones(3, 3));
+  const Stored<float> gradient = on_backend(Mat<float>::Ones(3, 2));
+  CHECK_THROWS_AS(state.step(parameter, gradient, 0.1), accrete::ShapeError);
+  CHECK_THROWS_AS(state.direction(gradient, parameter), accrete::ShapeError);
+  CHECK_THROWS_AS(state.step(parameter, parameter, std::nan("")), accrete::ArgumentError);
+  CHECK(to_host(parameter) == Mat<float>::Ones(3, 3));
   CHECK(state.steps()[0] == 0);
 }

@@ -208,14 +208,15 @@ double least_flops(const std::vector<Index>& sizes) {
 enum class Assignment { set, add, subtract };
 
 template <class Scalar>
-using Target = Eigen::Map<Dense<Scalar>, 0, Eigen::OuterStride<>>;
+using Target = ac::MatrixView<Scalar, TestBackend>;
 
 /// Each entry may err by eps for each rounding on its way, relative to the same expression over
 /// absolute values: this holds for every association and distribution (Higham, Accuracy and
 /// Stability of Numerical Algorithms, section 3.5).
 template <class Scalar, class Matrix>
-void check_value(const Matrix& actual, const Expected& expected, const Exact& old, double sign,
+void check_value(const Matrix& computed, const Expected& expected, const Exact& old, double sign,
                  double keep) {
+  const Dense<Scalar> actual = ac::to_host(computed);
   for (Index i = 0; i < expected.rows; ++i) {
     for (Index j = 0; j < expected.cols; ++j) {
       const long double before = keep * old(i, j);
@@ -238,12 +239,13 @@ void check_value(const Matrix& actual, const Expected& expected, const Exact& ol
 template <class Scalar>
 void poison(ac::Context<TestBackend>& context) {
   constexpr Index count = Index{1} << 14;
-  ac::Workspace::Frame frame(context.device().workspace());
-  std::fill_n(frame.allocate<Scalar>(count), count, std::numeric_limits<Scalar>::quiet_NaN());
+  ac::detail::Frame<TestBackend> frame(context.device().workspace());
+  ac::Kernels<TestBackend>::fill(context.device(), std::numeric_limits<Scalar>::quiet_NaN(),
+                                 frame.matrix<Scalar>(count, 1));
 }
 
-template <class Scalar, class Node>
-void assign(Target<Scalar>& target, const Node& node, Assignment assignment) {
+template <class Destination, class Node>
+void assign(Destination& target, const Node& node, Assignment assignment) {
   switch (assignment) {
   case Assignment::set:
     target = node;
@@ -263,7 +265,8 @@ Target<Scalar> draw_target(Operands<Scalar>& operands, Index rows, Index cols) {
   const Index stride = rows + *rc::gen::inRange(0, 4).as("rows around the destination");
   const Index last = operands.used();
   const Index back = *rc::gen::inRange<Index>(0, last + 1).as("scalars of operands overlapped");
-  return Target<Scalar>(operands.data() + last - back, rows, cols, Eigen::OuterStride<>(stride));
+  return TestBackend::matrix_view(
+      ac::ViewOn<Scalar, TestBackend>{operands.data() + last - back, rows, cols, stride});
 }
 
 /// The plan, and the value assigned to a destination anywhere.
@@ -275,15 +278,15 @@ void check_evaluation(ac::Context<TestBackend>& context, Operands<Scalar>& opera
   check_plan(plan, expected);
   const auto assignment = static_cast<Assignment>(*rc::gen::inRange(0, 3).as("=, += or -="));
   Target<Scalar> target = draw_target(operands, expected.rows, expected.cols);
-  const Exact old = target.template cast<long double>();
-  const std::vector<Scalar> before = operands.memory();
-  const Dense<Scalar> written = ac::in_order(node);
+  const Exact old = exact(target);
+  const Dense<Scalar> before = operands.memory();
+  const Stored<Scalar> written = ac::in_order(node);
   check_value<Scalar>(written, expected, old, 1.0, 0.0);
   poison<Scalar>(context);
   assign(target, node, assignment);
   check_value<Scalar>(target, expected, old, assignment == Assignment::subtract ? -1.0 : 1.0,
                       assignment == Assignment::set ? 0.0 : 1.0);
-  RC_ASSERT(operands.unchanged_outside(before, target));
+  RC_ASSERT(operands.unchanged_outside(before, ac::view_of(target)));
 }
 
 template <class Scalar, unsigned seed, int leaves, bool chain>
@@ -342,14 +345,14 @@ void check_prepared() {
   const auto built = build<seed, leaves, 2, false>(operands, rows, inner);
   const auto& weight = built.node; // clang 14 captures no structured bindings
   const Expected& expected = built.expected;
-  Dense<Scalar> X = random_matrix<Scalar>(inner, cols, 1);
+  Stored<Scalar> X = random_stored<Scalar>(inner, cols, 1);
   const Index count = 1 + *rc::gen::inRange<Index>(0, 50).as("executions");
 
   auto product = ac::prepare(weight * X, ac::Executions{count});
   RC_LOG() << "W = " << expected.text << "\n" << product.plan().text();
-  Dense<Scalar> Y(rows, cols);
+  Stored<Scalar> Y(rows, cols);
   const auto check = [&] {
-    Y.setConstant(std::numeric_limits<Scalar>::quiet_NaN());
+    Y = on_backend(Dense<Scalar>::Constant(rows, cols, std::numeric_limits<Scalar>::quiet_NaN()));
     product.evaluate(Y);
     const Exact x = exact(X);
     const Expected value = product_of(expected, {inner, cols, x, x.cwiseAbs(), 0, 1, {}, "X"});
@@ -358,7 +361,7 @@ void check_prepared() {
   check_plan(product.plan(), product_of(expected, {inner, cols, exact(X), exact(X), 0, 1, {}, ""}));
   check();
   poison<Scalar>(context);
-  X = random_matrix<Scalar>(inner, cols, 2);
+  X = random_stored<Scalar>(inner, cols, 2);
   check();
   check();
 }
@@ -451,12 +454,12 @@ TEST_CASE("a sum in a chain costs no more than merged, applied term by term or m
       RC_LOG() << plan.text();
       RC_ASSERT(plan.predicted_seconds() <= std::min(others) * (1 + 1e-12));
     };
-    const auto update = [&](const Dense<double>& W) {
-      return W + ac::outer<TestBackend>(Dense<double>(W.rows(), r), Dense<double>(W.cols(), r));
+    const auto update = [&](const Stored<double>& W) {
+      return W + ac::outer<TestBackend>(Stored<double>(W.rows(), r), Stored<double>(W.cols(), r));
     };
-    const Dense<double> A(l, m);
-    const Dense<double> B(m, n);
-    const Dense<double> C(n, p);
+    const Stored<double> A(l, m);
+    const Stored<double> B(m, n);
+    const Stored<double> C(n, p);
     check(update(A) * B * C,
           {chain({l, m, n, p}) + chain({l, r, m, n, p}), merged(l, m) + chain({l, m, n, p}),
            product(m, p, n) + product(l, p, m) + chain({l, r, m, p})});

@@ -2,8 +2,7 @@
 // Expression types made from a seed at compile time, and their values by another way.
 #pragma once
 
-#include "numerics.hpp"
-#include "test_backend.hpp"
+#include "stored.hpp"
 
 #include <array>
 #include <cmath>
@@ -102,16 +101,16 @@ inline Expected transposed(const Expected& a) {
 template <class Scalar>
 class Operands {
  public:
-  using Leaf = Eigen::Map<const Dense<Scalar>, 0, Eigen::OuterStride<>>;
+  using View = ac::ViewOn<const Scalar, TestBackend>;
+  using Leaf = ac::MatrixView<const Scalar, TestBackend>;
   /// Draws one of `choices` numbers from 0, for what is named.
   using Draw = std::function<int(const char* name, int choices)>;
 
-  Operands(unsigned seed, Draw draw) : seed_(seed), draw_(std::move(draw)), memory_(capacity) {
-    for (Scalar& entry : memory_) {
-      seed_ = mix(seed_);
-      entry = static_cast<Scalar>(static_cast<double>(seed_) / 2147483648.0 - 1.0);
-    }
-  }
+  Operands(unsigned seed, Draw draw)
+      : draw_(std::move(draw)), memory_(on_backend(Dense<Scalar>::NullaryExpr(capacity, 1, [&] {
+          seed = mix(seed);
+          return static_cast<Scalar>(static_cast<double>(seed) / 2147483648.0 - 1.0);
+        }))) {}
 
   [[nodiscard]] Index size(const char* name) {
     constexpr std::array<Index, 12> sizes = {1, 2, 3, 0, 5, 4, 8, 7, 16, 13, 24, 33};
@@ -131,60 +130,54 @@ class Operands {
   [[nodiscard]] std::pair<Leaf, Expected> leaf(Index rows, Index cols) {
     return named(place(rows, cols, draw_("operand: 0 the same, 1 below, else new", 4)));
   }
-  [[nodiscard]] std::pair<Leaf, Expected> named(const Leaf& view) {
+  [[nodiscard]] std::pair<Leaf, Expected> named(const View& view) {
     const Exact value = exact(view);
     const std::string name(1, static_cast<char>('A' + views_.size()));
     views_.push_back(view);
-    return {view, Expected{view.rows(),
-                           view.cols(),
-                           value,
-                           value.cwiseAbs(),
-                           0,
-                           1,
-                           {view.rows(), view.cols()},
-                           name}};
+    return {TestBackend::matrix_view(view),
+            Expected{
+                view.rows, view.cols, value, value.cwiseAbs(), 0, 1, {view.rows, view.cols}, name}};
   }
 
   [[nodiscard]] Scalar* data() { return memory_.data(); }
   [[nodiscard]] Index used() const { return used_; }
-  [[nodiscard]] const std::vector<Scalar>& memory() const { return memory_; }
+  /// A copy of all of it.
+  [[nodiscard]] Dense<Scalar> memory() const { return ac::to_host(memory_); }
 
-  template <class Target>
-  [[nodiscard]] bool unchanged_outside(std::vector<Scalar> before, const Target& target) const {
-    for (Index j = 0; j < target.cols(); ++j) {
-      for (Index i = 0; i < target.rows(); ++i) {
-        before[static_cast<std::size_t>(&target.coeffRef(i, j) - memory_.data())] = target(i, j);
-      }
+  [[nodiscard]] bool unchanged_outside(Dense<Scalar> before,
+                                       const ac::ViewOn<Scalar, TestBackend>& target) const {
+    const Dense<Scalar> after = memory();
+    for (Index j = 0; j < target.cols; ++j) {
+      const Index first = target.data + j * target.stride - memory_.data();
+      before.middleRows(first, target.rows) = after.middleRows(first, target.rows);
     }
-    return before == memory_;
+    return before == after;
   }
 
  private:
-  static constexpr std::size_t capacity = 16 * 50 * 33;
+  static constexpr Index capacity = 16 * 50 * 33;
 
-  Leaf place(Index rows, Index cols, int where) {
+  View place(Index rows, Index cols, int where) {
     for (std::size_t i = views_.size(); where < 2 && i-- > 0;) {
-      const Leaf& other = views_[i];
-      if (where == 0 && other.rows() == rows && other.cols() == cols) {
+      const View& other = views_[i];
+      if (where == 0 && other.rows == rows && other.cols == cols) {
         return other;
       }
-      if (where == 1 && other.cols() == cols && other.rows() + rows <= other.outerStride()) {
-        return Leaf(other.data() + other.rows(), rows, cols,
-                    Eigen::OuterStride<>(other.outerStride()));
+      if (where == 1 && other.cols == cols && other.rows + rows <= other.stride) {
+        return {other.data + other.rows, rows, cols, other.stride};
       }
     }
     constexpr Index around[] = {0, 0, 1, 5, 16};
     const Index stride = rows + around[draw_("rows around the operand", 5)];
-    const Leaf view(memory_.data() + used_, rows, cols, Eigen::OuterStride<>(stride));
+    const View view{memory_.data() + used_, rows, cols, stride};
     used_ += stride * cols;
     return view;
   }
 
-  unsigned seed_;
   Draw draw_;
-  std::vector<Scalar> memory_;
+  Stored<Scalar> memory_;
   Index used_ = 0;
-  std::vector<Leaf> views_;
+  std::vector<View> views_;
 };
 
 template <class Node>

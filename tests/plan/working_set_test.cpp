@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "function_model.hpp"
-#include "numerics.hpp"
+#include "stored.hpp"
 
 #include <vector>
 
@@ -8,10 +8,10 @@ namespace ac = accrete;
 using ac::Index;
 
 TEST_CASE("a cost model is told how much memory the expression touches") {
-  const Dense<double> W = random_matrix<double>(30, 30, 1);
-  const Dense<double> U = random_matrix<double>(30, 2, 2);
-  const Dense<double> V = random_matrix<double>(30, 2, 3);
-  const Dense<double> X = random_matrix<double>(30, 7, 4);
+  const Stored<double> W = random_stored<double>(30, 30, 1);
+  const Stored<double> U = random_stored<double>(30, 2, 2);
+  const Stored<double> V = random_stored<double>(30, 2, 3);
+  const Stored<double> X = random_stored<double>(30, 7, 4);
   std::vector<Index> told;
   auto context = context_with([&](const ac::KernelCall& call) {
     told.push_back(call.working_set);

@@ -18,6 +18,7 @@ template <class Merged, class Apart>
 class EitherProduct : public LazyValue<EitherProduct<Merged, Apart>> {
  public:
   using Scalar = typename Apart::Scalar;
+  using Backend = typename Apart::Backend;
 
   EitherProduct(Merged merged, Apart apart, bool is_merged)
       : merged_(std::move(merged)), apart_(std::move(apart)), is_merged_(is_merged) {}

@@ -10,9 +10,14 @@ ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
+/// Assignment to memory that a view describes.
 template <class Node, class Entry, class Space, class Scalar>
 void assign_to_view(const Node& node, const View<Entry, Space>& target, Scalar alpha, Scalar beta,
                     bool may_overlap) {
+  static_assert(std::is_same_v<Space, typename backend_of<Node>::Space>,
+                "accrete: the destination lies in another memory than the operands; assign to a "
+                "Matrix<Scalar, Backend> of their backend, and copy that with to_host() or "
+                "from_host()");
   static_assert(fits_destination<Entry, Scalar>());
   check_kernels<kernels_for<backend_of<Node>, typename Node::Stored>>();
   const Gathered<Node> gathered(node);
@@ -52,10 +57,6 @@ void assign_expression(const Node& node, Target& target, Scalar alpha, Scalar be
 template <ExpressionNode Node, class Entry, class Space, class Scalar>
 void assign_expression(const Node& node, const View<Entry, Space>& target, Scalar alpha,
                        Scalar beta) {
-  static_assert(std::is_same_v<Space, typename backend_of<Node>::Space>,
-                "accrete: the destination lies in another memory than the operands; assign to a "
-                "Matrix<Scalar, Backend> of their backend, and copy that with to_host() or "
-                "from_host()");
   assign_to_view(node, target, alpha, beta, true);
 }
 template <Expandable Matrix, class Target, class Scalar>
@@ -73,15 +74,11 @@ class NoAlias {
 
   template <LazyValueNode Node>
   Target& operator=(const Node& node) {
-    // Blocks and maps have resize() too, which only asserts; they keep their shape and are checked.
-    if constexpr (std::is_base_of_v<Eigen::PlainObjectBase<Target>, Target> &&
-                  Target::SizeAtCompileTime == Eigen::Dynamic) {
-      const bool rows_fit =
-          Target::RowsAtCompileTime == Eigen::Dynamic || Target::RowsAtCompileTime == node.rows();
-      const bool cols_fit =
-          Target::ColsAtCompileTime == Eigen::Dynamic || Target::ColsAtCompileTime == node.cols();
-      if (rows_fit && cols_fit) {
-        target_.resize(node.rows(), node.cols());
+    if constexpr (EigenDense<Target>) {
+      resize(node.rows(), node.cols());
+    } else if constexpr (is_device_matrix<Target>) {
+      if (node.rows() != target_.rows() || node.cols() != target_.cols()) {
+        target_ = Target(node.rows(), node.cols());
       }
     }
     return assign(node, 1, 0);
@@ -96,13 +93,33 @@ class NoAlias {
   }
 
  private:
+  void resize(Index rows, Index cols) {
+    // Blocks and maps have resize() too, which only asserts; they keep their shape and are checked.
+    if constexpr (std::is_base_of_v<Eigen::PlainObjectBase<Target>, Target> &&
+                  Target::SizeAtCompileTime == Eigen::Dynamic) {
+      const bool rows_fit =
+          Target::RowsAtCompileTime == Eigen::Dynamic || Target::RowsAtCompileTime == rows;
+      const bool cols_fit =
+          Target::ColsAtCompileTime == Eigen::Dynamic || Target::ColsAtCompileTime == cols;
+      if (rows_fit && cols_fit) {
+        target_.resize(rows, cols);
+      }
+    }
+  }
   template <class Node>
   Target& assign(const Node& node, int alpha, int beta) {
     using Scalar = typename Node::Scalar;
-    if constexpr (ExpressionNode<Node>) {
-      assign_to_eigen(node, target_, static_cast<Scalar>(alpha), static_cast<Scalar>(beta), false);
+    const auto a = static_cast<Scalar>(alpha);
+    const auto b = static_cast<Scalar>(beta);
+    if constexpr (EigenDense<Target> && ExpressionNode<Node>) {
+      assign_to_eigen(node, target_, a, b, false);
+    } else if constexpr (EigenDense<Target>) {
+      assign_expression(node, target_, a, b);
+    } else if constexpr (ExpressionNode<Node>) {
+      assign_to_view(node, view_of(target_), a, b, false);
     } else {
-      assign_expression(node, target_, static_cast<Scalar>(alpha), static_cast<Scalar>(beta));
+      const auto view = view_of(target_);
+      assign_expression(node, view, a, b);
     }
     return target_;
   }
@@ -122,6 +139,14 @@ template <class Derived>
 template <class Derived>
 [[nodiscard]] detail::NoAlias<Derived> noalias(Eigen::DenseBase<Derived>&& target) {
   return detail::NoAlias<Derived>(target.derived());
+}
+template <class Scalar, class Backend>
+[[nodiscard]] auto noalias(DeviceMatrix<Scalar, Backend>& target) {
+  return detail::NoAlias<DeviceMatrix<Scalar, Backend>>(target);
+}
+template <class Scalar, class Space>
+[[nodiscard]] auto noalias(const View<Scalar, Space>& target) {
+  return detail::NoAlias<const View<Scalar, Space>>(target);
 }
 
 ACCRETE_END_NAMESPACE

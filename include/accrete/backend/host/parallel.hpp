@@ -60,8 +60,9 @@ void parallel_ranges(int threads, Index count, Index grain, const Body& body) {
     return;
   }
 #ifdef _OPENMP
-#pragma omp parallel for num_threads(static_cast<int>(pieces)) schedule(static, 1)
-  for (Index piece = 0; piece < pieces; ++piece) {
+// Not `for`: the OpenMP of LLVM allocates memory in each such loop.
+#pragma omp parallel num_threads(static_cast<int>(pieces))
+  for (Index piece = omp_get_thread_num(); piece < pieces; piece += omp_get_num_threads()) {
     const Index first = piece * step;
     if (first < count) {
       body(first, (std::min)(step, count - first));

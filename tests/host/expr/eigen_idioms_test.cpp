@@ -138,19 +138,11 @@ TEST_CASE_TEMPLATE("arguments of functions that take Eigen objects", Scalar, TES
   CHECK_CLOSE(Y, s.value, s.bound);
 }
 
-TEST_CASE_TEMPLATE("numbers of any type scale, a row times a column is a number", Scalar,
-                   TEST_SCALARS) {
+TEST_CASE_TEMPLATE("a row times a column is a number", Scalar, TEST_SCALARS) {
   const Square<Scalar> s;
-  const auto e = s.expression();
-  const Dense<Scalar> Y = (2 * e + e * 3L - e / 2 + 0.5 * e - 0.5F * e) * 1U;
-  CHECK_CLOSE(Y, 4.5L * s.value, 10 * s.bound);
   const Column<Scalar> x = random_matrix<Scalar>(6, 1, 6);
-  const Scalar form = x.transpose() * e * x;
+  const Scalar form = x.transpose() * s.expression() * x;
   CHECK_NEAR(form, (exact(x).transpose() * s.value * exact(x)).value(), 10 * s.bound);
-  auto other = 2 * e;
-  const auto same = 2 * e;
-  other = same; // nodes are copied, not evaluated
-  CHECK_CLOSE(other.eval(), 2 * s.value, 2 * s.bound);
 }
 
 TEST_CASE_TEMPLATE("other scalars by cast, text by <<", Scalar, TEST_SCALARS) {
@@ -173,45 +165,4 @@ TEST_CASE_TEMPLATE("an operand of Eigen's expressions may be their destination",
   Z = before.cast<Scalar>();
   Z.noalias() = ac::lazy<TestBackend>(Z) * Z; // Eigen would compute nonsense
   CHECK_CLOSE(Z, before * before, rounding_bound<Scalar>(20, 100));
-}
-
-TEST_CASE_TEMPLATE("matrices that own their factors assign to Eigen objects", Scalar,
-                   TEST_SCALARS) {
-  const Square<Scalar> s;
-  const ac::LowRankMatrix<Scalar, TestBackend> L(s.U, s.V);
-  ac::CumulativeUpdate<Scalar, TestBackend> W(s.W0, L);
-  const Exact update = exact(s.U) * exact(s.V).transpose();
-  Dense<Scalar> Y = W;
-  CHECK_CLOSE(Y, exact(s.W0) + update, s.bound);
-  Y += L;
-  CHECK_CLOSE(Y, exact(s.W0) + 2 * update, s.bound);
-  Y -= W;
-  CHECK_CLOSE(Y, update, s.bound);
-  Y = L;
-  CHECK_CLOSE(Y, update, s.bound);
-}
-
-TEST_CASE_TEMPLATE("views are operands and destinations", Scalar, TEST_SCALARS) {
-  const Square<Scalar> s;
-  Dense<Scalar> Y = Dense<Scalar>::Zero(6, 8);
-  const ac::View<Scalar> target = ac::view_of(Y).columns(1, 6);
-  const ac::View<const Scalar> u = ac::view_of(s.U);
-  const ac::View<const Scalar> x = ac::view_of(s.X);
-  target = ac::lazy<TestBackend>(s.W0) * x + ac::outer<TestBackend>(u, s.V) * x;
-  CHECK_CLOSE(Y.middleCols(1, 6), s.value, s.bound);
-  target += s.expression();
-  target -= s.expression() / 2;
-  CHECK_CLOSE(Y.middleCols(1, 6), 1.5L * s.value, 3 * s.bound);
-  CHECK(Y.col(0).isZero(0));
-  CHECK(Y.col(7).isZero(0));
-  target.transposed() = s.expression();
-  CHECK_CLOSE(Y.middleCols(1, 6), s.value.transpose(), s.bound);
-  target = ac::lazy<TestBackend>(target) * target; // overlaps
-  CHECK_CLOSE(Y.middleCols(1, 6), s.value.transpose() * s.value.transpose(),
-              2 * s.value.norm() * s.bound);
-  CHECK_THROWS_AS(target.columns(0, 2) = s.expression(), ac::ShapeError);
-  const ac::CumulativeUpdate<Scalar, TestBackend> W(s.W0, {s.U, s.V});
-  Dense<Scalar> formed(6, 5);
-  ac::view_of(formed) = W;
-  CHECK_CLOSE(formed, exact(s.W0) + exact(s.U) * exact(s.V).transpose(), s.bound);
 }
