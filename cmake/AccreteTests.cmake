@@ -9,7 +9,10 @@ function(accrete_add_tests name)
   add_executable(${name} ${arg_SOURCES} $<TARGET_OBJECTS:accrete_test_main>)
   if(arg_BACKEND STREQUAL "Remote")
     target_compile_definitions(${name} PRIVATE ACCRETE_TEST_BACKEND=remote::Remote
-                                               ACCRETE_TEST_DEVICE)
+                                               ACCRETE_TEST_DEVICE="remote.hpp")
+  elseif(arg_BACKEND STREQUAL "Cuda")
+    target_compile_definitions(${name} PRIVATE ACCRETE_TEST_BACKEND=accrete::Cuda
+                                               ACCRETE_TEST_DEVICE="cuda_device.hpp")
   else()
     target_compile_definitions(${name} PRIVATE ACCRETE_TEST_BACKEND=accrete::${arg_BACKEND})
   endif()

@@ -2,7 +2,7 @@
 #pragma once
 
 #ifdef ACCRETE_TEST_DEVICE
-#include "remote.hpp"
+#include ACCRETE_TEST_DEVICE
 #endif
 
 #include <accrete/accrete.hpp>

@@ -176,18 +176,31 @@ class Context {
   detail::PlanCache plans_;
 };
 
-/// Makes `context` the current one of this thread until the end of the scope.
+/// Makes `context` the current one of this thread until the end of the scope. Where devices work in
+/// streams of their own, each waits at the change for what the other has been given.
 template <class Backend>
 class [[nodiscard]] ScopedContext {
  public:
-  explicit ScopedContext(Context<Backend>& context)
-      : before_(std::exchange(Context<Backend>::override_pointer(), &context)) {}
+  explicit ScopedContext(Context<Backend>& context) : context_(context) {
+    order(Context<Backend>::current(), context);
+    before_ = std::exchange(Context<Backend>::override_pointer(), &context);
+  }
   ScopedContext(const ScopedContext&) = delete;
   ScopedContext& operator=(const ScopedContext&) = delete;
-  ~ScopedContext() { Context<Backend>::override_pointer() = before_; }
+  ~ScopedContext() {
+    Context<Backend>::override_pointer() = before_;
+    order(context_, Context<Backend>::current());
+  }
 
  private:
-  Context<Backend>* before_;
+  static void order(Context<Backend>& first, Context<Backend>& second) {
+    if constexpr (requires { second.device().wait_for(first.device()); }) {
+      second.device().wait_for(first.device());
+    }
+  }
+
+  Context<Backend>& context_;
+  Context<Backend>* before_ = nullptr;
 };
 
 ACCRETE_END_NAMESPACE

@@ -48,12 +48,28 @@ class Device<Cuda> {
   [[nodiscard]] Arena<Cuda>& workspace() noexcept { return state_->workspace; }
   /// Of the host, for small problems that are solved there.
   [[nodiscard]] static int threads() noexcept { return 1; }
+  static void set_threads(int) noexcept {}
   [[nodiscard]] CudaMath math() const noexcept { return state_->options.math; }
 
   /// Waits for all work of the stream.
   void synchronize() {
     detail::check_cuda(cudaStreamSynchronize(stream()), "cudaStreamSynchronize");
     state_->staging.release();
+  }
+
+  /// What is given to this stream from now on waits for what the other has been given.
+  void wait_for(const Device& other) {
+    if (other.stream() == stream()) {
+      return;
+    }
+    cudaEvent_t event = nullptr;
+    detail::check_cuda(cudaEventCreateWithFlags(&event, cudaEventDisableTiming),
+                       "cudaEventCreateWithFlags");
+    const cudaError_t recorded = cudaEventRecord(event, other.stream());
+    const cudaError_t waited = cudaStreamWaitEvent(stream(), event, 0);
+    cudaEventDestroy(event);
+    detail::check_cuda(recorded, "cudaEventRecord");
+    detail::check_cuda(waited, "cudaStreamWaitEvent");
   }
 
   /// Made when it is first asked for, bound to the stream and to a workspace of its own, so that a

@@ -91,7 +91,9 @@ const T& on_processor(const T& argument) {
 }
 template <class Scalar>
 View<Scalar> on_processor(const View<Scalar, Cuda>& view) {
-  Scalar* const data = view.empty() ? nullptr : fake_cuda::local(view.data);
+  Scalar* const data =
+      view.empty() ? nullptr
+                   : fake_cuda::local(view.data, static_cast<std::size_t>(view.end() - view.data));
   return {data, view.rows, view.cols, view.stride, view.order};
 }
 template <class T>
