@@ -3,19 +3,17 @@
 
 #include <accrete/backend/cuda/device.hpp>
 
-#include <cuda/std/tuple>
-#include <cuda/std/utility>
-
-#include <tuple>
-
 #ifdef __CUDACC__
 #include <cub/device/device_for.cuh>
 #include <cub/device/device_reduce.cuh>
+#include <cuda/std/tuple>
 #include <thrust/iterator/counting_iterator.h>
 #include <thrust/iterator/transform_iterator.h>
 #else
 // Without a device a test supplies fake_cuda::launch and fake_cuda::local.
 #include <fake_cuda.hpp>
+
+#include <tuple>
 #endif
 
 ACCRETE_BEGIN_NAMESPACE
