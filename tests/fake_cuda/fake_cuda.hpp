@@ -60,7 +60,8 @@ void fail_at(long n);
 [[nodiscard]] Counters counters();
 [[nodiscard]] Balance balance();
 
-/// The last 4096 calls that were accepted, with their sizes; "cublasSgemm N T 3 4 5 ld 3 4 3".
+/// The last 4096 calls that were accepted and had work to do, with their sizes; "cublasSgemm N T 3
+/// 4 5 ld 3 4 3".
 [[nodiscard]] std::vector<std::string> log();
 void clear_log();
 

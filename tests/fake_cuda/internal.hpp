@@ -24,6 +24,10 @@
 
 // What the files of this folder share and nobody else sees.
 
+struct cublasContext;
+struct cusolverDnContext;
+struct cusolverDnParams;
+
 namespace fake_cuda::detail {
 
 /// A call that the real library would refuse, with its status.
@@ -141,9 +145,9 @@ struct Session {
   Handles<cudaEvent_t, Event> events;
   Handles<cudaGraph_t, Graph> graphs;
   Handles<cudaGraphExec_t, Graph> executables;
-  Handles<struct cublasContext*, BlasHandle> blas_handles;
-  Handles<struct cusolverDnContext*, SolverHandle> solver_handles;
-  Handles<struct cusolverDnParams*, SolverParams> solver_params;
+  Handles<cublasContext*, BlasHandle> blas_handles;
+  Handles<cusolverDnContext*, SolverHandle> solver_handles;
+  Handles<cusolverDnParams*, SolverParams> solver_params;
 
   std::shared_ptr<Stream> legacy = std::make_shared<Stream>(Stream{.blocking = true});
   std::shared_ptr<Stream> per_thread = std::make_shared<Stream>(Stream{.blocking = true});
