@@ -24,8 +24,9 @@ if(CUDAToolkit_FOUND AND CMAKE_CUDA_COMPILER)
 
   add_library(accrete_cuda STATIC "${PROJECT_SOURCE_DIR}/src/cuda_launches.cu")
   add_library(accrete::cuda ALIAS accrete_cuda)
-  target_compile_features(accrete_cuda PRIVATE cuda_std_20)
-  target_compile_options(accrete_cuda PRIVATE --expt-relaxed-constexpr -diag-suppress=20012,554)
+  # By hand: CMake 3.25 does not know the standards of CUDA 13.
+  target_compile_options(accrete_cuda PRIVATE -std=c++20 --expt-relaxed-constexpr
+                                              -diag-suppress=20012,554)
   # The namespace tells whether OpenMP was asked for.
   get_target_property(accrete_options accrete INTERFACE_LINK_LIBRARIES)
   if("${accrete_options}" MATCHES "OpenMP")

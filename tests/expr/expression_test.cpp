@@ -216,7 +216,7 @@ TEST_CASE_TEMPLATE("in_order evaluates as written", Scalar, TEST_SCALARS) {
   Y += ac::in_order(o.expression());
   CHECK_CLOSE(Y, 2 * o.value, 3 * o.bound);
 
-  accrete::Device<TestBackend> device;
+  accrete::Device<TestBackend>& device = test_device();
   Stored<Scalar> weight = o.W0;
   Stored<Scalar> expected(23, 11);
   using Table = accrete::Kernels<TestBackend>;

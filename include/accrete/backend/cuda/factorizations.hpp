@@ -137,13 +137,14 @@ struct CudaFactorizations {
   template <class Frame, class Query, class Run>
   static void with_workspaces(Frame& frame, const char* call, const Target& a, const Query& query,
                               const Run& run) {
-    std::size_t on_device = 0;
-    std::size_t on_host = 0;
-    check_cuda(query(&on_device, &on_host), call, {a.rows, a.cols});
+    std::size_t device_bytes = 0;
+    std::size_t host_bytes = 0;
+    check_cuda(query(&device_bytes, &host_bytes), call, {a.rows, a.cols});
     Workspace::Frame host(host_workspace());
-    void* const device_buffer = frame.template allocate<std::byte>(static_cast<Index>(on_device));
-    void* const host_buffer = host.allocate<std::byte>(static_cast<Index>(on_host));
-    check_cuda(run(device_buffer, on_device, host_buffer, on_host), call, {a.rows, a.cols});
+    void* const device_buffer =
+        frame.template allocate<std::byte>(static_cast<Index>(device_bytes));
+    void* const host_buffer = host.allocate<std::byte>(static_cast<Index>(host_bytes));
+    check_cuda(run(device_buffer, device_bytes, host_buffer, host_bytes), call, {a.rows, a.cols});
   }
 
   /// a <- the reflectors and the triangle of its QR.
@@ -153,15 +154,15 @@ struct CudaFactorizations {
     int* const info = frame.template allocate<int>(1); // tells bad arguments, as the status does
     with_workspaces(
         frame, "cusolverDnXgeqrf", a,
-        [&](std::size_t* on_device, std::size_t* on_host) {
+        [&](std::size_t* device_bytes, std::size_t* host_bytes) {
           return cusolverDnXgeqrf_bufferSize(device.cusolver(), device.cusolver_params(), a.rows,
                                              a.cols, type, a.data, a.rows, type, reflectors, type,
-                                             on_device, on_host);
+                                             device_bytes, host_bytes);
         },
-        [&](void* on_device, std::size_t device_bytes, void* on_host, std::size_t host_bytes) {
+        [&](void* buffer, std::size_t device_bytes, void* host_buffer, std::size_t host_bytes) {
           return cusolverDnXgeqrf(device.cusolver(), device.cusolver_params(), a.rows, a.cols, type,
-                                  a.data, a.rows, type, reflectors, type, on_device, device_bytes,
-                                  on_host, host_bytes, info);
+                                  a.data, a.rows, type, reflectors, type, buffer, device_bytes,
+                                  host_buffer, host_bytes, info);
         });
   }
 
@@ -317,16 +318,16 @@ struct CudaFactorizations {
     int* const info = frame.template allocate<int>(1);
     with_workspaces(
         frame, "cusolverDnXgesvd", work,
-        [&](std::size_t* on_device, std::size_t* on_host) {
+        [&](std::size_t* device_bytes, std::size_t* host_bytes) {
           return cusolverDnXgesvd_bufferSize(
               device.cusolver(), device.cusolver_params(), job, job, m, n, type, work.data, m, type,
-              sigma.data, type, left.data, m, type, right.data, n, type, on_device, on_host);
+              sigma.data, type, left.data, m, type, right.data, n, type, device_bytes, host_bytes);
         },
-        [&](void* on_device, std::size_t device_bytes, void* on_host, std::size_t host_bytes) {
+        [&](void* buffer, std::size_t device_bytes, void* host_buffer, std::size_t host_bytes) {
           return cusolverDnXgesvd(device.cusolver(), device.cusolver_params(), job, job, m, n, type,
                                   work.data, m, type, sigma.data, type, left.data, m, type,
-                                  right.data, n, type, on_device, device_bytes, on_host, host_bytes,
-                                  info);
+                                  right.data, n, type, buffer, device_bytes, host_buffer,
+                                  host_bytes, info);
         });
     if (device.downloaded(info) != 0) {
       throw_no_convergence("svd", m, n);

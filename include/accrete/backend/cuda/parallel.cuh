@@ -103,26 +103,28 @@ template <class Function, class... Arguments>
 void for_each_position(cudaStream_t stream, const char* name, Index count, Function function,
                        const Arguments&... arguments) {
   if (count > 0) {
-    fake_cuda::launch(stream, name, [=] {
+    const auto body = [=] {
       const std::tuple<decltype(on_processor(arguments))...> here(on_processor(arguments)...);
       for (Index position = 0; position < count; ++position) {
         std::apply([&](const auto&... a) { function(position, a...); }, here);
       }
-    });
+    };
+    check_cuda(fake_cuda::launch(stream, name, body), name, {count});
   }
 }
 
 template <class Function, class... Arguments>
 void sum_positions(cudaStream_t stream, const char* name, Index count, double* sum, void*,
                    std::size_t, Function function, const Arguments&... arguments) {
-  fake_cuda::launch(stream, name, [=] {
+  const auto body = [=] {
     const std::tuple<decltype(on_processor(arguments))...> here(on_processor(arguments)...);
     double result = 0;
     for (Index position = 0; position < count; ++position) {
       result += std::apply([&](const auto&... a) { return function(position, a...); }, here);
     }
     *fake_cuda::local(sum) = result;
-  });
+  };
+  check_cuda(fake_cuda::launch(stream, name, body), name, {count});
 }
 
 inline std::size_t sum_scratch(Index) { return 1; }

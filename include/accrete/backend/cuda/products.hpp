@@ -18,8 +18,8 @@ struct CudaOperand {
   template <class Scalar>
   explicit CudaOperand(const View<Scalar, Cuda>& view) noexcept
       : operation(view.is_column_major() ? CUBLAS_OP_N : CUBLAS_OP_T),
-        leading_dimension((std::max)(view.stride, view.is_column_major() ? view.rows : view.cols)) {
-  }
+        leading_dimension(std::max<Index>(
+            {view.stride, view.is_column_major() ? view.rows : view.cols, Index{1}})) {}
 };
 
 template <class Scalar>
