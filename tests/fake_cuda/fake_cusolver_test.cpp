@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "fake_gpu_test.hpp"
 
+#include <cublas_v2.h>
 #include <cusolverDn.h>
 
 #include <Eigen/Core>
@@ -304,4 +305,66 @@ TEST_CASE("arguments and handles that cuSOLVER refuses") {
   CHECK_EQ(cusolverDnDestroy(dead), CUSOLVER_STATUS_NOT_INITIALIZED);
   CHECK_EQ(cusolverDnDestroyParams(dead_params), CUSOLVER_STATUS_INVALID_VALUE);
   CHECK_EQ(fake_cuda::balance(), fake_cuda::Balance{});
+}
+
+TEST_CASE("each call of the three libraries can be made to fail") {
+  // How many calls fail: after the first, all is given back.
+  const auto work = [] {
+    long failed = 0;
+    const auto succeeds = [&](auto status) {
+      failed += static_cast<int>(status) != 0 ? 1 : 0;
+      return failed == 0;
+    };
+    cudaStream_t stream = nullptr;
+    cublasHandle_t blas = nullptr;
+    cusolverDnHandle_t solver = nullptr;
+    cusolverDnParams_t params = nullptr;
+    void* memory = nullptr;
+    std::size_t device_bytes = 0;
+    std::size_t host_bytes = 0;
+    std::vector<char> host;
+    const double one = 1;
+    if (succeeds(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking)) &&
+        succeeds(cublasCreate(&blas)) && succeeds(cublasSetStream(blas, stream)) &&
+        succeeds(cusolverDnCreate(&solver)) && succeeds(cusolverDnSetStream(solver, stream)) &&
+        succeeds(cusolverDnCreateParams(&params)) &&
+        succeeds(cusolverDnXpotrf_bufferSize(solver, params, lower, 1, type, nullptr, 1, type,
+                                             &device_bytes, &host_bytes)) &&
+        succeeds(cudaMallocAsync(&memory, 1024 + device_bytes, stream))) {
+      host.resize(host_bytes);
+      auto* const a = static_cast<double*>(memory);
+      auto* const info = reinterpret_cast<int*>(a + 1);
+      if (succeeds(cudaMemcpyAsync(a, &one, 8, cudaMemcpyHostToDevice, stream)) &&
+          succeeds(cublasDgemm_64(blas, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 1, &one, a, 1, a, 1, &one,
+                                  a + 8, 1)) &&
+          succeeds(cusolverDnXpotrf(solver, params, lower, 1, type, a, 1, type, a + 128,
+                                    device_bytes, host.data(), host_bytes, info))) {
+        static_cast<void>(succeeds(cudaStreamSynchronize(stream)));
+      }
+      ok(cudaFreeAsync(memory, stream));
+    }
+    if (params != nullptr) {
+      ok(cusolverDnDestroyParams(params));
+    }
+    if (solver != nullptr) {
+      ok(cusolverDnDestroy(solver));
+    }
+    if (blas != nullptr) {
+      CHECK_EQ(cublasDestroy(blas), CUBLAS_STATUS_SUCCESS);
+    }
+    if (stream != nullptr) {
+      ok(cudaStreamDestroy(stream));
+    }
+    return failed;
+  };
+  fake_cuda::reset();
+  CHECK_EQ(work(), 0);
+  const long calls = fake_cuda::calls();
+  CHECK_EQ(calls, 12);
+  for (long n = 0; n < calls; ++n) {
+    fake_cuda::fail_at(n);
+    CHECK_EQ(work(), 1);
+    CHECK_EQ(fake_cuda::balance(), fake_cuda::Balance{});
+  }
+  CHECK_EQ(fake_cuda::counters().faults, 0);
 }
