@@ -77,8 +77,9 @@ struct Stream;
 
 struct Capture {
   cudaStreamCaptureMode mode;
-  Stream* origin;
+  std::vector<std::shared_ptr<Stream>> streams; ///< the first is where it began
   bool valid = true;
+  bool active = true;
   Graph graph = {};
 };
 

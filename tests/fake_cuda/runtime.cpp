@@ -43,6 +43,9 @@ using detail::state;
 
 void reset() {
   const auto locked = lock();
+  for (const auto captures = state().session.captures; const auto& capture : captures) {
+    detail::end_capture(capture); // which hold each other
+  }
   state().session = {};
   state().device.clear();
   state().pinned.clear();
@@ -130,6 +133,7 @@ constexpr ErrorName error_names[] = {
     FAKE_CUDA_ERROR(cudaErrorNoDevice, "no CUDA-capable device is detected"),
     FAKE_CUDA_ERROR(cudaErrorInvalidDevice, "invalid device ordinal"),
     FAKE_CUDA_ERROR(cudaErrorInvalidResourceHandle, "invalid resource handle"),
+    FAKE_CUDA_ERROR(cudaErrorIllegalState, "the operation cannot be performed in this state"),
     FAKE_CUDA_ERROR(cudaErrorNotReady, "device not ready"),
     FAKE_CUDA_ERROR(cudaErrorIllegalAddress, "an illegal memory access was encountered"),
     FAKE_CUDA_ERROR(cudaErrorLaunchOutOfResources, "too many resources requested for launch"),

@@ -121,7 +121,7 @@ void submit(const std::shared_ptr<Stream>& stream, Work work) {
   auto& session = state().session;
   if (stream == session.legacy) {
     for (const auto& capture : session.captures) {
-      if (capture->origin->blocking) {
+      if (capture->streams.front()->blocking) {
         invalidate(*capture);
         refuse(cudaErrorStreamCaptureImplicit,
                "the default stream is ordered with one that is captured");
@@ -185,30 +185,6 @@ std::shared_ptr<Event> uncaptured_event(cudaEvent_t handle) {
   return event;
 }
 
-/// A captured stream waits, or one that an event draws into its capture.
-void wait_in_capture(Stream& stream, const Event& event) {
-  if (event.capture == nullptr) {
-    if (event.recorded != nullptr) {
-      invalidate(*stream.capture);
-      refuse(cudaErrorStreamCaptureIsolation,
-             "a captured stream waits for an event recorded outside of the capture");
-    }
-    return;
-  }
-  if (stream.capture != nullptr && stream.capture != event.capture) {
-    invalidate(*stream.capture);
-    invalidate(*event.capture);
-    refuse(cudaErrorStreamCaptureMerge, "the event belongs to another capture");
-  }
-  stream.capture = event.capture;
-  for (const std::size_t node : event.nodes) {
-    if (std::find(stream.last_nodes.begin(), stream.last_nodes.end(), node) ==
-        stream.last_nodes.end()) {
-      stream.last_nodes.push_back(node);
-    }
-  }
-}
-
 } // namespace
 } // namespace fake_cuda::detail
 
@@ -232,8 +208,11 @@ cudaError_t cudaStreamDestroy(cudaStream_t handle) {
     if (stream == nullptr) {
       refuse(cudaErrorInvalidResourceHandle, "no stream, or one that was destroyed");
     }
-    if (stream->capture != nullptr) {
-      invalidate(*stream->capture);
+    if (const auto capture = stream->capture) {
+      invalidate(*capture);
+      if (capture->streams.front() == stream) {
+        end_capture(capture);
+      }
     }
     record();
     return cudaSuccess;
@@ -287,7 +266,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream_handle, cudaEvent_t event_ha
       return cudaErrorInvalidValue;
     }
     if (stream->capture != nullptr || event->capture != nullptr) {
-      wait_in_capture(*stream, *event);
+      wait_in_capture(stream, *event);
     } else if (event->recorded != nullptr) {
       submit(stream, {.name = "", .run = {}, .awaited = event->recorded});
     }
@@ -325,6 +304,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event_handle, cudaStream_t stream_handle
   return call<cudaError_t>("cudaEventRecord", cudaErrorUnknown, [&] {
     const auto event = event_of(event_handle);
     const auto stream = stream_of(stream_handle);
+    check_capture(*stream);
     event->capture = stream->capture;
     event->nodes = stream->last_nodes;
     event->recorded = nullptr;

@@ -26,9 +26,15 @@ void run_some();
 void forbid_while_capturing();
 /// Calls that cannot be captured, on a stream.
 void forbid_captured(const Stream& stream);
-/// Ends a capture without a graph.
+/// What is captured gives no graph any more.
 void invalidate(Capture& capture);
+/// @throws RuntimeRefusal if a stream is captured in vain.
+void check_capture(const Stream& stream);
 void capture_node(Stream& stream, std::string name, std::function<void()> run);
+/// A captured stream waits, or one that an event draws into its capture.
+void wait_in_capture(const std::shared_ptr<Stream>& stream, const Event& event);
+/// No stream is captured by it any more.
+void end_capture(const std::shared_ptr<Capture>& capture);
 
 /// What synchronises without saying so.
 void count_hidden_synchronization();
