@@ -308,7 +308,9 @@ TEST_CASE("a workspace is memory that holds nothing else, until the stream is se
   ok(cublasGetStream(p.handle, &stream));
   CHECK_EQ(stream, static_cast<cudaStream_t>(p.stream));
   ok(cublasSetStream(p.handle, stream)); // no workspace now
-  Buffer<float> again(p.stream, {1, 2, 3, 4, 5, 6});
+  const std::vector<float> entries{1, 2, 3, 4, 5, 6};
+  ok(cudaMemcpyAsync(p.a, entries.data(), 24, cudaMemcpyHostToDevice, stream));
+  const float* const again = p.a;
   ok(p.gemm(again, 2, p.c, 2));
   CHECK_EQ(p.c.download(p.stream), 6);
 

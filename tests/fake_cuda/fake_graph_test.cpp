@@ -264,6 +264,8 @@ TEST_CASE("a product is captured with a workspace, which the graph needs alive")
                           1);
   };
   cudaGraph_t none = nullptr;
+  CHECK_EQ(cublasSetWorkspace(handle, workspace, 4096), CUBLAS_STATUS_SUCCESS);
+  CHECK_EQ(cublasSetStream(handle, stream), CUBLAS_STATUS_SUCCESS); // which takes it away
   ok(cudaStreamBeginCapture(stream, global));
   CHECK_EQ(gemm(), CUBLAS_STATUS_EXECUTION_FAILED);
   CHECK_CONTAINS(fake_cuda::last_fault(), "without cublasSetWorkspace");
