@@ -190,7 +190,8 @@ TEST_CASE("Gpt: low-rank weights of full rank compute and learn what dense ones 
   for (const auto& entry : of_factors) {
     const std::string& name = entry.first;
     CAPTURE(name);
-    CHECK((copy<double>(entry.second.gradient) - expected(name)).norm() < 1e-12 * expected(name).norm());
+    CHECK((copy<double>(entry.second.gradient) - expected(name)).norm() <
+          1e-12 * expected(name).norm());
   }
 }
 

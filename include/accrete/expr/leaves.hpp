@@ -262,8 +262,8 @@ auto lift(T&& operand) {
       return Dense<Memory, Backend>(Memory(view_of(std::as_const(operand))));
     } else if constexpr (is_eigen_product<Object>) {
       // By the backend's kernels: faster, and Eigen's need not be compiled.
-      return Dense<OwnedObject<Plain>, Backend>(OwnedObject<Plain>(
-          Plain(lift<Backend>(operand.lhs()) * lift<Backend>(operand.rhs()))));
+      return Dense<OwnedObject<Plain>, Backend>(
+          OwnedObject<Plain>(Plain(lift<Backend>(operand.lhs()) * lift<Backend>(operand.rhs()))));
     } else {
       return Dense<OwnedObject<Plain>, Backend>(OwnedObject<Plain>(Plain(operand)));
     }
