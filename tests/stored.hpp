@@ -57,8 +57,7 @@ void set_entries(Target&& target, const Eigen::DenseBase<Derived>& values) {
     const auto view = accrete::view_of(target);
     REQUIRE(view.rows == entries.rows());
     REQUIRE(view.cols == entries.cols());
-    accrete::Kernels<TestBackend>::upload(accrete::Context<TestBackend>::current().device(),
-                                          entries.data(), view);
+    write(view, entries);
   }
 }
 template <class Target, class Scalar>

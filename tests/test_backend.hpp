@@ -7,7 +7,8 @@
 
 #include <accrete/accrete.hpp>
 
-/// The backend that this test binary is about: accrete::Cpu, accrete::Reference or remote::Remote.
+/// The backend that this test binary is about: accrete::Cpu, accrete::Reference,
+/// remote::Remote or accrete::Cuda.
 using TestBackend = ACCRETE_TEST_BACKEND;
 
 /// Storage of that backend. Tests bring their data to it with on_backend() and read results with

@@ -161,6 +161,48 @@ TEST_CASE("every call that fails ends in an exception, and nothing is lost") {
   CHECK(failures > 30);
 }
 
+TEST_CASE("a context goes on after a call that failed") {
+  const Layer layer;
+  const ac::CumulativeUpdate<float, ac::Cuda> start = layer.weight();
+  const Matrix X = on_backend(layer.X);
+  for (long n = 0; n < 60; ++n) {
+    CAPTURE(n);
+    ac::Context<ac::Cuda> context;
+    const ac::ScopedContext<ac::Cuda> scope(context);
+    const auto work = [&] {
+      auto W = start;
+      W.truncate({.max_rank = 4});
+      return Dense<float>(ac::to_host(W * X));
+    };
+    fake_cuda::fail_at(n);
+    try {
+      work();
+    } catch (const ac::CudaError&) {
+    } catch (const std::bad_alloc&) {
+    }
+    fake_cuda::fail_at(-1);
+    CHECK((exact(work()) - layer.product()).norm() <= rounding_bound<float>(2000, 400));
+  }
+}
+
+TEST_CASE("a copy lies in the memory of the context that makes it") {
+  const Dense<float> values = random_matrix<float>(40, 30, 1);
+  const Matrix original = on_backend(values);
+  for (unsigned seed = 0; seed < 20; ++seed) {
+    CAPTURE(seed);
+    fake_cuda::seed(seed);
+    ac::Context<ac::Cuda> context;
+    const ac::ScopedContext<ac::Cuda> scope(context);
+    const Matrix copy(original);
+    CHECK(ac::to_host(copy) == values);
+  }
+}
+
+TEST_CASE("storage of more entries than can be counted is refused") {
+  const Index large = Index{1} << 40;
+  CHECK_THROWS_AS(Matrix(large, large), std::bad_alloc);
+}
+
 TEST_CASE("errors name the call, its sizes and the status") {
   Matrix A = on_backend(random_matrix<float>(6, 5, 1));
   Matrix B = on_backend(random_matrix<float>(5, 4, 2));

@@ -5,6 +5,8 @@
 #include <accrete/backend/memory.hpp>
 #include <accrete/error.hpp>
 
+#include <limits>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -35,12 +37,8 @@ class DeviceMatrix {
   }
   DeviceMatrix(Index rows, Index cols) : DeviceMatrix(Context<Backend>::current(), rows, cols) {}
 
-  /// In the memory of the other one.
-  DeviceMatrix(const DeviceMatrix& other)
-      : memory_(other.memory_), rows_(other.rows_), cols_(other.cols_) {
-    allocate();
-    copy_entries(other.view());
-  }
+  /// In the memory of the current context, by whose device the entries are copied.
+  DeviceMatrix(const DeviceMatrix& other) : DeviceMatrix(other.view()) {}
   /// Leaves the 0 x 0 matrix behind.
   DeviceMatrix(DeviceMatrix&& other) noexcept { swap(other); }
   DeviceMatrix& operator=(const DeviceMatrix& other) {
@@ -127,6 +125,10 @@ class DeviceMatrix {
     if (rows_ < 0 || cols_ < 0) {
       ACCRETE_THROW ShapeError(std::string("a ") + Backend::name + " matrix of " +
                                detail::shape_text(rows_, cols_) + ": sizes must not be negative");
+    }
+    constexpr auto most = (std::numeric_limits<Index>::max)() / static_cast<Index>(sizeof(Scalar));
+    if (cols_ > 0 && rows_ > most / cols_) {
+      ACCRETE_THROW std::bad_alloc();
     }
     data_ = static_cast<Scalar*>(memory_.allocate(bytes()));
   }

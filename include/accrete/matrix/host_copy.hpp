@@ -7,13 +7,6 @@
 
 ACCRETE_BEGIN_NAMESPACE
 
-namespace detail {
-
-template <class Scalar>
-using HostMatrixOf = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
-
-} // namespace detail
-
 /// A copy of a host matrix in the memory of a backend:
 ///
 ///     ac::Matrix<float, Device> W0 = ac::from_host<Device>(weights);
@@ -23,7 +16,7 @@ template <class Backend, class Derived>
 [[nodiscard]] Matrix<typename Derived::Scalar, Backend>
 from_host(Context<Backend>& context, const Eigen::DenseBase<Derived>& matrix) {
   using Scalar = typename Derived::Scalar;
-  const detail::HostMatrixOf<Scalar> dense(matrix.derived());
+  const Matrix<Scalar> dense(matrix.derived());
   if constexpr (is_host_backend<Backend>) {
     return dense;
   } else {
@@ -47,20 +40,20 @@ template <class Operand>
 [[nodiscard]] auto to_host(const Operand& operand) {
   if constexpr (detail::LazyValueNode<Operand> && !detail::Expandable<Operand>) {
     if constexpr (is_host_backend<detail::backend_of<Operand>>) {
-      return detail::HostMatrixOf<typename Operand::Scalar>(operand);
+      return Matrix<typename Operand::Scalar>(operand);
     } else {
       return to_host(operand.eval());
     }
   } else if constexpr (detail::EigenDense<Operand>) {
-    return detail::HostMatrixOf<typename Operand::Scalar>(operand);
+    return Matrix<typename Operand::Scalar>(operand);
   } else if constexpr (detail::Expandable<Operand>) {
     return to_host(operand.expression());
   } else {
     const auto node = detail::lift(operand);
     using Backend = detail::backend_of<std::remove_const_t<decltype(node)>>;
     const auto view = node.view();
-    detail::HostMatrixOf<std::remove_const_t<std::remove_reference_t<decltype(*view.data)>>> result(
-        view.rows, view.cols);
+    Matrix<std::remove_const_t<std::remove_reference_t<decltype(*view.data)>>> result(view.rows,
+                                                                                      view.cols);
     if (result.size() > 0) {
       Kernels<Backend>::download(Context<Backend>::current().device(), view, result.data());
     }

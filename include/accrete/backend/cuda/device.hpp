@@ -35,6 +35,17 @@ struct CudaOptions {
   bool deterministic = false;
 };
 
+namespace detail {
+
+template <class Destroy>
+struct HandleOf;
+template <class Status, class T>
+struct HandleOf<Status (*)(T*)> {
+  using type = T;
+};
+
+} // namespace detail
+
 /// Stream, handles, memory and temporaries of one GPU. Belongs to one thread at a time. Everything
 /// is ordered by the stream; what comes back to the host waits for it.
 template <>
@@ -78,17 +89,17 @@ class Device<Cuda> {
     if (state_->cublas == nullptr) {
       state_->make_cublas();
     }
-    return state_->cublas;
+    return state_->cublas.get();
   }
   [[nodiscard]] cusolverDnHandle_t cusolver() {
     if (state_->cusolver == nullptr) {
       state_->make_cusolver();
     }
-    return state_->cusolver;
+    return state_->cusolver.get();
   }
   [[nodiscard]] cusolverDnParams_t cusolver_params() {
     static_cast<void>(cusolver());
-    return state_->params;
+    return state_->params.get();
   }
 
   /// Host values, in the frame's memory of the device; without a wait.
@@ -119,70 +130,67 @@ class Device<Cuda> {
   }
 
  private:
+  /// A handle of a library and what gives it back.
+  template <auto destroy>
+  struct Destroy {
+    template <class T>
+    void operator()(T* handle) const noexcept {
+      destroy(handle);
+    }
+  };
+  template <auto destroy>
+  using Handle =
+      std::unique_ptr<typename detail::HandleOf<decltype(destroy)>::type, Destroy<destroy>>;
+
   struct State {
     explicit State(const CudaOptions& with)
         : options(with),
           stream(options.stream == nullptr ? std::make_shared<detail::CudaStream>()
                                            : std::make_shared<detail::CudaStream>(options.stream)),
-          memory(options.memory != nullptr ? options.memory
-                                           : std::make_shared<StreamMemory>(stream)),
+          memory(options.memory != nullptr ? options.memory : stream_memory(stream)),
           workspace(Memory<Cuda>(memory)) {}
     State(const State&) = delete;
     State& operator=(const State&) = delete;
     ~State() {
-      if (params != nullptr) {
-        cusolverDnDestroyParams(params);
-      }
-      if (cusolver != nullptr) {
-        cusolverDnDestroy(cusolver);
-      }
-      if (cublas != nullptr) {
-        cublasDestroy(cublas);
-      }
+      cublas.reset(); // before its workspace
       Memory<Cuda>(memory).deallocate(cublas_memory, cublas_bytes);
     }
 
     /// Storage may outlive the context, and keeps the stream that it was allocated on alive.
-    class StreamMemory final : public MemoryResource {
-     public:
-      explicit StreamMemory(std::shared_ptr<detail::CudaStream> stream)
-          : stream_(std::move(stream)), resource_(stream_->get()) {}
-      void* allocate(std::size_t bytes) override { return resource_.allocate(bytes); }
-      void deallocate(void* data, std::size_t bytes) noexcept override {
-        resource_.deallocate(data, bytes);
-      }
+    static std::shared_ptr<MemoryResource>
+    stream_memory(const std::shared_ptr<detail::CudaStream>& stream) {
+      using Kept = std::pair<std::shared_ptr<detail::CudaStream>, CudaStreamMemory>;
+      const auto kept = std::make_shared<Kept>(stream, stream->get());
+      return {kept, &kept->second};
+    }
 
-     private:
-      std::shared_ptr<detail::CudaStream> stream_;
-      CudaStreamMemory resource_;
-    };
-
+    /// Kept when all of it is there: where a call fails, the next use begins anew.
     void make_cublas() {
-      cublasHandle_t handle = nullptr;
-      detail::check_cuda(cublasCreate(&handle), "cublasCreate");
-      cublas = handle;
-      detail::check_cuda(cublasSetStream(handle, stream->get()), "cublasSetStream");
+      cublasHandle_t created = nullptr;
+      detail::check_cuda(cublasCreate(&created), "cublasCreate");
+      Handle<cublasDestroy_v2> handle(created);
+      detail::check_cuda(cublasSetStream(created, stream->get()), "cublasSetStream");
       if (cublas_memory == nullptr) {
         cublas_memory = Memory<Cuda>(memory).allocate(cublas_bytes);
       }
       // After each SetStream, which takes the workspace away.
-      detail::check_cuda(cublasSetWorkspace(handle, cublas_memory, cublas_bytes),
+      detail::check_cuda(cublasSetWorkspace(created, cublas_memory, cublas_bytes),
                          "cublasSetWorkspace", {static_cast<Index>(cublas_bytes)});
-      detail::check_cuda(cublasSetMathMode(handle, options.math == CudaMath::tf32
-                                                       ? CUBLAS_TF32_TENSOR_OP_MATH
-                                                       : CUBLAS_DEFAULT_MATH),
-                         "cublasSetMathMode");
+      cublas = std::move(handle);
     }
     void make_cusolver() {
-      cusolverDnHandle_t handle = nullptr;
-      detail::check_cuda(cusolverDnCreate(&handle), "cusolverDnCreate");
-      cusolver = handle;
-      detail::check_cuda(cusolverDnSetStream(handle, stream->get()), "cusolverDnSetStream");
+      cusolverDnHandle_t created = nullptr;
+      detail::check_cuda(cusolverDnCreate(&created), "cusolverDnCreate");
+      Handle<cusolverDnDestroy> handle(created);
+      detail::check_cuda(cusolverDnSetStream(created, stream->get()), "cusolverDnSetStream");
       if (options.deterministic) {
-        detail::check_cuda(cusolverDnSetDeterministicMode(handle, CUSOLVER_DETERMINISTIC_RESULTS),
+        detail::check_cuda(cusolverDnSetDeterministicMode(created, CUSOLVER_DETERMINISTIC_RESULTS),
                            "cusolverDnSetDeterministicMode");
       }
-      detail::check_cuda(cusolverDnCreateParams(&params), "cusolverDnCreateParams");
+      cusolverDnParams_t created_params = nullptr;
+      detail::check_cuda(cusolverDnCreateParams(&created_params), "cusolverDnCreateParams");
+      params.reset(created_params);
+      cusolver = std::move(handle);
     }
 
     // What the manual recommends for an H100.
@@ -193,9 +201,9 @@ class Device<Cuda> {
     std::shared_ptr<MemoryResource> memory;
     Arena<Cuda> workspace;
     detail::CudaStaging staging;
-    cublasHandle_t cublas = nullptr;
-    cusolverDnHandle_t cusolver = nullptr;
-    cusolverDnParams_t params = nullptr;
+    Handle<cublasDestroy_v2> cublas;
+    Handle<cusolverDnDestroy> cusolver;
+    Handle<cusolverDnDestroyParams> params;
     void* cublas_memory = nullptr;
   };
 
