@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/backend/grouped_products.hpp>
 #include <accrete/backend/workspace.hpp>
 #include <accrete/matrix/low_rank_matrix.hpp>
 
@@ -46,28 +47,49 @@ inline ColumnGroups group_columns(Workspace::Frame& frame, Index adapters,
   return {first, order};
 }
 
-/// y(:, columns) += scale u vᵀ x(:, columns). Neighbours are used in place, others gathered.
+/// The columns of one adapter of rank r > 0: neighbours are used in place, others gathered.
 template <class Backend, class Scalar>
-void add_low_rank_columns(Device<Backend>& device, Scalar scale, ViewOn<const Scalar, Backend> u,
-                          ViewOn<const Scalar, Backend> v, std::span<const Index> columns,
-                          ViewOn<const Scalar, Backend> x, ViewOn<Scalar, Backend> y) {
-  using Table = Kernels<Backend>;
-  const auto count = static_cast<Index>(columns.size());
+struct AdapterColumns {
+  Scalar scale;
+  ViewOn<const Scalar, Backend> u;
+  ViewOn<const Scalar, Backend> v;
+  Index first; ///< of neighbours in x and y, otherwise of the gathered columns
+  Index count;
+  bool gathered;
+};
+
+/// y += scale u vᵀ x of each group in its own columns: two grouped products, and one gathering of
+/// the columns `apart`, those of all groups that are no neighbours.
+template <class Backend, class Scalar>
+void add_low_rank_columns(Device<Backend>& device,
+                          std::span<const AdapterColumns<Backend, Scalar>> groups,
+                          std::span<const Index> apart, ViewOn<const Scalar, Backend> x,
+                          ViewOn<Scalar, Backend> y) {
+  using Product = GroupedProduct<Scalar, typename Backend::Space>;
   Frame<Backend> frame(device.workspace());
-  const auto temporary = [&](Index rows) { return frame.template matrix<Scalar>(rows, count); };
-  const ViewOn<Scalar, Backend> projected = temporary(v.cols);
-  if (columns.back() - columns.front() + 1 == count) {
-    Table::gemm(device, Scalar{1}, v.transposed(), x.columns(columns.front(), count), Scalar{0},
-                projected);
-    return Table::gemm(device, scale, u, projected.as_const(), Scalar{1},
-                       y.columns(columns.front(), count));
+  Workspace::Frame host(host_workspace());
+  const auto size = static_cast<Index>(apart.size());
+  const ViewOn<Scalar, Backend> inputs = frame.template matrix<Scalar>(x.rows, size);
+  const ViewOn<Scalar, Backend> added = frame.template matrix<Scalar>(y.rows, size);
+  const auto count = static_cast<Index>(groups.size());
+  Product* const down = host.allocate<Product>(count);
+  Product* const up = host.allocate<Product>(count);
+  for (Index g = 0; g < count; ++g) {
+    const auto& group = groups[static_cast<std::size_t>(g)];
+    const auto projected = frame.template matrix<Scalar>(group.v.cols, group.count);
+    const auto input = (group.gathered ? inputs.as_const() : x).columns(group.first, group.count);
+    const auto output = (group.gathered ? added : y).columns(group.first, group.count);
+    down[g] = {Scalar{1}, group.v.transposed(), input, Scalar{0}, projected};
+    up[g] = {group.scale, group.u, projected, group.gathered ? Scalar{0} : Scalar{1}, output};
   }
-  const ViewOn<Scalar, Backend> gathered = temporary(x.rows);
-  Table::gather_columns(device, x, columns, gathered);
-  Table::gemm(device, Scalar{1}, v.transposed(), gathered.as_const(), Scalar{0}, projected);
-  const ViewOn<Scalar, Backend> added = temporary(y.rows);
-  Table::gemm(device, scale, u, projected.as_const(), Scalar{0}, added);
-  Table::scatter_add_columns(device, added.as_const(), columns, y);
+  if (size > 0) {
+    Kernels<Backend>::gather_columns(device, x, apart, inputs);
+  }
+  multiply_grouped<Backend, Scalar>(device, span_of<const Product>(down, count));
+  multiply_grouped<Backend, Scalar>(device, span_of<const Product>(up, count));
+  if (size > 0) {
+    Kernels<Backend>::scatter_add_columns(device, added.as_const(), apart, y);
+  }
 }
 
 } // namespace detail
@@ -116,7 +138,8 @@ class AdapterSet {
   /// FLOPs. Columns of one adapter that are neighbours are read and written in place, others
   /// through the workspace, so sorted batches cost least. Allocates nothing once the workspace has
   /// grown. y may overlap x or the factors at the cost of an m x p temporary.
-  /// @throws ShapeError, ArgumentError for an index without adapter; nothing is written then.
+  /// @throws ShapeError, ArgumentError for an index without adapter; nothing is written then. Where
+  /// memory runs out, y may hold a part of the sum.
   template <detail::Operand Base, class Input, class Output>
   void apply(const Base& base, std::span<const Index> adapter_of_column, const Input& x,
              Output&& y) const {
@@ -221,13 +244,32 @@ class AdapterSet {
 
   void add_updates(Device<Backend>& device, const detail::ColumnGroups& groups,
                    const ViewOn<const Scalar, Backend>& x, const ViewOn<Scalar, Backend>& y) const {
+    using Group = detail::AdapterColumns<Backend, Scalar>;
     if (y.empty()) {
       return;
     }
+    Workspace::Frame host(detail::host_workspace());
+    Group* const used = host.allocate<Group>(size());
+    Index* const apart = host.allocate<Index>(y.cols);
+    Index count = 0;
+    Index size_apart = 0;
     for_each_group(groups, [&](const Adapter& adapter, std::span<const Index> columns) {
-      detail::add_low_rank_columns(device, adapter.scale, adapter.update.u_view(),
-                                   adapter.update.v_view(), columns, x, y);
+      const auto of_group = static_cast<Index>(columns.size());
+      const bool gathered = columns.back() - columns.front() + 1 != of_group;
+      used[count++] = {adapter.scale,
+                       adapter.update.u_view(),
+                       adapter.update.v_view(),
+                       gathered ? size_apart : columns.front(),
+                       of_group,
+                       gathered};
+      if (gathered) {
+        std::copy(columns.begin(), columns.end(), apart + size_apart);
+        size_apart += of_group;
+      }
     });
+    detail::add_low_rank_columns<Backend, Scalar>(device, detail::span_of<const Group>(used, count),
+                                                  detail::span_of<const Index>(apart, size_apart),
+                                                  x, y);
   }
 
   Index rows_;

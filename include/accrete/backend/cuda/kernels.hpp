@@ -38,6 +38,11 @@ struct Kernels<Cuda> {
     gemm(device, alpha, a, x, beta, y);
   }
   template <class Scalar>
+  static void gemm_grouped(Device<Cuda>& device,
+                           std::span<const GroupedProduct<Scalar, Cuda>> products) {
+    detail::CudaProducts::gemm_grouped<Scalar>(device, products);
+  }
+  template <class Scalar>
   static void combine(Device<Cuda>& device, Scalar alpha, Source<Scalar> a, Scalar beta,
                       Target<Scalar> c) {
     Launches<Scalar>::template combine<Scalar>(device.stream(), alpha, a, beta, c);

@@ -2,8 +2,11 @@
 #pragma once
 
 #include <accrete/backend/cuda/device.hpp>
+#include <accrete/backend/grouped_products.hpp>
 
 #include <algorithm>
+#include <cstdint>
+#include <span>
 #include <type_traits>
 
 ACCRETE_BEGIN_NAMESPACE
@@ -28,6 +31,66 @@ inline constexpr cudaDataType cuda_type = std::is_same_v<Scalar, double>     ? C
                                           : std::is_same_v<Scalar, bfloat16> ? CUDA_R_16BF
                                                                              : CUDA_R_8I;
 
+/// What cublasGemmGroupedBatchedEx takes, an array each in host memory: groups of one product.
+template <class Scalar>
+struct CudaGroups {
+  struct Operands {
+    Operands(Workspace::Frame& host, Index most)
+        : data(host.allocate<const void*>(most)),
+          operation(host.allocate<cublasOperation_t>(most)),
+          leading_dimension(host.allocate<std::int64_t>(most)) {}
+    const void** data;
+    cublasOperation_t* operation;
+    std::int64_t* leading_dimension;
+
+    void set(Index g, const View<const Scalar, Cuda>& view) noexcept {
+      const CudaOperand operand(view);
+      data[g] = view.data;
+      operation[g] = operand.operation;
+      leading_dimension[g] = operand.leading_dimension;
+    }
+  };
+
+  CudaGroups(Workspace::Frame& host, Index most)
+      : left(host, most),
+        right(host, most),
+        result(host.allocate<void*>(most)),
+        result_leading_dimension(host.allocate<std::int64_t>(most)),
+        rows(host.allocate<std::int64_t>(most)),
+        cols(host.allocate<std::int64_t>(most)),
+        inner(host.allocate<std::int64_t>(most)),
+        sizes(host.allocate<std::int64_t>(most)),
+        alpha(host.allocate<Scalar>(most)),
+        beta(host.allocate<Scalar>(most)) {}
+
+  void add(const GroupedProduct<Scalar, Cuda>& p) noexcept {
+    if (p.c.empty()) {
+      return;
+    }
+    if (!p.c.is_column_major()) {
+      return add({p.alpha, p.b.transposed(), p.a.transposed(), p.beta, p.c.transposed()});
+    }
+    left.set(count, p.a);
+    right.set(count, p.b);
+    result[count] = p.c.data;
+    result_leading_dimension[count] = (std::max)(p.c.stride, p.c.rows);
+    rows[count] = p.c.rows;
+    cols[count] = p.c.cols;
+    inner[count] = p.a.cols;
+    sizes[count] = 1;
+    alpha[count] = p.alpha;
+    beta[count] = p.beta;
+    ++count;
+  }
+
+  Index count = 0;
+  Operands left, right;
+  void** result;
+  std::int64_t* result_leading_dimension;
+  std::int64_t *rows, *cols, *inner, *sizes;
+  Scalar *alpha, *beta;
+};
+
 /// The products, by cuBLAS with 64-bit sizes. Scalars lie on the host.
 struct CudaProducts {
   /// c = alpha a b + beta c; beta = 0 does not read c.
@@ -44,17 +107,47 @@ struct CudaProducts {
     }
     const CudaOperand left(a);
     const CudaOperand right(b);
-    const cublasComputeType_t compute =
-        std::is_same_v<Scalar, double> ? CUBLAS_COMPUTE_64F
-        : std::is_same_v<Scalar, float> && device.math() == CudaMath::tf32
-            ? CUBLAS_COMPUTE_32F_FAST_TF32
-            : CUBLAS_COMPUTE_32F;
     check_cuda(cublasGemmEx_64(device.cublas(), left.operation, right.operation, c.rows, c.cols,
                                a.cols, &alpha, a.data, cuda_type<Scalar>, left.leading_dimension,
                                b.data, cuda_type<Scalar>, right.leading_dimension, &beta, c.data,
-                               cuda_type<Result>, (std::max)(c.stride, c.rows), compute,
-                               CUBLAS_GEMM_DEFAULT),
+                               cuda_type<Result>, (std::max)(c.stride, c.rows),
+                               compute_type<Scalar>(device), CUBLAS_GEMM_DEFAULT),
                "cublasGemmEx_64", {c.rows, c.cols, a.cols});
+  }
+
+  /// Products of any shapes in one call, whose operands' addresses go to the device before.
+  template <class Scalar>
+  static void gemm_grouped(Device<Cuda>& device,
+                           std::span<const GroupedProduct<Scalar, Cuda>> products) {
+    Workspace::Frame host(host_workspace());
+    CudaGroups<Scalar> groups(host, static_cast<Index>(products.size()));
+    for (const auto& product : products) {
+      groups.add(product);
+    }
+    if (groups.count == 0) {
+      return;
+    }
+    Frame<Cuda> frame(device.workspace());
+    const auto addresses = [&]<class Address>(Address* of_operands) {
+      return device.uploaded(frame, span_of<const Address>(of_operands, groups.count));
+    };
+    check_cuda(cublasGemmGroupedBatchedEx_64(
+                   device.cublas(), groups.left.operation, groups.right.operation, groups.rows,
+                   groups.cols, groups.inner, groups.alpha, addresses(groups.left.data),
+                   cuda_type<Scalar>, groups.left.leading_dimension, addresses(groups.right.data),
+                   cuda_type<Scalar>, groups.right.leading_dimension, groups.beta,
+                   addresses(groups.result), cuda_type<Scalar>, groups.result_leading_dimension,
+                   groups.count, groups.sizes, compute_type<Scalar>(device)),
+               "cublasGemmGroupedBatchedEx_64", {groups.count});
+  }
+
+ private:
+  template <class Scalar>
+  static cublasComputeType_t compute_type(const Device<Cuda>& device) noexcept {
+    return std::is_same_v<Scalar, double> ? CUBLAS_COMPUTE_64F
+           : std::is_same_v<Scalar, float> && device.math() == CudaMath::tf32
+               ? CUBLAS_COMPUTE_32F_FAST_TF32
+               : CUBLAS_COMPUTE_32F;
   }
 };
 
