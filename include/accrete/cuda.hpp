@@ -4,4 +4,5 @@
 // Adds the cuda backend to the CPU library: link accrete::cuda.
 #include <accrete/accrete.hpp>
 #include <accrete/backend/cuda/bfloat16.hpp>
+#include <accrete/backend/cuda/graph.hpp>
 #include <accrete/backend/cuda/kernels.hpp>

@@ -3,9 +3,13 @@
 #include "numerics.hpp"
 #include "test_backend.hpp"
 
+#include <accrete/plan/calibrate.hpp>
+
 #include <fake_cuda.hpp>
 
+#include <algorithm>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace ac = accrete;
@@ -202,6 +206,134 @@ TEST_CASE("storage of more entries than can be counted is refused") {
   const Index large = Index{1} << 40;
   CHECK_THROWS_AS(Matrix(large, large), std::bad_alloc);
 }
+
+TEST_CASE("a recorded step is done again by one call, whatever the context does in between") {
+  const Layer layer;
+  const Matrix X = on_backend(layer.X);
+  const Matrix dY = on_backend(random_matrix<float>(30, 8, 5));
+  const auto trained = [&](const auto& run) {
+    ac::Context<ac::Cuda> context;
+    const ac::ScopedContext<ac::Cuda> scope(context);
+    auto W = layer.weight();
+    ac::WeightPass<float, ac::Cuda> pass;
+    Matrix Y(30, 8);
+    Matrix dU(30, 4);
+    Matrix dV(20, 4);
+    run(context, [&] {
+      Y = pass.forward(W, X);
+      const auto g = pass.backward(W, X, dY);
+      dU = g.U;
+      dV = g.V;
+      W.low_rank().u_view() -= 0.01F * ac::lazy(dU);
+      W.low_rank().v_view() -= 0.01F * ac::lazy(dV);
+    });
+    return std::vector<Dense<float>>{ac::to_host(Y), ac::to_host(W.U()), ac::to_host(W.V())};
+  };
+  const auto expected = trained([](auto&, const auto& step) {
+    for (int i = 0; i < 4; ++i) {
+      step();
+    }
+  });
+  const auto replayed = trained([&](auto& context, const auto& step) {
+    ac::CudaGraph graph(context.device(), step); // the first
+    const fake_cuda::Counters before = fake_cuda::counters();
+    graph.launch();
+    // Larger temporaries than those of the graph.
+    const Matrix A = on_backend(random_matrix<float>(200, 200, 6));
+    const Matrix B = ac::lazy(A) * (ac::lazy(A) * (ac::lazy(A) + A));
+    const Matrix C = ac::lazy(A) * (ac::lazy(B) * (ac::lazy(A) + B));
+    graph.launch();
+    graph.launch();
+    const fake_cuda::Counters after = fake_cuda::counters();
+    CHECK(after.graph_launches == before.graph_launches + 3);
+    context.check();
+  });
+  CHECK(replayed == expected);
+}
+
+TEST_CASE("what cannot be recorded is refused, and the context goes on") {
+  const Layer layer;
+  ac::Context<ac::Cuda> context;
+  const ac::ScopedContext<ac::Cuda> scope(context);
+  auto W = layer.weight();
+  const Matrix X = on_backend(layer.X);
+  Matrix Y(30, 8);
+  ac::AdamW<float, ac::Cuda> adam(30, 4);
+  const Matrix dU = on_backend(random_matrix<float>(30, 4, 7));
+  CHECK_THROWS_WITH_AS(ac::CudaGraph(context.device(), [&] { adam.step(W.U(), dU, 0.1); }),
+                       doctest::Contains("outside of the graph"), ac::ArgumentError);
+  CHECK_THROWS_WITH_AS(ac::CudaGraph(context.device(), [&] { Y = ac::to_host(X).sum() * W * X; }),
+                       doctest::Contains("StreamCapture"), ac::CudaError);
+  CHECK_THROWS_WITH_AS(ac::CudaGraph(context.device(), [] {}), doctest::Contains("no work"),
+                       ac::ArgumentError);
+  Y = layer.weight() * X;
+  CHECK((exact(Y) - layer.product()).norm() <= rounding_bound<float>(40, 400));
+}
+
+TEST_CASE("adapters of different ranks are two grouped products, however many they are") {
+  ac::AdapterSet<float, ac::Cuda> set(30, 20);
+  Exact expected = Exact::Zero(30, 12);
+  const Dense<float> X = random_matrix<float>(20, 12, 4);
+  std::vector<Index> adapter_of_column;
+  for (Index i = 0; i < 12; ++i) {
+    adapter_of_column.push_back(i < 4 ? 0 : 1 + i % 2); // neighbours, and columns in turn
+  }
+  for (Index i = 0; i < 3; ++i) {
+    const auto seed = static_cast<unsigned>(i);
+    const Dense<float> U = random_matrix<float>(30, 2 + i, 10 + seed);
+    const Dense<float> V = random_matrix<float>(20, 2 + i, 20 + seed);
+    set.add(ac::LowRankMatrix<float, ac::Cuda>(on_backend(U), on_backend(V)), 0.5F);
+    for (Index j = 0; j < 12; ++j) {
+      if (adapter_of_column[static_cast<std::size_t>(j)] == i) {
+        expected.col(j) = exact(U) * (exact(V).transpose() * exact(X).col(j)) / 2;
+      }
+    }
+  }
+  const Dense<float> W0 = random_matrix<float>(30, 20, 1);
+  expected += exact(W0) * exact(X);
+  const Matrix base = on_backend(W0);
+  const Matrix x = on_backend(X);
+  Matrix y(30, 12);
+  fake_cuda::clear_log();
+  set.apply(base, adapter_of_column, x, y);
+  const std::vector<std::string> log = fake_cuda::log();
+  const auto calls = [&](const char* name) {
+    return std::count_if(log.begin(), log.end(),
+                         [&](const std::string& call) { return call.starts_with(name); });
+  };
+  CHECK(calls("cublasGemmGroupedBatchedEx") == 2);
+  CHECK(calls("cublasGemmEx") == 1);
+  CHECK((exact(y) - expected).norm() <= rounding_bound<float>(40, 400));
+  // A result in rows is a product of transposes.
+  Matrix in_rows(12, 30);
+  set.apply(base, adapter_of_column, x, ac::view_of(in_rows).transposed());
+  CHECK((exact(in_rows).transpose() - expected).norm() <= rounding_bound<float>(40, 400));
+}
+
+TEST_CASE("check() throws what went wrong in a kernel") {
+  ac::Context<ac::Cuda> context;
+  context.check();
+  const ac::ScopedContext<ac::Cuda> scope(context);
+  Matrix A = on_backend(random_matrix<float>(6, 5, 1));
+  context.check();
+  CHECK(context.device().seconds_of([&] { A = 2.0F * ac::lazy(A); }) >= 0);
+  fake_cuda::fail_at(0);
+  CHECK_THROWS_WITH_AS(context.check(), doctest::Contains("cudaStreamSynchronize"), ac::CudaError);
+  fake_cuda::fail_at(-1);
+}
+
+TEST_CASE("a device is planned for by its own rates") {
+  const ac::KernelCall large{ac::Kernel::gemm, 8192, 8192, 8192};
+  const ac::KernelCall small{ac::Kernel::gemm, 8, 8, 8};
+  const auto& of_gpu = ac::Context<ac::Cuda>::current().cost_model();
+  const auto& of_cpu = ac::Context<ac::Cpu>::current().cost_model();
+  CHECK(of_gpu.seconds(large) < of_cpu.seconds(large) / 100);
+  CHECK(of_gpu.seconds(small) > of_cpu.seconds(small));
+}
+
+// Compiled here; on the GPU of the tests it takes minutes.
+[[maybe_unused]] ac::MeasuredModel (*const calibrate)(ac::Context<ac::Cuda>&) =
+    &ac::calibrate<ac::Cuda>;
 
 TEST_CASE("errors name the call, its sizes and the status") {
   Matrix A = on_backend(random_matrix<float>(6, 5, 1));

@@ -68,6 +68,9 @@ TEST_CASE("captured work runs when the graph is launched, each time") {
     add(stream, values, 2);
     multiply(stream, values, 3);
     graph.end(stream);
+    std::size_t nodes = 0;
+    ok(cudaGraphGetNodes(graph.graph, nullptr, &nodes));
+    CHECK_EQ(nodes, 2);
     CHECK_EQ(fake_cuda::balance().graphs, 2);
     CHECK_EQ(values.download(stream), 1);
     fake_cuda::clear_log();

@@ -189,6 +189,20 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus* 
   });
 }
 
+cudaError_t cudaGraphGetNodes(cudaGraph_t handle, cudaGraphNode_t* nodes, size_t* count) {
+  return call<cudaError_t>("cudaGraphGetNodes", cudaErrorUnknown, [&] {
+    const auto graph = state().session.graphs.find(handle);
+    if (graph == nullptr || count == nullptr) {
+      return cudaErrorInvalidValue;
+    }
+    if (nodes != nullptr) {
+      refuse(cudaErrorInvalidValue, "nodes have no handles here: ask for their number alone");
+    }
+    *count = graph->nodes.size();
+    return cudaSuccess;
+  });
+}
+
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t handle,
                                  unsigned long long flags) {
   return call<cudaError_t>("cudaGraphInstantiate", cudaErrorMemoryAllocation, [&] {

@@ -45,6 +45,26 @@ struct HostStorage {
 
 } // namespace detail
 
+/// What a machine's kernels reach, roughly: defaults of the cost model until calibrate() measures.
+struct MachineRates {
+  double overhead_seconds = 1e-6; ///< of one kernel call
+  double peak_flops = 2e11;       ///< of a large square float product; double has half of it
+  double bfloat16_flops = 1e12;   ///< of a large square product of bfloat16, in hardware
+  double bandwidth = 3e10;        ///< bytes per second of a streaming kernel
+  double thin_side = 6.0;         ///< shortest side that reaches half of the peak
+};
+
+namespace detail {
+
+/// Those that a backend names, otherwise those of two cores.
+template <class Backend>
+inline constexpr MachineRates default_rates{};
+template <class Backend>
+  requires requires { Backend::rates; }
+inline constexpr MachineRates default_rates<Backend> = Backend::rates;
+
+} // namespace detail
+
 /// Optimised host backend: Eigen, a gemm provider, OpenMP.
 struct Cpu : detail::HostStorage {
   static constexpr const char* name = "cpu";

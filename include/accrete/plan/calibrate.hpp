@@ -22,12 +22,13 @@ namespace detail {
 
 /// Times the same calls in each of several passes. Whatever else the machine does disturbs some
 /// milliseconds at a time: rounds of one call lie seconds apart.
+template <class Backend>
 class RoundTimer {
  public:
   static constexpr std::size_t passes = 3;
 
   /// Whether a round begins with a call that does not count.
-  explicit RoundTimer(bool warm_up) : warm_up_(warm_up) {}
+  RoundTimer(Device<Backend>& device, bool warm_up) : device_(device), warm_up_(warm_up) {}
 
   /// Of the passes, counted from zero; each makes the same calls in the same order.
   void begin_pass(std::size_t pass) noexcept {
@@ -77,15 +78,27 @@ class RoundTimer {
     rounds.add(seconds_of(count, call));
   }
   template <class Call>
-  static double seconds_of(Index count, const Call& call) {
-    const auto start = std::chrono::steady_clock::now();
-    for (Index i = 0; i < count; ++i) {
-      call();
+  double seconds_of(Index count, const Call& call) const {
+    const auto calls = [&] {
+      for (Index i = 0; i < count; ++i) {
+        call();
+      }
+    };
+    return (std::max)(elapsed(calls), 1e-9) / static_cast<double>(count);
+  }
+  /// By the device's own clock where its calls return before they are done.
+  template <class Calls>
+  double elapsed(const Calls& calls) const {
+    if constexpr (requires { device_.seconds_of(calls); }) {
+      return device_.seconds_of(calls);
+    } else {
+      const auto start = std::chrono::steady_clock::now();
+      calls();
+      return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     }
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-    return (std::max)(elapsed.count(), 1e-9) / static_cast<double>(count);
   }
 
+  Device<Backend>& device_;
   PlainArray<Rounds> rounds_; ///< of each call that is timed
   Index next_ = 0;
   std::size_t pass_ = 0;
@@ -101,7 +114,7 @@ template <class Backend, class Scalar>
 class Calibration {
  public:
   explicit Calibration(Context<Backend>& context)
-      : context_(context), device_(context.device()), timer_(is_bfloat16) {
+      : context_(context), device_(context.device()), timer_(device_, is_bfloat16) {
     // Entries are small and not equal, so that no product overflows or is a special case.
     memory_ = Matrix<Scalar, Backend>(size, 1);
     Kernels<Backend>::fill_uniform(device_, std::uint64_t{1}, -1e-3, 1e-3, view_of(memory_));
@@ -112,7 +125,7 @@ class Calibration {
 
   MeasuredModel::Table run() {
     MeasuredModel::Table table;
-    for (std::size_t pass = 0; pass < RoundTimer::passes; ++pass) {
+    for (std::size_t pass = 0; pass < RoundTimer<Backend>::passes; ++pass) {
       timer_.begin_pass(pass);
       table = measure();
     }
@@ -332,7 +345,7 @@ class Calibration {
   Device<Backend>& device_;
   Matrix<Scalar, Backend> memory_;
   Matrix<Value, Backend> sums_; ///< of bfloat16 products
-  RoundTimer timer_;
+  RoundTimer<Backend> timer_;
 };
 
 } // namespace detail

@@ -132,11 +132,10 @@ class PlanCache {
 template <class Backend = Cpu>
 class Context {
  public:
-  Context() : model_(new RooflineModel) {}
+  Context() : model_(default_model()) {}
   explicit Context(std::shared_ptr<const CostModel> model) : model_(std::move(model)) {}
   /// On a device of one's own, made with other streams, handles or memory than the default.
-  explicit Context(Device<Backend> device,
-                   std::shared_ptr<const CostModel> model = std::make_shared<RooflineModel>())
+  explicit Context(Device<Backend> device, std::shared_ptr<const CostModel> model = default_model())
       : device_(std::move(device)), model_(std::move(model)) {}
 
   [[nodiscard]] Device<Backend>& device() noexcept { return device_; }
@@ -150,6 +149,14 @@ class Context {
   /// Threads that the kernels of this context use. @throws ArgumentError when count < 1.
   void set_threads(int count) { device_.set_threads(count); }
   [[nodiscard]] int threads() const noexcept { return device_.threads(); }
+
+  /// Waits for what the device was given, and throws what went wrong in it: a fault in a kernel is
+  /// known only then. Nothing to do on a host, whose kernels return with their result.
+  void check() {
+    if constexpr (requires { device_.synchronize(); }) {
+      device_.synchronize();
+    }
+  }
 
   [[nodiscard]] detail::PlanCache& plans() noexcept { return plans_; }
 
@@ -165,6 +172,10 @@ class Context {
  private:
   template <class>
   friend class ScopedContext;
+
+  static std::shared_ptr<const CostModel> default_model() {
+    return std::make_shared<RooflineModel>(detail::default_rates<Backend>);
+  }
 
   static Context*& override_pointer() noexcept {
     thread_local Context* pointer = nullptr;

@@ -109,13 +109,7 @@ class CostModel {
 /// few operations.
 class RooflineModel final : public CostModel {
  public:
-  struct Rates {
-    double overhead_seconds = 1e-6; ///< of one kernel call
-    double peak_flops = 2e11;       ///< of a large square float product; double has half of it
-    double bfloat16_flops = 1e12;   ///< of a large square product of bfloat16, in hardware
-    double bandwidth = 3e10;        ///< bytes per second of a streaming kernel
-    double thin_side = 6.0;         ///< shortest side that reaches half of the peak
-  };
+  using Rates = MachineRates;
 
   RooflineModel() = default;
   explicit RooflineModel(const Rates& rates) : rates_(rates) {}

@@ -15,6 +15,12 @@ ACCRETE_BEGIN_NAMESPACE
 /// NVIDIA GPU: cuBLAS, cuSOLVER, and kernels of our own for what is done entry by entry.
 struct Cuda : detail::DeviceStorage<Cuda> {
   static constexpr const char* name = "cuda";
+  /// Of an H100 by its data sheet, and of launching a kernel; not measured.
+  static constexpr MachineRates rates{.overhead_seconds = 4e-6,
+                                      .peak_flops = 6e13,
+                                      .bfloat16_flops = 7e14,
+                                      .bandwidth = 3e12,
+                                      .thin_side = 64};
 };
 
 /// In which precision products of float operands are computed.
@@ -68,19 +74,29 @@ class Device<Cuda> {
     state_->staging.release();
   }
 
+  /// Seconds that the stream takes for what `calls()` gives it, by events.
+  template <class Calls>
+  [[nodiscard]] double seconds_of(const Calls& calls) {
+    const Event start(cudaEventDefault);
+    const Event end(cudaEventDefault);
+    start.record(stream());
+    calls();
+    end.record(stream());
+    detail::check_cuda(cudaEventSynchronize(end.get()), "cudaEventSynchronize");
+    float milliseconds = 0;
+    detail::check_cuda(cudaEventElapsedTime(&milliseconds, start.get(), end.get()),
+                       "cudaEventElapsedTime");
+    return 1e-3 * static_cast<double>(milliseconds);
+  }
+
   /// What is given to this stream from now on waits for what the other has been given.
   void wait_for(const Device& other) {
     if (other.stream() == stream()) {
       return;
     }
-    cudaEvent_t event = nullptr;
-    detail::check_cuda(cudaEventCreateWithFlags(&event, cudaEventDisableTiming),
-                       "cudaEventCreateWithFlags");
-    const cudaError_t recorded = cudaEventRecord(event, other.stream());
-    const cudaError_t waited = cudaStreamWaitEvent(stream(), event, 0);
-    cudaEventDestroy(event);
-    detail::check_cuda(recorded, "cudaEventRecord");
-    detail::check_cuda(waited, "cudaStreamWaitEvent");
+    const Event event(cudaEventDisableTiming);
+    event.record(other.stream());
+    detail::check_cuda(cudaStreamWaitEvent(stream(), event.get(), 0), "cudaStreamWaitEvent");
   }
 
   /// Made when it is first asked for, bound to the stream and to a workspace of its own, so that a
@@ -103,8 +119,10 @@ class Device<Cuda> {
   }
 
   /// Host values, in the frame's memory of the device; without a wait.
+  /// @throws ArgumentError while the stream is recorded: they would be others when it is replayed.
   template <class T, class Frame>
   [[nodiscard]] const T* uploaded(Frame& frame, std::span<const T> values) {
+    refuse_recording();
     const auto count = static_cast<Index>(values.size());
     T* const target = frame.template allocate<T>(count);
     if (count > 0) {
@@ -130,6 +148,18 @@ class Device<Cuda> {
   }
 
  private:
+  using Event = detail::CudaEvent;
+
+  void refuse_recording() const {
+    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+    detail::check_cuda(cudaStreamIsCapturing(stream(), &status), "cudaStreamIsCapturing");
+    if (status != cudaStreamCaptureStatusNone) {
+      ACCRETE_THROW ArgumentError(
+          "a CUDA graph cannot record what brings numbers of the host to the device (the step of "
+          "AdamW, lists of columns, grouped products): call it outside of the graph");
+    }
+  }
+
   /// A handle of a library and what gives it back.
   template <auto destroy>
   struct Destroy {

@@ -56,6 +56,24 @@ class CudaStream {
   bool owned_ = false;
 };
 
+class CudaEvent {
+ public:
+  explicit CudaEvent(unsigned flags) {
+    check_cuda(cudaEventCreateWithFlags(&event_, flags), "cudaEventCreateWithFlags");
+  }
+  CudaEvent(const CudaEvent&) = delete;
+  CudaEvent& operator=(const CudaEvent&) = delete;
+  ~CudaEvent() { cudaEventDestroy(event_); }
+
+  void record(cudaStream_t stream) const {
+    check_cuda(cudaEventRecord(event_, stream), "cudaEventRecord");
+  }
+  [[nodiscard]] cudaEvent_t get() const noexcept { return event_; }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
 /// Pinned memory of the host through which small arrays go to the device without a wait: a ring
 /// whose parts are free again once the stream has been waited for.
 class CudaStaging {
