@@ -37,10 +37,10 @@ using accrete::detail::Spread;
 using accrete::detail::Threshold;
 
 constexpr std::pair<Route, const char*> routes[] = {
-    {Route::gemv, "gemv"},        {Route::gemv_transposed, "gemv_transposed"},
-    {Route::loop, "loop"},        {Route::outer, "outer"},
-    {Route::inner, "inner"},      {Route::inner_transposed, "inner_transposed"},
-    {Route::provider, "provider"}};
+    {Route::gemv, "gemv"},     {Route::gemv_transposed, "gemv_transposed"},
+    {Route::loop, "loop"},     {Route::outer, "outer"},
+    {Route::inner, "inner"},   {Route::inner_transposed, "inner_transposed"},
+    {Route::native, "native"}, {Route::provider, "provider"}};
 
 struct Way {
   Route route;
@@ -174,6 +174,7 @@ void measure_around(const Threshold& threshold) {
                         device.threads(),
                         Index{sizeof(Scalar)},
                         accrete::detail::product_library<Scalar>};
+      base.has_native = accrete::detail::has_native_beside_library<Scalar>();
       base.adds = base.inner <= accrete::detail::outer_depth;
       for (Index ProductShape::* size :
            {&ProductShape::rows, &ProductShape::cols, &ProductShape::inner}) {

@@ -23,6 +23,16 @@ if(ACCRETE_BUILD_COMPILED)
     EXPORT accreteCompiledTargets
     NAMESPACE accrete::
     DESTINATION "${accrete_config_dir}")
+  if(TARGET accrete_cuda)
+    install(
+      TARGETS accrete_cuda
+      EXPORT accreteCudaTargets
+      ARCHIVE)
+    install(
+      EXPORT accreteCudaTargets
+      NAMESPACE accrete::
+      DESTINATION "${accrete_config_dir}")
+  endif()
 endif()
 
 configure_package_config_file(

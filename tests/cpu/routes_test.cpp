@@ -19,9 +19,9 @@ using ac::detail::Threshold;
 
 namespace {
 
-constexpr Route routes[] = {Route::none,    Route::scale, Route::gemv,  Route::gemv_transposed,
-                            Route::loop,    Route::outer, Route::inner, Route::inner_transposed,
-                            Route::provider};
+constexpr Route routes[] = {Route::none,   Route::scale,   Route::gemv,  Route::gemv_transposed,
+                            Route::loop,   Route::outer,   Route::inner, Route::inner_transposed,
+                            Route::native, Route::provider};
 
 constexpr Library libraries[] = {Library::none, Library::onednn, Library::blas};
 
@@ -42,6 +42,7 @@ void for_each_threshold(const Body& body) {
                           (setting & 16) != 0 ? 4 : 8,
                           libraries[setting / 32 % 3]};
         base.vector = Index{16} << setting / 96;
+        base.has_native = base.library != Library::none && base.scalar_bytes == 4;
         body(*threshold, shapes_around(*threshold, base));
       }
     }
@@ -64,6 +65,7 @@ std::vector<ProductShape> shapes_of_build(Index most_work) {
                         2,
                         Index{sizeof(Scalar)},
                         ac::detail::product_library<Scalar>};
+      base.has_native = ac::detail::has_native_beside_library<Scalar>();
       for (const ProductShape& shape : shapes_around(*threshold, base)) {
         const Index widest = (std::max)({shape.rows * shape.inner, shape.inner * shape.cols,
                                          shape.rows * shape.inner * shape.cols});
@@ -158,8 +160,33 @@ TEST_CASE_TEMPLATE("products on both sides of every threshold take in each entry
                        [](Route way, const ProductShape& shape) { return way == route(shape); });
   // A threshold that sends nothing to a route any more leaves it without a test.
   for (const Route way : routes) {
-    CAPTURE(static_cast<int>(way));
-    CHECK(seen.count(way) == 1);
+    if (way != Route::native) { // its results are larger than these
+      CAPTURE(static_cast<int>(way));
+      CHECK(seen.count(way) == 1);
+    }
+  }
+}
+
+TEST_CASE("a large result of few inner indices is this library's where it has AVX-512") {
+  if (!ac::detail::has_native_beside_library<float>()) {
+    MESSAGE("skipped: no product library, or a processor without AVX-512");
+    return;
+  }
+  ac::Device<ac::Cpu> device;
+  device.set_threads(2);
+  WholeNumbers<float> numbers(1 << 17);
+  const Index inner = ac::detail::outer_depth + 1;
+  for (const int orders : {0, 1, 2, 3}) {
+    const auto a = numbers.operand(2050, inner, (orders & 1) != 0, 1);
+    const auto b = numbers.operand(inner, 1540, (orders & 2) != 0, 2);
+    numbers.check({a, b}, [&](float alpha, float beta, const View<float>& c) {
+      ProductShape shape = shape_of(device, a, b, beta, c, ac::detail::product_library<float>);
+      CHECK(route(shape) == Route::provider);
+      shape.has_native = true;
+      CHECK(route(shape) == Route::native);
+      CpuProducts::gemm(device, alpha, a, b, beta, c);
+      return true;
+    });
   }
 }
 

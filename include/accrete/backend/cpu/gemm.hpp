@@ -18,7 +18,8 @@ struct CpuProducts {
     if (!c.is_column_major()) {
       return gemm(device, alpha, b.transposed(), a.transposed(), beta, c.transposed());
     }
-    const ProductShape shape = shape_of(device, a, b, beta, c, product_library<Scalar>);
+    ProductShape shape = shape_of(device, a, b, beta, c, product_library<Scalar>);
+    shape.has_native = has_native_beside_library<Scalar>();
     const Route way = route(shape);
     compute(way, spread(way, shape), device, alpha, a, b, beta, c);
   }
@@ -45,6 +46,9 @@ struct CpuProducts {
       return inner_products(team, alpha, a, b, beta, c);
     case Route::inner_transposed:
       return inner_products(team, alpha, b.transposed(), a.transposed(), beta, c.transposed());
+    case Route::native:
+      native::Avx512Gemm::gemm(device, alpha, a, b, beta, c);
+      return;
     case Route::provider:
       GemmProviders<Scalar>::gemm(device, alpha, a, b, beta, c);
     }

@@ -21,6 +21,7 @@ enum class Route : unsigned char {
   outer,            ///< sums of outer products, c read and written once
   inner,            ///< inner products where the operands lie
   inner_transposed, ///< the same of the transposed product
+  native,           ///< blocked products of this library where another's would be taken
   provider,         ///< a product library, or the blocked products of this one
 };
 
@@ -36,6 +37,7 @@ struct ProductShape {
   Index scalar_bytes;
   Library library;
   Index vector = vector_bytes; ///< bytes of a register
+  bool has_native = false;     ///< Route::native exists for this scalar on this processor
 
   [[nodiscard]] constexpr Index lanes() const noexcept { return vector / scalar_bytes; }
   [[nodiscard]] constexpr Index of(Quantity quantity) const noexcept {
@@ -118,6 +120,8 @@ template <class Scalar>
   case Route::inner:
   case Route::inner_transposed: // rows of a and columns of b are contiguous
     return !s.a_in_columns && s.b_in_columns;
+  case Route::native:
+    return s.has_native;
   case Route::loop:
   case Route::provider:
     return true;
@@ -152,6 +156,11 @@ template <class Scalar>
          !s.below(s.library == Library::none ? thresholds::inner_inner : thresholds::library_inner);
 }
 
+/// A large result of few inner indices, as U Z is: it is written, or read and written, once.
+[[nodiscard]] constexpr bool native_products_pay(const ProductShape& s) noexcept {
+  return s.has_native && !s.below(thresholds::native_c) && !s.above(thresholds::native_inner);
+}
+
 /// The way that is fastest, as far as measured.
 [[nodiscard]] constexpr Route route(const ProductShape& s) noexcept {
   if (s.rows == 0 || s.cols == 0) {
@@ -177,6 +186,9 @@ template <class Scalar>
   }
   if (transposed_inner_products_pay(s)) {
     return Route::inner_transposed;
+  }
+  if (native_products_pay(s)) {
+    return Route::native;
   }
   return Route::provider;
 }
