@@ -58,7 +58,7 @@ inline constexpr Threshold library_a{
     Quantity::a_bytes, Index{1} << 20,
     "inner products with few columns beside a library from it on: a is no longer in a cache", xeon};
 inline constexpr Threshold native_c{
-    Quantity::c_bytes, Index{12} << 20,
+    Quantity::c_bytes, Index{9} << 20,
     "own AVX-512 products of float beside a library from it on: 1.1 to 1.8 times as fast", zen4};
 inline constexpr Threshold native_inner{Quantity::inner, 96, "the same up to it", zen4};
 inline constexpr Threshold narrow_width{
