@@ -219,15 +219,18 @@ TEST_CASE("a recorded step is done again by one call, whatever the context does 
     Matrix Y(30, 8);
     Matrix dU(30, 4);
     Matrix dV(20, 4);
+    Matrix Z = X;
     run(context, [&] {
       Y = pass.forward(W, X);
+      Z += ac::lazy(X) * (ac::lazy(Y).transpose() * Y); // through a temporary
       const auto g = pass.backward(W, X, dY);
       dU = g.U;
       dV = g.V;
       W.low_rank().u_view() -= 0.01F * ac::lazy(dU);
       W.low_rank().v_view() -= 0.01F * ac::lazy(dV);
     });
-    return std::vector<Dense<float>>{ac::to_host(Y), ac::to_host(W.U()), ac::to_host(W.V())};
+    return std::vector<Dense<float>>{ac::to_host(Y), ac::to_host(W.U()), ac::to_host(W.V()),
+                                     ac::to_host(Z)};
   };
   const auto expected = trained([](auto&, const auto& step) {
     for (int i = 0; i < 4; ++i) {
@@ -308,6 +311,28 @@ TEST_CASE("adapters of different ranks are two grouped products, however many th
   Matrix in_rows(12, 30);
   set.apply(base, adapter_of_column, x, ac::view_of(in_rows).transposed());
   CHECK((exact(in_rows).transpose() - expected).norm() <= rounding_bound<float>(40, 400));
+}
+
+TEST_CASE("lists of the host are read as they were given, however many are on their way") {
+  constexpr Index count = 4000;
+  const Dense<float> values = random_matrix<float>(1, count, 1);
+  const Matrix from = on_backend(values);
+  ac::Device<ac::Cuda>& device = ac::Context<ac::Cuda>::current().device();
+  std::vector<Matrix> results;
+  std::vector<Index> columns(count);
+  for (Index shift = 0; shift < 20; ++shift) {
+    for (Index j = 0; j < count; ++j) {
+      columns[static_cast<std::size_t>(j)] = (j + 100 * shift) % count;
+    }
+    results.emplace_back(1, count);
+    ac::Kernels<ac::Cuda>::gather_columns(device, ac::view_of(from), columns,
+                                          ac::view_of(results.back()));
+  }
+  for (Index shift = 0; shift < 20; ++shift) {
+    const Dense<float> result = ac::to_host(results[static_cast<std::size_t>(shift)]);
+    CHECK(result(0, 0) == values(0, 100 * shift));
+    CHECK(result(0, count - 1) == values(0, (count - 1 + 100 * shift) % count));
+  }
 }
 
 TEST_CASE("check() throws what went wrong in a kernel") {
