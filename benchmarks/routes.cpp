@@ -174,7 +174,8 @@ void measure_around(const Threshold& threshold) {
                         device.threads(),
                         Index{sizeof(Scalar)},
                         accrete::detail::product_library<Scalar>};
-      base.has_native = accrete::detail::has_native_beside_library<Scalar>();
+      base.has_native = accrete::detail::has_native_beside_library<Scalar>;
+      base.has_avx512 = accrete::detail::native::Avx512Gemm::is_usable();
       base.adds = base.inner <= accrete::detail::outer_depth;
       for (Index ProductShape::* size :
            {&ProductShape::rows, &ProductShape::cols, &ProductShape::inner}) {

@@ -43,6 +43,7 @@ void for_each_threshold(const Body& body) {
                           libraries[setting / 32 % 3]};
         base.vector = Index{16} << setting / 96;
         base.has_native = base.library != Library::none && base.scalar_bytes == 4;
+        base.has_avx512 = base.vector != 32;
         body(*threshold, shapes_around(*threshold, base));
       }
     }
@@ -65,7 +66,8 @@ std::vector<ProductShape> shapes_of_build(Index most_work) {
                         2,
                         Index{sizeof(Scalar)},
                         ac::detail::product_library<Scalar>};
-      base.has_native = ac::detail::has_native_beside_library<Scalar>();
+      base.has_native = ac::detail::has_native_beside_library<Scalar>;
+      base.has_avx512 = ac::detail::native::Avx512Gemm::is_usable();
       for (const ProductShape& shape : shapes_around(*threshold, base)) {
         const Index widest = (std::max)({shape.rows * shape.inner, shape.inner * shape.cols,
                                          shape.rows * shape.inner * shape.cols});
@@ -167,27 +169,33 @@ TEST_CASE_TEMPLATE("products on both sides of every threshold take in each entry
   }
 }
 
-TEST_CASE("a large result of few inner indices is this library's where it has AVX-512") {
-  if (!ac::detail::has_native_beside_library<float>()) {
-    MESSAGE("skipped: no product library, or a processor without AVX-512");
+TEST_CASE("what a library is slow at is this library's, by the vectors of the processor") {
+  if (!ac::detail::has_native_beside_library<float>) {
+    MESSAGE("skipped: no product library");
     return;
   }
   ac::Device<ac::Cpu> device;
   device.set_threads(2);
-  WholeNumbers<float> numbers(1 << 17);
-  const Index inner = ac::detail::outer_depth + 1;
-  for (const int orders : {0, 1, 2, 3}) {
-    const auto a = numbers.operand(1550, inner, (orders & 1) != 0, 1);
-    const auto b = numbers.operand(inner, 1540, (orders & 2) != 0, 2);
-    numbers.check({a, b}, [&](float alpha, float beta, const View<float>& c) {
-      ProductShape shape = shape_of(device, a, b, beta, c, ac::detail::product_library<float>);
-      CHECK(route(shape) == Route::provider);
-      shape.has_native = true;
-      CHECK(route(shape) == Route::native);
-      CpuProducts::gemm(device, alpha, a, b, beta, c);
-      return true;
-    });
-  }
+  WholeNumbers<float> numbers(1 << 18);
+  const auto check = [&](Index rows, Index inner, Index cols, bool has_avx512) {
+    for (const int orders : {0, 1, 2, 3}) {
+      const auto a = numbers.operand(rows, inner, (orders & 1) != 0, 1);
+      const auto b = numbers.operand(inner, cols, (orders & 2) != 0, 2);
+      numbers.check({a, b}, [&](float alpha, float beta, const View<float>& c) {
+        ProductShape shape = shape_of(device, a, b, beta, c, Library::onednn);
+        shape.vector = has_avx512 ? 64 : 32;
+        shape.has_avx512 = has_avx512;
+        CHECK(route(shape) == Route::provider);
+        shape.has_native = true;
+        const bool pays = has_avx512 || a.is_column_major();
+        CHECK(route(shape) == (pays ? Route::native : Route::provider));
+        CpuProducts::compute(Route::native, {}, device, alpha, a, b, beta, c);
+        return true;
+      });
+    }
+  };
+  check(1550, ac::detail::outer_depth + 1, 1540, true);
+  check(1100, 120, 70, false);
 }
 
 TEST_CASE_TEMPLATE("so do those that another route would compute faster", Scalar, float, double) {

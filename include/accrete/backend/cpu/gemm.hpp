@@ -19,7 +19,8 @@ struct CpuProducts {
       return gemm(device, alpha, b.transposed(), a.transposed(), beta, c.transposed());
     }
     ProductShape shape = shape_of(device, a, b, beta, c, product_library<Scalar>);
-    shape.has_native = has_native_beside_library<Scalar>();
+    shape.has_native = has_native_beside_library<Scalar>;
+    shape.has_avx512 = native::Avx512Gemm::is_usable();
     const Route way = route(shape);
     compute(way, spread(way, shape), device, alpha, a, b, beta, c);
   }
@@ -47,7 +48,7 @@ struct CpuProducts {
     case Route::inner_transposed:
       return inner_products(team, alpha, b.transposed(), a.transposed(), beta, c.transposed());
     case Route::native:
-      native::Avx512Gemm::gemm(device, alpha, a, b, beta, c);
+      NativeProviders::gemm(device, alpha, a, b, beta, c);
       return;
     case Route::provider:
       GemmProviders<Scalar>::gemm(device, alpha, a, b, beta, c);

@@ -38,12 +38,10 @@ template <class Scalar>
 inline constexpr Library product_library =
     std::is_same_v<GemmProviders<Scalar>, NativeProviders> ? Library::none : library_of_build;
 
-/// Whether this processor runs products of this library where another's are the rule.
+/// Whether the products of this library are there where another's are the rule.
 template <class Scalar>
-[[nodiscard]] bool has_native_beside_library() noexcept {
-  return product_library<Scalar> != Library::none && sizeof(Scalar) == sizeof(float) &&
-         native::Avx512Gemm::is_usable();
-}
+inline constexpr bool has_native_beside_library =
+    product_library<Scalar> != Library::none && std::is_same_v<Scalar, float>;
 
 } // namespace detail
 

@@ -37,7 +37,8 @@ struct ProductShape {
   Index scalar_bytes;
   Library library;
   Index vector = vector_bytes; ///< bytes of a register
-  bool has_native = false;     ///< Route::native exists for this scalar on this processor
+  bool has_native = false;     ///< the library of this scalar may be passed over
+  bool has_avx512 = false;     ///< the processor, and so the library
 
   [[nodiscard]] constexpr Index lanes() const noexcept { return vector / scalar_bytes; }
   [[nodiscard]] constexpr Index of(Quantity quantity) const noexcept {
@@ -156,9 +157,18 @@ template <class Scalar>
          !s.below(s.library == Library::none ? thresholds::inner_inner : thresholds::library_inner);
 }
 
-/// A large result of few inner indices, as U Z is: it is written, or read and written, once.
+/// With AVX-512 a large result of few inner indices, as U Z is: it is written, or read and written,
+/// once. With AVX2 long columns times some columns, as W0 X is: oneDNN does not pack them.
 [[nodiscard]] constexpr bool native_products_pay(const ProductShape& s) noexcept {
-  return s.has_native && !s.below(thresholds::native_c) && !s.above(thresholds::native_inner);
+  if (!s.has_native) {
+    return false;
+  }
+  if (s.has_avx512) {
+    return !s.below(thresholds::native_c) && !s.above(thresholds::native_inner);
+  }
+  return s.library == Library::onednn && s.vector == 32 && s.a_in_columns &&
+         !s.below(thresholds::unpacked_rows) && !s.below(thresholds::unpacked_least) &&
+         !s.above(thresholds::unpacked_most);
 }
 
 /// The way that is fastest, as far as measured.

@@ -61,6 +61,13 @@ inline constexpr Threshold native_c{
     Quantity::c_bytes, Index{9} << 20,
     "own AVX-512 products of float beside a library from it on: 1.1 to 1.8 times as fast", zen4};
 inline constexpr Threshold native_inner{Quantity::inner, 96, "the same up to it", zen4};
+inline constexpr Threshold unpacked_rows{
+    Quantity::rows, 1024,
+    "Eigen's kernel with AVX2 beside oneDNN from it on for a in columns: 1.2 to 2 times as fast",
+    zen4};
+inline constexpr Threshold unpacked_least{Quantity::cols, 16, "the same from it on", zen4};
+inline constexpr Threshold unpacked_most{Quantity::cols, 320,
+                                         "the same up to it: with more oneDNN packs a", zen4};
 inline constexpr Threshold narrow_width{
     Quantity::width, 48, "up to it inner products whatever the columns, if they are long", zen4};
 inline constexpr Threshold narrow_inner{Quantity::inner_widths, 16,
@@ -111,12 +118,13 @@ inline constexpr Threshold amx_work{Quantity::work, Index{1} << 20,
 
 /// For tests and benchmarks, which make shapes on both sides of each.
 inline constexpr const Threshold* all[] = {
-    &loop_work,    &outer_inner,  &outer_inner_avx, &outer_inner_sse, &outer_rows,  &inner_cols,
-    &inner_rows,   &inner_inner,  &library_inner,   &library_a,       &native_c,    &native_inner,
-    &narrow_width, &narrow_inner, &inner_bytes,     &outer_bytes,     &outer_work,  &pack_inner,
-    &pack_columns, &gemv_bytes,   &gemv_inner,      &gemv_rows,       &gemv_cached, &gemv_pass,
-    &parts_inner,  &parts_side,   &parts_width,     &eigen_work,      &eigen_inner, &avx512_work,
-    &amx_work,     &team_work};
+    &loop_work,    &outer_inner,  &outer_inner_avx, &outer_inner_sse, &outer_rows,
+    &inner_cols,   &inner_rows,   &inner_inner,     &library_inner,   &library_a,
+    &native_c,     &native_inner, &unpacked_rows,   &unpacked_least,  &unpacked_most,
+    &narrow_width, &narrow_inner, &inner_bytes,     &outer_bytes,     &outer_work,
+    &pack_inner,   &pack_columns, &gemv_bytes,      &gemv_inner,      &gemv_rows,
+    &gemv_cached,  &gemv_pass,    &parts_inner,     &parts_side,      &parts_width,
+    &eigen_work,   &eigen_inner,  &avx512_work,     &amx_work,        &team_work};
 
 } // namespace thresholds
 
