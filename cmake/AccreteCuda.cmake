@@ -22,16 +22,21 @@ if(CUDAToolkit_FOUND AND CMAKE_CUDA_COMPILER)
   enable_language(CUDA)
   set(accrete_cuda_status "CUDA ${CUDAToolkit_VERSION}")
 
-  add_library(accrete_cuda STATIC "${PROJECT_SOURCE_DIR}/src/cuda_launches.cu")
+  # accrete_add_kernels(NAME source): a library of kernels that nvcc compiles.
+  function(accrete_add_kernels name source)
+    add_library(${name} STATIC "${source}")
+    # By hand: CMake 3.25 does not know the standards of CUDA 13.
+    target_compile_options(${name} PRIVATE -std=c++20 --expt-relaxed-constexpr
+                                           -diag-suppress=20012,554)
+    # The namespace tells whether OpenMP was asked for.
+    get_target_property(options accrete INTERFACE_LINK_LIBRARIES)
+    if("${options}" MATCHES "OpenMP")
+      target_compile_options(${name} PRIVATE -Xcompiler=${OpenMP_CXX_FLAGS})
+    endif()
+  endfunction()
+
+  accrete_add_kernels(accrete_cuda "${PROJECT_SOURCE_DIR}/src/cuda_launches.cu")
   add_library(accrete::cuda ALIAS accrete_cuda)
-  # By hand: CMake 3.25 does not know the standards of CUDA 13.
-  target_compile_options(accrete_cuda PRIVATE -std=c++20 --expt-relaxed-constexpr
-                                              -diag-suppress=20012,554)
-  # The namespace tells whether OpenMP was asked for.
-  get_target_property(accrete_options accrete INTERFACE_LINK_LIBRARIES)
-  if("${accrete_options}" MATCHES "OpenMP")
-    target_compile_options(accrete_cuda PRIVATE -Xcompiler=${OpenMP_CXX_FLAGS})
-  endif()
   target_link_libraries(accrete_cuda PUBLIC accrete_compiled CUDA::cudart CUDA::cublas
                                             CUDA::cusolver)
   set_target_properties(accrete_cuda PROPERTIES EXPORT_NAME cuda POSITION_INDEPENDENT_CODE ON)

@@ -15,10 +15,14 @@ namespace gpt {
 /// GPT-2's decoder as nanoGPT trains it: learned positions, pre-norm blocks, exact GELU, the output
 /// head tied to the token embedding. Every pass is explicit; activations are kept by forward for
 /// backward, in buffers that are allocated again only when the number of tokens changes. The passes
-/// are compiled in gpt.cpp, for float and double.
-template <class Scalar>
+/// are compiled in gpt.cpp for the host, in float and double, and in cuda/gpt.cpp for a GPU, in
+/// float.
+template <class Scalar, class Backend = accrete::Cpu>
 class Gpt {
  public:
+  using Layer = Linear<Scalar, Backend>;
+  using Tensor = Parameter<Scalar, Backend>;
+
   /// Weights from N(0, 0.02^2), those that end a residual branch with 0.02 / sqrt(2 layers);
   /// biases zero, LayerNorm scales one. Throws accrete::ArgumentError for an impossible shape.
   Gpt(const GptConfig& config, std::uint64_t seed);
@@ -33,25 +37,26 @@ class Gpt {
   void backward();
 
   void zero_gradients() {
-    accrete::Device<accrete::Cpu> device;
-    for_each_parameter([&](const Parameter<Scalar>& p) {
+    for_each_parameter([&](const Tensor& p) {
       if (p.is_trained()) {
-        accrete::Kernels<accrete::Cpu>::fill(device, Scalar(0), p.gradient);
+        fill<Scalar, Backend>(p.gradient, Scalar(0));
       }
     });
   }
 
   /// V x (batch * length), of the last forward.
-  [[nodiscard]] accrete::View<const Scalar> logits() const { return accrete::view_of(logits_); }
+  [[nodiscard]] accrete::ViewOn<const Scalar, Backend> logits() const {
+    return accrete::view_of(logits_);
+  }
 
   /// Calls function(Parameter) for every tensor, in an order that depends on the shape alone.
   template <class Function>
   void for_each_parameter(const Function& function) {
     using accrete::view_of;
-    function(Parameter<Scalar>{"wte.weight", view_of(embedding_.tokens),
-                               view_of(embedding_.tokens_gradient), true});
-    function(Parameter<Scalar>{"wpe.weight", view_of(embedding_.positions),
-                               view_of(embedding_.positions_gradient), true});
+    function(Tensor{"wte.weight", view_of(embedding_.tokens), view_of(embedding_.tokens_gradient),
+                    true});
+    function(Tensor{"wpe.weight", view_of(embedding_.positions),
+                    view_of(embedding_.positions_gradient), true});
     for (auto& block : blocks_) {
       block.for_each_parameter(function);
     }
@@ -74,14 +79,14 @@ class Gpt {
   /// Calls function(name, FactoredWeight&) for every factored layer.
   template <class Function>
   void for_each_factored(const Function& function) {
-    for_each_linear([&](Linear<Scalar>& layer) {
+    for_each_linear([&](Layer& layer) {
       layer.if_factored([&](auto& weight) { function(layer.name(), weight); });
     });
   }
 
   [[nodiscard]] std::vector<LayerRank> ranks() const {
     std::vector<LayerRank> result;
-    for_each_linear([&](const Linear<Scalar>& layer) {
+    for_each_linear([&](const Layer& layer) {
       layer.if_factored([&](const auto& weight) {
         const auto& factors = weight.factors();
         result.push_back({layer.name(), weight.rank(), factors.rank(), factors.capacity(),
@@ -112,7 +117,7 @@ class Gpt {
   /// Scalars in all tensors but the position embedding, as nanoGPT counts.
   [[nodiscard]] Index parameter_count() const {
     Index count = embedding_.tokens.size() + norm_parameter_count();
-    for_each_linear([&](const Linear<Scalar>& layer) { count += layer.parameter_count(); });
+    for_each_linear([&](const Layer& layer) { count += layer.parameter_count(); });
     return count;
   }
 
@@ -121,7 +126,7 @@ class Gpt {
   [[nodiscard]] double flops_per_token(Index length) const {
     double flops = 6.0 * static_cast<double>(embedding_.tokens.size() + norm_parameter_count()) +
                    12.0 * static_cast<double>(config_.layers * config_.width * length);
-    for_each_linear([&](const Linear<Scalar>& layer) { flops += layer.flops(); });
+    for_each_linear([&](const Layer& layer) { flops += layer.flops(); });
     return flops;
   }
 
@@ -138,16 +143,16 @@ class Gpt {
 
   GptConfig config_;
   std::uint64_t seed_;
-  Embedding<Scalar> embedding_;
-  std::vector<TransformerBlock<Scalar>> blocks_;
-  LayerNorm<Scalar> final_norm_;
-  CrossEntropy<Scalar> cross_entropy_;
+  Embedding<Scalar, Backend> embedding_;
+  std::vector<TransformerBlock<Scalar, Backend>> blocks_;
+  LayerNorm<Scalar, Backend> final_norm_;
+  CrossEntropy<Scalar, Backend> cross_entropy_;
 
   Index length_ = 0;
   bool has_loss_ = false;
   std::vector<int> tokens_;
-  Matrix<Scalar> output_, normal_, logits_, logits_gradient_, gradient_;
-  Scratch<Scalar> scratch_;
+  Matrix<Scalar, Backend> output_, normal_, logits_, logits_gradient_, gradient_;
+  Scratch<Scalar, Backend> scratch_;
 };
 
 } // namespace gpt

@@ -3,7 +3,7 @@
 
 #include "model/config.hpp"
 #include "model/initial_weights.hpp"
-#include "model/parallel.hpp"
+#include "model/operations/host.hpp"
 #include "model/weights.hpp"
 
 #include <string>
@@ -22,34 +22,31 @@ struct LayerRank {
 };
 
 /// y = W x + b, with a W that is dense or factored.
-template <class Scalar>
+template <class Scalar, class Backend = accrete::Cpu>
 class Linear {
  public:
-  using Dense = DenseWeight<Scalar>;
+  using Dense = DenseWeight<Scalar, Backend>;
+  using Storage = Matrix<Scalar, Backend>;
 
   /// W rows x cols of the given kind, with the variance of N(0, deviation^2); b zero.
   Linear(std::string name, const InitialWeight& initial, bool with_bias)
       : name_(std::move(name)),
-        weight_(initial_weight<Scalar>(initial, name_)),
-        bias_(Vector<Scalar>::Zero(with_bias ? initial.rows : 0)),
-        bias_gradient_(bias_) {}
+        weight_(initial_weight<Scalar, Backend>(initial, name_)),
+        bias_(constant_vector<Scalar, Backend>(with_bias ? initial.rows : 0, Scalar(0))),
+        bias_gradient_(constant_vector<Scalar, Backend>(bias_.size(), Scalar(0))) {}
 
-  void forward(const Matrix<Scalar>& x, Matrix<Scalar>& y) {
+  void forward(const Storage& x, Storage& y) {
     std::visit([&](auto& weight) { weight.forward(x, y); }, weight_);
     if (bias_.size() != 0) {
-      parallel_for(y.cols(), [&](Index t) { y.col(t) += bias_; });
+      Operations<Backend>::template add_bias<Scalar>(bias_, y);
     }
   }
 
   /// Adds to the parameters' gradients; dx is overwritten.
-  void backward(const Matrix<Scalar>& x, const Matrix<Scalar>& dy, Matrix<Scalar>& dx) {
+  void backward(const Storage& x, const Storage& dy, Storage& dx) {
     std::visit([&](auto& weight) { weight.backward(x, dy, dx); }, weight_);
     if (bias_.size() != 0) {
-      parallel_pieces(dy.rows(), bias_piece, [&](Index first, Index rows) {
-        for (Index t = 0; t < dy.cols(); ++t) {
-          bias_gradient_.segment(first, rows) += dy.col(t).segment(first, rows);
-        }
-      });
+      Operations<Backend>::template bias_gradient<Scalar>(dy, bias_gradient_);
     }
   }
 
@@ -58,7 +55,8 @@ class Linear {
     std::visit([&](auto& weight) { weight.for_each_parameter(name_, function); }, weight_);
     if (bias_.size() != 0) {
       using accrete::view_of;
-      function(Parameter<Scalar>{name_ + ".bias", view_of(bias_), view_of(bias_gradient_), false});
+      function(Parameter<Scalar, Backend>{name_ + ".bias", view_of(bias_), view_of(bias_gradient_),
+                                          false});
     }
   }
 
@@ -84,8 +82,6 @@ class Linear {
   }
 
  private:
-  static constexpr Index bias_piece = 64;
-
   template <class Weight, class Function>
   static void visit_factored(Weight& any, const Function& function) {
     std::visit(
@@ -98,8 +94,8 @@ class Linear {
   }
 
   std::string name_;
-  AnyWeight<Scalar> weight_;
-  Vector<Scalar> bias_, bias_gradient_;
+  AnyWeight<Scalar, Backend> weight_;
+  Vector<Scalar, Backend> bias_, bias_gradient_;
 };
 
 } // namespace gpt

@@ -21,10 +21,12 @@ inline constexpr bool is_count =
     std::is_same_v<std::remove_cvref_t<Buffer>, std::span<std::int64_t>>;
 
 /// The AdamW states of a model's trained tensors, one each.
-template <class Scalar>
+template <class Scalar, class Backend = accrete::Cpu>
 class ModelOptimizer {
  public:
-  ModelOptimizer(Gpt<Scalar>& model, const OptimizerConfig& config)
+  using Tensor = Parameter<Scalar, Backend>;
+
+  ModelOptimizer(Gpt<Scalar, Backend>& model, const OptimizerConfig& config)
       : model_(model), config_(config) {
     fit();
   }
@@ -32,7 +34,7 @@ class ModelOptimizer {
   /// Replaces the states of tensors that have other shapes than before by new ones.
   void fit() {
     std::vector<State> states;
-    model_.for_each_parameter([&](const Parameter<Scalar>& p) {
+    model_.for_each_parameter([&](const Tensor& p) {
       if (!p.is_trained()) {
         return;
       }
@@ -50,7 +52,7 @@ class ModelOptimizer {
   /// One update of every tensor from its gradient times `gradient_scale`.
   void step(double learning_rate, double gradient_scale) {
     auto state = states_.begin();
-    model_.for_each_parameter([&](const Parameter<Scalar>& p) {
+    model_.for_each_parameter([&](const Tensor& p) {
       if (p.is_trained()) {
         (state++)->adamw.step(p.value, p.gradient, learning_rate, gradient_scale);
       }
@@ -58,7 +60,7 @@ class ModelOptimizer {
   }
 
   /// The state of the tensor of this name. Throws accrete::ArgumentError when there is none.
-  [[nodiscard]] accrete::AdamW<Scalar>& of(const std::string& name) {
+  [[nodiscard]] accrete::AdamW<Scalar, Backend>& of(const std::string& name) {
     State* state = find(name);
     if (state == nullptr) {
       throw accrete::ArgumentError("gpt: no trained tensor is called '" + name + "'");
@@ -79,7 +81,7 @@ class ModelOptimizer {
  private:
   struct State {
     std::string name;
-    accrete::AdamW<Scalar> adamw;
+    accrete::AdamW<Scalar, Backend> adamw;
   };
 
   State* find(const std::string& name) {
@@ -88,11 +90,11 @@ class ModelOptimizer {
     return found == states_.end() ? nullptr : &*found;
   }
 
-  [[nodiscard]] accrete::AdamWOptions options(const Parameter<Scalar>& p) const {
+  [[nodiscard]] accrete::AdamWOptions options(const Tensor& p) const {
     return {config_.beta1, config_.beta2, config_.epsilon, p.decay ? config_.weight_decay : 0.0};
   }
 
-  Gpt<Scalar>& model_;
+  Gpt<Scalar, Backend>& model_;
   OptimizerConfig config_;
   std::vector<State> states_; // in the order of the trained tensors
 };

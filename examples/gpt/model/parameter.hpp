@@ -10,12 +10,12 @@
 namespace gpt {
 
 /// One tensor of a model, as its owner sees it.
-template <class Scalar>
+template <class Scalar, class Backend = accrete::Cpu>
 struct Parameter {
   std::string name;
-  accrete::View<Scalar> value;
-  accrete::View<Scalar> gradient; // without data where the tensor is frozen
-  bool decay = false;             // weight decay applies: matrices, not scales, shifts and biases
+  accrete::ViewOn<Scalar, Backend> value;
+  accrete::ViewOn<Scalar, Backend> gradient; // without data where the tensor is frozen
+  bool decay = false; // weight decay applies: matrices, not scales, shifts and biases
 
   [[nodiscard]] bool is_trained() const noexcept { return gradient.data != nullptr; }
 };

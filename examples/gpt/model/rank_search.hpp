@@ -28,10 +28,10 @@ struct RankChange {
 /// Differences to the authors' code: new columns leave the function as it is (there they come with
 /// random values and it jumps), optimizer states follow every change of the columns, and the
 /// singular values are those of the factors, not of a dense m x n product.
-template <class Scalar>
+template <class Scalar, class Backend = accrete::Cpu>
 class RankSearch {
  public:
-  RankSearch(Gpt<Scalar>& model, ModelOptimizer<Scalar>& optimizer)
+  RankSearch(Gpt<Scalar, Backend>& model, ModelOptimizer<Scalar, Backend>& optimizer)
       : model_(model), optimizer_(optimizer) {
     if (!is_growing(model.config().weights)) {
       return;
@@ -95,8 +95,8 @@ class RankSearch {
     weight.fit_gradients();
   }
 
-  Gpt<Scalar>& model_;
-  ModelOptimizer<Scalar>& optimizer_;
+  Gpt<Scalar, Backend>& model_;
+  ModelOptimizer<Scalar, Backend>& optimizer_;
   std::vector<accrete::InRankPolicy> policies_; // in the order of the factored layers
 };
 

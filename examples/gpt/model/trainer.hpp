@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "model/gradient_norm.hpp"
 #include "model/model_optimizer.hpp"
 #include "model/rank_search.hpp"
 
@@ -22,13 +21,13 @@ struct StepResult {
 /// ranks of the layers that grow.
 ///
 /// A run is determined by its seeds and the number of threads: nothing in a step depends on time or
-/// on the order in which threads finish. Compiled in trainer.cpp, for float and double.
-template <class Scalar>
+/// on the order in which threads finish. Compiled where Gpt is.
+template <class Scalar, class Backend = accrete::Cpu>
 class Trainer {
  public:
   /// Keeps a reference to the model. Throws accrete::ArgumentError or accrete::RankError when an
   /// option is outside its domain.
-  Trainer(Gpt<Scalar>& model, const OptimizerConfig& config);
+  Trainer(Gpt<Scalar, Backend>& model, const OptimizerConfig& config);
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
 
@@ -51,11 +50,11 @@ class Trainer {
  private:
   double gradient_norm();
 
-  Gpt<Scalar>& model_;
+  Gpt<Scalar, Backend>& model_;
   OptimizerConfig config_;
-  ModelOptimizer<Scalar> optimizer_;
-  RankSearch<Scalar> rank_search_;
-  SquaredNorm squared_norm_;
+  ModelOptimizer<Scalar, Backend> optimizer_;
+  RankSearch<Scalar, Backend> rank_search_;
+  std::vector<accrete::ViewOn<const Scalar, Backend>> gradients_; // of the last norm
   long step_count_ = 0;
 };
 

@@ -3,7 +3,6 @@
 
 #include "model/attention.hpp"
 #include "model/config.hpp"
-#include "model/gelu.hpp"
 #include "model/inrank_config.hpp"
 #include "model/layer_norm.hpp"
 #include "model/linear.hpp"
@@ -15,18 +14,21 @@
 namespace gpt {
 
 /// Buffers that all layers use in turn.
-template <class Scalar>
+template <class Scalar, class Backend>
 struct Scratch {
-  Matrix<Scalar> branch; // C x N: what a block adds to the residual stream, not yet added
-  Matrix<Scalar> narrow; // C x N: gradient inside a branch
-  Matrix<Scalar> attention_input, hidden; // 3C x N and 4C x N: gradients
-  Matrix<Scalar> attention;               // one column a thread
+  using Storage = Matrix<Scalar, Backend>;
+  Storage branch;                  // C x N: what a block adds to the residual stream, not yet added
+  Storage narrow;                  // C x N: gradient inside a branch
+  Storage attention_input, hidden; // 3C x N and 4C x N: gradients
+  Storage attention;               // as CausalAttention wants it
 };
 
 /// x + attention(norm(x)), then x + mlp(norm(x)): a block of GPT-2, pre-norm.
-template <class Scalar>
+template <class Scalar, class Backend>
 class TransformerBlock {
  public:
+  using Storage = Matrix<Scalar, Backend>;
+
   TransformerBlock(const GptConfig& config, const std::string& name, std::uint64_t seed)
       : name_(name),
         norm_1_(config.width, config.bias),
@@ -41,32 +43,32 @@ class TransformerBlock {
                  config.bias) {}
 
   /// Where the embedding writes the input of the first block.
-  [[nodiscard]] Matrix<Scalar>& input() noexcept { return input_; }
+  [[nodiscard]] Storage& input() noexcept { return input_; }
   /// The residual stream before the block's second branch, which forward leaves in the scratch.
-  [[nodiscard]] const Matrix<Scalar>& stream() const noexcept { return middle_; }
+  [[nodiscard]] const Storage& stream() const noexcept { return middle_; }
 
   /// Takes input() as it is.
   void enter() { norm_1_.forward(input_, normal_1_); }
   /// input() = stream + branch of the block before.
-  void enter(const Matrix<Scalar>& stream, const Matrix<Scalar>& branch) {
+  void enter(const Storage& stream, const Storage& branch) {
     norm_1_.forward(stream, branch, input_, normal_1_);
   }
 
-  void forward(Index length, Scratch<Scalar>& s) {
+  void forward(Index length, Scratch<Scalar, Backend>& s) {
     attention_in_.forward(normal_1_, query_key_value_);
     attention_.forward(query_key_value_, length, attended_, s.attention);
     attention_out_.forward(attended_, s.branch);
 
     norm_2_.forward(input_, s.branch, middle_, normal_2_);
     mlp_in_.forward(normal_2_, hidden_);
-    gelu_forward(hidden_, activated_);
+    Operations<Backend>::template gelu<Scalar>(hidden_, activated_);
     mlp_out_.forward(activated_, s.branch);
   }
 
   /// dx: gradient with respect to the block's output, replaced by that of its input.
-  void backward(Index length, Matrix<Scalar>& dx, Scratch<Scalar>& s) {
+  void backward(Index length, Storage& dx, Scratch<Scalar, Backend>& s) {
     mlp_out_.backward(activated_, dx, s.hidden);
-    gelu_backward(hidden_, s.hidden);
+    Operations<Backend>::template gelu_gradient<Scalar>(hidden_, s.hidden);
     mlp_in_.backward(normal_2_, s.hidden, s.narrow);
     norm_2_.backward(middle_, s.narrow, dx);
 
@@ -129,11 +131,11 @@ class TransformerBlock {
   }
 
   std::string name_;
-  LayerNorm<Scalar> norm_1_, norm_2_;
-  CausalAttention<Scalar> attention_;
-  Linear<Scalar> attention_in_, attention_out_, mlp_in_, mlp_out_;
-  Matrix<Scalar> input_, normal_1_, query_key_value_, attended_;
-  Matrix<Scalar> middle_, normal_2_, hidden_, activated_;
+  LayerNorm<Scalar, Backend> norm_1_, norm_2_;
+  CausalAttention<Scalar, Backend> attention_;
+  Linear<Scalar, Backend> attention_in_, attention_out_, mlp_in_, mlp_out_;
+  Storage input_, normal_1_, query_key_value_, attended_;
+  Storage middle_, normal_2_, hidden_, activated_;
 };
 
 } // namespace gpt

@@ -5,15 +5,21 @@
 
 #include <Eigen/Core>
 
+#include <type_traits>
+
 namespace gpt {
 
 using accrete::Index;
 
-/// Column-major matrix. Activations hold one token a column: C x (batch * length).
-template <class Scalar>
-using Matrix = accrete::Matrix<Scalar>;
-template <class Scalar>
-using Vector = Eigen::Matrix<Scalar, Eigen::Dynamic, 1>;
+/// Column-major matrix in the memory of a backend. Activations hold one token a column:
+/// C x (batch * length).
+template <class Scalar, class Backend = accrete::Cpu>
+using Matrix = accrete::Matrix<Scalar, Backend>;
+/// The same of one column.
+template <class Scalar, class Backend = accrete::Cpu>
+using Vector =
+    std::conditional_t<accrete::is_host_backend<Backend>, Eigen::Matrix<Scalar, Eigen::Dynamic, 1>,
+                       accrete::Matrix<Scalar, Backend>>;
 
 /// Consecutive scalars, for elementwise arithmetic.
 template <class Scalar>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "model/parameter.hpp"
+#include "model/storage.hpp"
 
 #include <accrete/accrete.hpp>
 
@@ -12,20 +13,20 @@
 namespace gpt {
 
 /// A trained matrix W.
-template <class Scalar>
+template <class Scalar, class Backend = accrete::Cpu>
 class DenseWeight {
  public:
-  explicit DenseWeight(Matrix<Scalar> weight)
+  using Storage = Matrix<Scalar, Backend>;
+
+  explicit DenseWeight(Storage weight)
       : weight_(std::move(weight)),
-        gradient_(Matrix<Scalar>::Zero(weight_.rows(), weight_.cols())) {}
+        gradient_(zeros<Scalar, Backend>(weight_.rows(), weight_.cols())) {}
 
   /// y = W x
-  void forward(const Matrix<Scalar>& x, Matrix<Scalar>& y) {
-    accrete::noalias(y) = accrete::lazy(weight_) * x;
-  }
+  void forward(const Storage& x, Storage& y) { accrete::noalias(y) = accrete::lazy(weight_) * x; }
 
   /// dW += dy xᵀ, dx = Wᵀ dy
-  void backward(const Matrix<Scalar>& x, const Matrix<Scalar>& dy, Matrix<Scalar>& dx) {
+  void backward(const Storage& x, const Storage& dy, Storage& dx) {
     const auto g = accrete::gradients(accrete::lazy(weight_) * x, dy);
     accrete::noalias(gradient_) += g.base;
     accrete::noalias(dx) = g.X;
@@ -34,7 +35,8 @@ class DenseWeight {
   template <class Function>
   void for_each_parameter(const std::string& name, const Function& function) {
     using accrete::view_of;
-    function(Parameter<Scalar>{name + ".weight", view_of(weight_), view_of(gradient_), true});
+    function(
+        Parameter<Scalar, Backend>{name + ".weight", view_of(weight_), view_of(gradient_), true});
   }
 
   [[nodiscard]] Index rows() const noexcept { return weight_.rows(); }
@@ -44,7 +46,7 @@ class DenseWeight {
   [[nodiscard]] double flops() const noexcept { return 6.0 * static_cast<double>(weight_.size()); }
 
  private:
-  Matrix<Scalar> weight_, gradient_;
+  Storage weight_, gradient_;
 };
 
 /// A matrix with trained factors: U Vᵀ (LowRankMatrix), or W0 + U Vᵀ with W0 frozen
@@ -53,7 +55,11 @@ template <class MatrixType>
 class FactoredWeight {
  public:
   using Scalar = typename MatrixType::Scalar;
-  static constexpr bool has_base = std::is_same_v<MatrixType, accrete::CumulativeUpdate<Scalar>>;
+  using Backend = typename MatrixType::Backend;
+  using Storage = Matrix<Scalar, Backend>;
+  using Factors = accrete::LowRankMatrix<Scalar, Backend>;
+  static constexpr bool has_base =
+      std::is_same_v<MatrixType, accrete::CumulativeUpdate<Scalar, Backend>>;
 
   /// `rank` columns count, the others are a buffer for the rank to grow into. `column_length` is
   /// the Euclidean norm that new columns of U are to have.
@@ -63,12 +69,10 @@ class FactoredWeight {
   }
 
   /// y = W0 x + U (Vᵀ x)
-  void forward(const Matrix<Scalar>& x, Matrix<Scalar>& y) {
-    accrete::noalias(y) = pass_.forward(weight_, x);
-  }
+  void forward(const Storage& x, Storage& y) { accrete::noalias(y) = pass_.forward(weight_, x); }
 
   /// dU += dy (Vᵀ x)ᵀ, dV += x (Uᵀ dy)ᵀ, dx = W0ᵀ dy + V (Uᵀ dy): dW is never formed.
-  void backward(const Matrix<Scalar>& x, const Matrix<Scalar>& dy, Matrix<Scalar>& dx) {
+  void backward(const Storage& x, const Storage& dy, Storage& dx) {
     const auto g = pass_.backward(weight_, x, dy);
     accrete::noalias(dU()) += g.U;
     accrete::noalias(dV()) += g.V;
@@ -78,19 +82,17 @@ class FactoredWeight {
   /// The frozen base, where there is one, comes without a gradient.
   template <class Function>
   void for_each_parameter(const std::string& name, const Function& function) {
+    using Tensor = Parameter<Scalar, Backend>;
     if constexpr (has_base) {
-      function(Parameter<Scalar>{name + ".weight", weight_.base_view(), {}, false});
+      function(Tensor{name + ".weight", weight_.base_view(), {}, false});
     }
-    auto u_gradient = dU();
-    auto v_gradient = dV();
-    using accrete::view_of;
-    function(Parameter<Scalar>{name + ".weight_u", factors().u_view(), view_of(u_gradient), true});
-    function(Parameter<Scalar>{name + ".weight_v", factors().v_view(), view_of(v_gradient), true});
+    function(Tensor{name + ".weight_u", factors().u_view(), dU(), true});
+    function(Tensor{name + ".weight_v", factors().v_view(), dV(), true});
   }
 
   [[nodiscard]] MatrixType& matrix() noexcept { return weight_; }
   [[nodiscard]] const MatrixType& matrix() const noexcept { return weight_; }
-  [[nodiscard]] accrete::LowRankMatrix<Scalar>& factors() noexcept {
+  [[nodiscard]] Factors& factors() noexcept {
     if constexpr (has_base) {
       return weight_.low_rank();
     } else {
@@ -98,7 +100,7 @@ class FactoredWeight {
     }
   }
 
-  [[nodiscard]] const accrete::LowRankMatrix<Scalar>& factors() const noexcept {
+  [[nodiscard]] const Factors& factors() const noexcept {
     if constexpr (has_base) {
       return weight_.low_rank();
     } else {
@@ -113,21 +115,16 @@ class FactoredWeight {
 
   /// The same, with `columns` columns in each factor, of which new ones are zero.
   void set_rank(Index rank, Index columns) {
-    const Index before = weight_.rank();
     factors().reserve(columns);
     factors().set_rank(columns);
-    if (columns > before) {
-      factors().U().rightCols(columns - before).setZero();
-      factors().V().rightCols(columns - before).setZero();
-    }
     rank_ = rank;
     fit_gradients();
   }
 
   /// To be called after factors() got other columns or another capacity; gradients become zero.
   void fit_gradients() {
-    u_gradient_.setZero(weight_.rows(), weight_.capacity());
-    v_gradient_.setZero(weight_.cols(), weight_.capacity());
+    set_zero(u_gradient_, weight_.rows());
+    set_zero(v_gradient_, weight_.cols());
   }
 
   [[nodiscard]] Index rows() const noexcept { return weight_.rows(); }
@@ -143,14 +140,19 @@ class FactoredWeight {
   }
 
  private:
-  auto dU() { return u_gradient_.leftCols(weight_.rank()); }
-  auto dV() { return v_gradient_.leftCols(weight_.rank()); }
+  auto dU() { return accrete::view_of(u_gradient_).left_columns(weight_.rank()); }
+  auto dV() { return accrete::view_of(v_gradient_).left_columns(weight_.rank()); }
+
+  void set_zero(Storage& gradient, Index rows) const {
+    set_shape(gradient, rows, weight_.capacity());
+    fill<Scalar, Backend>(accrete::view_of(gradient), Scalar(0));
+  }
 
   MatrixType weight_;
   Index rank_;
   double column_length_;
-  Matrix<Scalar> u_gradient_, v_gradient_; // as many columns as the capacity
-  accrete::WeightPass<Scalar> pass_;
+  Storage u_gradient_, v_gradient_; // as many columns as the capacity
+  accrete::WeightPass<Scalar, Backend> pass_;
 };
 
 } // namespace gpt

@@ -2,7 +2,7 @@
 #include "model/attention.hpp"
 #include "model/cross_entropy.hpp"
 #include "model/embedding.hpp"
-#include "model/gelu.hpp"
+#include "model/operations/gelu.hpp"
 #include "model/layer_norm.hpp"
 #include "model_support.hpp"
 

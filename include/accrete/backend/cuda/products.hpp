@@ -91,6 +91,15 @@ struct CudaGroups {
   Scalar *alpha, *beta;
 };
 
+/// Matrices of one shape: the first of them, and the entries from each to the next.
+template <class Scalar>
+struct CudaBatch {
+  View<Scalar, Cuda> first;
+  Index step;
+
+  [[nodiscard]] CudaBatch transposed() const noexcept { return {first.transposed(), step}; }
+};
+
 /// The products, by cuBLAS with 64-bit sizes. Scalars lie on the host.
 struct CudaProducts {
   /// c = alpha a b + beta c; beta = 0 does not read c.
@@ -141,13 +150,47 @@ struct CudaProducts {
                "cublasGemmGroupedBatchedEx_64", {groups.count});
   }
 
+  /// The same `count` times, c(i) = alpha a(i) b(i) + beta c(i); the results do not overlap.
+  template <class Scalar>
+  static void batched_gemm(Device<Cuda>& device, Scalar alpha, const CudaBatch<const Scalar>& a,
+                           const CudaBatch<const Scalar>& b, Scalar beta,
+                           const CudaBatch<Scalar>& c, Index count) {
+    const View<Scalar, Cuda>& result = c.first;
+    if (result.empty() || count == 0) {
+      return;
+    }
+    if (!result.is_column_major()) {
+      return batched_gemm<Scalar>(device, alpha, b.transposed(), a.transposed(), beta,
+                                  c.transposed(), count);
+    }
+    constexpr cudaDataType type = cuda_type<Scalar>;
+    const CudaOperand left(a.first);
+    const CudaOperand right(b.first);
+    check_cuda(cublasGemmStridedBatchedEx_64(
+                   device.cublas(), left.operation, right.operation, result.rows, result.cols,
+                   a.first.cols, &alpha, a.first.data, type, left.leading_dimension, a.step,
+                   b.first.data, type, right.leading_dimension, b.step, &beta, result.data, type,
+                   (std::max)(result.stride, result.rows), c.step, count,
+                   compute_type<Scalar>(device), CUBLAS_GEMM_DEFAULT),
+               "cublasGemmStridedBatchedEx_64", {result.rows, result.cols, a.first.cols, count});
+  }
+
  private:
   template <class Scalar>
   static cublasComputeType_t compute_type(const Device<Cuda>& device) noexcept {
-    return std::is_same_v<Scalar, double> ? CUBLAS_COMPUTE_64F
-           : std::is_same_v<Scalar, float> && device.math() == CudaMath::tf32
-               ? CUBLAS_COMPUTE_32F_FAST_TF32
-               : CUBLAS_COMPUTE_32F;
+    if constexpr (std::is_same_v<Scalar, double>) {
+      return CUBLAS_COMPUTE_64F;
+    } else if constexpr (std::is_same_v<Scalar, float>) {
+      switch (device.math()) {
+      case CudaMath::tf32:
+        return CUBLAS_COMPUTE_32F_FAST_TF32;
+      case CudaMath::bf16:
+        return CUBLAS_COMPUTE_32F_FAST_16BF;
+      case CudaMath::strict:
+        break;
+      }
+    }
+    return CUBLAS_COMPUTE_32F;
   }
 };
 
