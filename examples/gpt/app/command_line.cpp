@@ -210,6 +210,26 @@ void check_given_options(const CLI::App& command, WeightKind weights) {
   }
 }
 
+/// A checkpoint says nothing of the backend: a run may go on on another.
+void check_backend(const RunOptions& options, bool has_cuda) {
+  if (options.backend == Backend::cpu) {
+    if (options.math != Math::float32) {
+      throw accrete::ArgumentError("train: --math " + std::string(word_of(options.math)) +
+                                   " is for --backend cuda; leave it out, or use that backend");
+    }
+    return;
+  }
+  if (!has_cuda) {
+    throw accrete::ArgumentError(
+        "train: this build has no CUDA backend; use --backend cpu, or build the program where "
+        "NVIDIA's toolkit 12.6 or newer is installed, with ACCRETE_WITH_CUDA=ON");
+  }
+  if (options.dtype != DataType::float32) {
+    throw accrete::ArgumentError("train: --backend cuda computes in float; use --dtype float, or "
+                                 "--backend cpu");
+  }
+}
+
 void check_run_options(const RunOptions& options, const RunOptions& start) {
   if (options.data.empty()) {
     throw accrete::ArgumentError("train: there is no text to train on; add --data FILE");
@@ -219,9 +239,6 @@ void check_run_options(const RunOptions& options, const RunOptions& start) {
                                  " is no multiple of --n-head " +
                                  std::to_string(options.model.heads));
   }
-  if (options.backend == Backend::cuda) {
-    throw accrete::ArgumentError("train: this build has no CUDA backend; use --backend cpu");
-  }
   const std::string differing = options.resume ? differing_options(start, options) : "";
   if (!differing.empty()) {
     throw accrete::ArgumentError("train --resume: the checkpoint was made with other values of " +
@@ -229,7 +246,7 @@ void check_run_options(const RunOptions& options, const RunOptions& start) {
   }
 }
 
-int parse_and_run(int argc, const char* const* argv) {
+int parse_and_run(int argc, const char* const* argv, TrainOnDevice train_on_cuda) {
   const std::vector<std::string> arguments(argv, argv + argc);
   const RunOptions start = starting_options(arguments);
   RunOptions run = start;
@@ -256,7 +273,8 @@ int parse_and_run(int argc, const char* const* argv) {
   if (train_command->parsed()) {
     check_given_options(*train_command, run.model.weights);
     check_run_options(run, start);
-    return train(run);
+    check_backend(run, train_on_cuda != nullptr);
+    return train(run, train_on_cuda);
   }
   if (eval_command->parsed()) {
     return evaluate(eval);
@@ -270,11 +288,11 @@ int parse_and_run(int argc, const char* const* argv) {
 
 } // namespace
 
-int run_program(int argc, const char* const* argv) {
+int run_program(int argc, const char* const* argv, TrainOnDevice train_on_cuda) {
   // A file beyond the limit is then a failed write with its own message, as a full disk is.
   std::signal(SIGXFSZ, SIG_IGN);
   try {
-    return parse_and_run(argc, argv);
+    return parse_and_run(argc, argv, train_on_cuda);
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "gpt: error: not enough memory; use a smaller --batch or model\n");
   } catch (const std::exception& error) {

@@ -33,13 +33,22 @@ struct CheckOptions {
   double tolerance = 1e-7;
 };
 
+class CheckpointStore;
+struct TrainingState;
+
+/// Trains on a device: a new run, or the one that `saved` belongs to. Returns the exit status.
+using TrainOnDevice = int (*)(const RunOptions& options, CheckpointStore& store,
+                              const TrainingState* saved);
+
 /// Each runs one command, prints to standard output and returns the exit status.
-int train(const RunOptions& options);
+/// `on_cuda` may be null where the options choose another backend.
+int train(const RunOptions& options, TrainOnDevice on_cuda);
 int evaluate(const EvalOptions& options);
 int sample(const SampleOptions& options);
 int check_gradients(const CheckOptions& options);
 
-/// Parses the command line and runs the command. Errors are printed to standard error.
-int run_program(int argc, const char* const* argv);
+/// Parses the command line and runs the command. Errors are printed to standard error. Without
+/// `train_on_cuda` the program has no CUDA backend.
+int run_program(int argc, const char* const* argv, TrainOnDevice train_on_cuda = nullptr);
 
 } // namespace gpt

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "app/host_transfer.hpp"
 #include "app/safetensors.hpp"
 #include "app/training_state.hpp"
 #include "model/gpt.hpp"
@@ -24,16 +25,17 @@ inline bool is_vector(const std::string& name) {
 
 /// Writes model.safetensors: the parameters under GPT-2's names, options and vocabulary as
 /// metadata. @throws FileError
-template <class Scalar>
-void save_model(const fs::path& folder, Gpt<Scalar>& model, const TrainingState& state) {
+template <class Scalar, class Backend>
+void save_model(const fs::path& folder, Gpt<Scalar, Backend>& model, const TrainingState& state) {
+  HostTensors<Scalar> tensors;
   safetensors::Writer writer;
   writer.set_metadata("format", "pt");
   writer.set_metadata("config", to_json(state.options).dump());
   writer.set_metadata("ranks", state.rank_json().dump());
   writer.set_metadata("vocabulary",
                       nlohmann::json(TrainingState::bytes_of(state.vocabulary)).dump());
-  model.for_each_parameter([&](const Parameter<Scalar>& parameter) {
-    const accrete::View<const Scalar> value = parameter.value;
+  model.for_each_parameter([&](const Parameter<Scalar, Backend>& parameter) {
+    const accrete::View<const Scalar> value = tensors.read(parameter.value.as_const());
     if (detail::is_vector(parameter.name)) {
       writer.add<Scalar>(parameter.name, {value.size()}, value);
     } else {
@@ -47,8 +49,9 @@ namespace detail {
 
 /// What the layers' sizes say of their ranks, beside what TrainingState::load has checked.
 /// @throws FileError
-template <class Scalar>
-void check_ranks(const fs::path& folder, const Gpt<Scalar>& model, const TrainingState& state) {
+template <class Scalar, class Backend>
+void check_ranks(const fs::path& folder, const Gpt<Scalar, Backend>& model,
+                 const TrainingState& state) {
   const auto fail = [&](const std::string& what) {
     throw FileError("reading the checkpoint '" + (folder / state_file).string() +
                     "': the file is damaged: " + what + "; use an earlier checkpoint");
@@ -106,34 +109,38 @@ void check_ranks(const fs::path& folder, const Gpt<Scalar>& model, const Trainin
 }
 
 /// Gives the model the checkpoint's ranks and tensors. @throws FileError
-template <class Scalar>
-void load_model(const fs::path& folder, Gpt<Scalar>& model, const TrainingState& state) {
+template <class Scalar, class Backend>
+void load_model(const fs::path& folder, Gpt<Scalar, Backend>& model, const TrainingState& state) {
   detail::check_ranks(folder, model, state);
   model.set_ranks(state.ranks);
   const safetensors::Reader reader(folder / model_file);
-  model.for_each_parameter([&](const Parameter<Scalar>& parameter) {
-    reader.read<Scalar>(parameter.name, parameter.value);
+  model.for_each_parameter([&](const Parameter<Scalar, Backend>& parameter) {
+    write_tensor(parameter.value, [&](const accrete::View<Scalar>& values) {
+      reader.read<Scalar>(parameter.name, values);
+    });
   });
 }
 
 /// Writes optimizer.safetensors: what visit_state shows of every trained tensor's optimizer.
 /// @throws FileError
-template <class Scalar>
-void save_optimizer(const fs::path& folder, Trainer<Scalar>& trainer) {
+template <class Scalar, class Backend>
+void save_optimizer(const fs::path& folder, Trainer<Scalar, Backend>& trainer) {
+  HostTensors<Scalar> tensors;
   safetensors::Writer writer;
   trainer.for_each_state([&](const std::string& name, const auto& buffer) {
     if constexpr (is_count<decltype(buffer)>) {
       writer.add(name, std::vector<std::int64_t>(buffer.begin(), buffer.end()));
     } else {
-      writer.add<Scalar>(name, buffer);
+      writer.add<Scalar>(name, tensors.read(buffer.as_const()));
     }
   });
   writer.write(folder / optimizer_file);
 }
 
 /// Gives the trainer of a loaded model the checkpoint's state. @throws FileError
-template <class Scalar>
-void load_optimizer(const fs::path& folder, Trainer<Scalar>& trainer, const TrainingState& state) {
+template <class Scalar, class Backend>
+void load_optimizer(const fs::path& folder, Trainer<Scalar, Backend>& trainer,
+                    const TrainingState& state) {
   const safetensors::Reader reader(folder / optimizer_file);
   trainer.for_each_state([&](const std::string& name, const auto& buffer) {
     if constexpr (is_count<decltype(buffer)>) {
@@ -143,7 +150,7 @@ void load_optimizer(const fs::path& folder, Trainer<Scalar>& trainer, const Trai
                         "' has negative counts; it is damaged: use an earlier checkpoint");
       }
     } else {
-      reader.read(name, buffer);
+      write_tensor(buffer, [&](const accrete::View<Scalar>& values) { reader.read(name, values); });
     }
   });
   trainer.set_step_count(state.step);

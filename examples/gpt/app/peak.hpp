@@ -1,29 +1,31 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/backend/cpu/cpu.hpp>
+#include "model/storage.hpp"
 
 #include <algorithm>
 #include <chrono>
-#include <vector>
 
 namespace gpt {
 
 /// GFLOP/s of the library's own product m x k by k x n: the best of about 0.1 s of trials.
-template <class Scalar>
+template <class Scalar, class Backend = accrete::Cpu>
 double measured_gemm_rate(accrete::Index m, accrete::Index k, accrete::Index n) {
-  accrete::Device<accrete::Cpu> device;
+  auto& device = current_device<Backend>();
   using Clock = std::chrono::steady_clock;
-  std::vector<Scalar> a(static_cast<std::size_t>(m * k), Scalar(0.5));
-  std::vector<Scalar> b(static_cast<std::size_t>(k * n), Scalar(0.25));
-  std::vector<Scalar> c(static_cast<std::size_t>(m * n));
+  const auto a = constant_matrix<Scalar, Backend>(m, k, Scalar(0.5));
+  const auto b = constant_matrix<Scalar, Backend>(k, n, Scalar(0.25));
+  Matrix<Scalar, Backend> c(m, n);
   const auto start = Clock::now();
   double best = 1e300;
   for (int trial = 0; trial < 3 || Clock::now() - start < std::chrono::milliseconds(100); ++trial) {
     const auto before = Clock::now();
-    accrete::Kernels<accrete::Cpu>::gemm<Scalar>(
-        device, Scalar(1), accrete::dense_view(a.data(), m, k), accrete::dense_view(b.data(), k, n),
-        Scalar(0), accrete::dense_view(c.data(), m, n));
+    accrete::Kernels<Backend>::template gemm<Scalar>(device, Scalar(1), accrete::view_of(a),
+                                                     accrete::view_of(b), Scalar(0),
+                                                     accrete::view_of(c));
+    if constexpr (!accrete::is_host_backend<Backend>) {
+      device.synchronize();
+    }
     best = std::min(best, std::chrono::duration<double>(Clock::now() - before).count());
   }
   return 2.0 * static_cast<double>(m * k) * static_cast<double>(n) / best * 1e-9;

@@ -18,6 +18,7 @@ namespace gpt {
 
 enum class DataType : unsigned char { float32, float64 };
 enum class Backend : unsigned char { cpu, cuda };
+enum class Math : unsigned char { float32, tf32, bfloat16 };
 
 /// Everything that decides a training run.
 struct RunOptions {
@@ -30,6 +31,7 @@ struct RunOptions {
   std::uint64_t seed = 1337;
   DataType dtype = DataType::float32;
   Backend backend = Backend::cpu;
+  Math math = Math::float32;
   int threads = 0;
   long eval_interval = 250;
   long eval_iters = 20;
@@ -56,6 +58,8 @@ template <>
 inline constexpr std::array<std::string_view, 2> enum_words<DataType>{"float", "double"};
 template <>
 inline constexpr std::array<std::string_view, 2> enum_words<Backend>{"cpu", "cuda"};
+template <>
+inline constexpr std::array<std::string_view, 3> enum_words<Math>{"float32", "tf32", "bfloat16"};
 
 template <class Enum>
 [[nodiscard]] constexpr std::string_view word_of(Enum value) {
@@ -176,6 +180,8 @@ void visit_run_options(Options& o, const Visitor& visit) {
   visit(OptionInfo{"--dtype", g, "scalar type", true, true}, o.dtype);
   visit(OptionInfo{"--threads", g, "threads; 0: one a core", false, false}, o.threads);
   visit(OptionInfo{"--backend", g, "where to compute", false, false}, o.backend);
+  visit(OptionInfo{"--math", g, "cuda: precision of the operands of products", false, false},
+        o.math);
   visit(OptionInfo{"--overfit-one-batch", g, "train on the first batch only, to test a model", true,
                    true},
         o.overfit_one_batch);

@@ -37,14 +37,18 @@ void check_metrics(const RunOptions& options, const TrainingState* saved) {
   }
 }
 
-int train(const RunOptions& options, CheckpointStore& store, const TrainingState* saved) {
+int train(const RunOptions& options, CheckpointStore& store, const TrainingState* saved,
+          TrainOnDevice on_cuda) {
+  if (options.backend == Backend::cuda) {
+    return on_cuda(options, store, saved);
+  }
   return options.dtype == DataType::float32 ? TrainingRun<float>(options, store, saved).run()
                                             : TrainingRun<double>(options, store, saved).run();
 }
 
 } // namespace
 
-int train(const RunOptions& options) {
+int train(const RunOptions& options, TrainOnDevice on_cuda) {
   // When what reads the metrics ends, the write fails with its own message.
   std::signal(SIGPIPE, SIG_IGN);
   CheckpointStore store(options.checkpoint);
@@ -63,7 +67,7 @@ int train(const RunOptions& options) {
   if (!options.metrics.empty()) {
     check_metrics(options, saved ? &*saved : nullptr);
   }
-  return train(options, store, saved ? &*saved : nullptr);
+  return train(options, store, saved ? &*saved : nullptr, on_cuda);
 }
 
 } // namespace gpt

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "app/evaluation.hpp"
+#include "app/host_transfer.hpp"
 #include "app/metrics.hpp"
 #include "app/model_files.hpp"
 #include "app/peak.hpp"
@@ -20,7 +21,7 @@ namespace gpt {
 /// One run of `gpt train`: data, model, trainer, and what is shown and written of them.
 ///
 /// A step is counted when it is done: record and checkpoint n hold the state after n updates.
-template <class Scalar>
+template <class Scalar, class ComputeBackend = accrete::Cpu>
 class TrainingRun {
  public:
   /// A new run, or with `saved` the one that the store's latest checkpoint belongs to.
@@ -104,7 +105,7 @@ class TrainingRun {
 
   void print_settings() {
     peak_ = gemm_peak(options_.model.width, options_.batch * options_.model.context,
-                      measured_gemm_rate<Scalar>);
+                      measured_gemm_rate<Scalar, ComputeBackend>);
     const double all = parameters(false, true);
     const double trained = parameters(true, true);
     SettingsTable table;
@@ -115,15 +116,18 @@ class TrainingRun {
     table.add("memory", memory_text(all * sizeof(Scalar)) + " parameters, " +
                             memory_text(trained * sizeof(Scalar)) + " gradients, " +
                             memory_text(2 * trained * sizeof(Scalar)) + " optimizer");
-    table.add("compute", text_of("%.2f MFLOP a character, gemm peak %.0f GFLOP/s with %d threads",
-                                 flops_per_token() * 1e-6, peak_, thread_count()));
+    table.add("compute", text_of("%.2f MFLOP a character, gemm peak %.0f GFLOP/s ",
+                                 flops_per_token() * 1e-6, peak_) +
+                             (options_.backend == Backend::cpu
+                                  ? text_of("with %d threads", thread_count())
+                                  : "on a GPU in " + std::string(word_of(options_.math))));
     table.print();
   }
 
   /// Scalars in the tensors, all or those trained; nanoGPT's count leaves the positions out.
   [[nodiscard]] double parameters(bool trained_only, bool with_positions) {
     Index count = 0;
-    model_.for_each_parameter([&](const Parameter<Scalar>& parameter) {
+    model_.for_each_parameter([&](const Parameter<Scalar, ComputeBackend>& parameter) {
       if (trained_only && !parameter.is_trained()) {
         return;
       }
@@ -187,12 +191,14 @@ class TrainingRun {
 
   /// A last update that overflows shows in no loss of the training.
   void require_finite_tensors() {
-    const auto check = [&](const std::string& name, const accrete::View<const Scalar>& tensor) {
-      if (!all_finite(tensor)) {
+    const auto check = [&](const std::string& name,
+                           const accrete::ViewOn<const Scalar, ComputeBackend>& tensor) {
+      if (!is_finite_tensor(tensor)) {
         throw_diverged("'" + name + "' has entries that are not finite");
       }
     };
-    model_.for_each_parameter([&](const Parameter<Scalar>& p) { check(p.name, p.value); });
+    model_.for_each_parameter(
+        [&](const Parameter<Scalar, ComputeBackend>& p) { check(p.name, p.value); });
     trainer_.for_each_state([&](const std::string& name, const auto& buffer) {
       if constexpr (!is_count<decltype(buffer)>) {
         check(name, buffer);
@@ -380,6 +386,8 @@ class TrainingRun {
     }
     json["gemm_peak_gflops"] = peak_;
     json["threads"] = thread_count();
+    json["backend"] = std::string(word_of(options_.backend));
+    json["math"] = std::string(word_of(options_.math));
     json["options"] = to_json(options_);
     metrics_.write(json);
     display_.print(summary(json));
@@ -395,8 +403,8 @@ class TrainingRun {
   RunOptions options_;
   CheckpointStore& store_;
   TextData text_;
-  Gpt<Scalar> model_;
-  Trainer<Scalar> trainer_;
+  Gpt<Scalar, ComputeBackend> model_;
+  Trainer<Scalar, ComputeBackend> trainer_;
   Batch batch_;
   RandomStream random_{options_.seed, 0};
   TrainingState state_;

@@ -30,10 +30,14 @@ void fill(accrete::ViewOn<Scalar, Backend> view, Scalar value) {
 }
 
 template <class Scalar, class Backend>
-[[nodiscard]] Matrix<Scalar, Backend> zeros(Index rows, Index cols) {
+[[nodiscard]] Matrix<Scalar, Backend> constant_matrix(Index rows, Index cols, Scalar value) {
   Matrix<Scalar, Backend> result(rows, cols);
-  fill<Scalar, Backend>(accrete::view_of(result), Scalar(0));
+  fill<Scalar, Backend>(accrete::view_of(result), value);
   return result;
+}
+template <class Scalar, class Backend>
+[[nodiscard]] Matrix<Scalar, Backend> zeros(Index rows, Index cols) {
+  return constant_matrix<Scalar, Backend>(rows, cols, Scalar(0));
 }
 template <class Scalar, class Backend>
 [[nodiscard]] Vector<Scalar, Backend> constant_vector(Index size, Scalar value) {

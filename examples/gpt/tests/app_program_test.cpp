@@ -65,8 +65,23 @@ TEST_CASE("program: options that do not exist or are out of range are refused by
   check_fails(f.train({"--preset", "mozart"}), 2, "--preset");
   check_fails(f.train({"--resume"}), 2, "--checkpoint");
   check_fails(f.train({"--width", "17"}), 1, "no multiple of --n-head 2");
-  check_fails(f.train({"--backend", "cuda"}), 1, "no CUDA backend");
+  check_fails(f.train({"--backend", "tpu"}), 2, "--backend");
+  check_fails(f.train({"--math", "tf32"}), 1, "--math tf32 is for --backend cuda");
   check_fails({"train"}, 1, "--data FILE");
+}
+
+TEST_CASE("program: where there is no GPU, or no CUDA, --backend cuda leaves nothing behind") {
+  const Fixture f;
+  const Result result = run(f.train({"--backend", "cuda", "--steps", "1", "--checkpoint",
+                                     f.name("run"), "--metrics", f.name("metrics.jsonl")}));
+  if (result.status == 0) {
+    return; // this machine has one
+  }
+  CHECK(result.status == 1);
+  CHECK_MESSAGE((contains(result.errors, "no CUDA backend") || contains(result.errors, "cuda")),
+                result.errors);
+  CHECK(!fs::exists(f.name("run")));
+  CHECK(!fs::exists(f.name("metrics.jsonl")));
 }
 
 TEST_CASE("program: options of other weights than the chosen ones are refused") {

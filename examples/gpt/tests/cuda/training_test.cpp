@@ -30,3 +30,67 @@ TEST_CASE("cuda: every kind of weight learns what it learns on the host") {
     }
   }
 }
+
+TEST_CASE("cuda: a warm step allocates nothing and waits for the loss and for the norm") {
+  for (const WeightKind weights : weight_kinds) {
+    CAPTURE(static_cast<int>(weights));
+    GptConfig config = growing(weights);
+    config.bias = true;
+    config.warmup = 1000; // no step here looks for a rank
+    config.search_steps = 1000;
+    Training<Cuda> run(config);
+    run.losses(3);
+    const fake_cuda::Counters before = fake_cuda::counters();
+    run.step();
+    const fake_cuda::Counters after = fake_cuda::counters();
+    CHECK(after.launches > before.launches);
+    CHECK(after.device_allocations == before.device_allocations);
+    CHECK(after.host_allocations == before.host_allocations);
+    CHECK(after.synchronizations == before.synchronizations + 2);
+    CHECK(after.hidden_synchronizations == before.hidden_synchronizations);
+  }
+}
+
+TEST_CASE("cuda: the order in which streams run changes no bit") {
+  std::vector<double> first;
+  for (unsigned seed = 0; seed < 5; ++seed) {
+    fake_cuda::seed(seed);
+    Training<Cuda> run(growing(WeightKind::inrank));
+    const std::vector<double> losses = run.losses(10);
+    first = first.empty() ? losses : first;
+    CHECK(losses == first);
+  }
+}
+
+TEST_CASE("cuda: every call that fails ends in an exception, and nothing is lost") {
+  GptConfig config = growing(WeightKind::inrank);
+  config.layers = 1;
+  config.bias = true;
+  const auto two_steps = [&] {
+    accrete::Context<Cuda> context;
+    const accrete::ScopedContext<Cuda> scope(context);
+    return Training<Cuda>(config).losses(2).back(); // the second looks for ranks
+  };
+  const double expected = two_steps();
+  const fake_cuda::Balance held = fake_cuda::balance();
+  long failures = 0;
+  for (bool failed = true; failed; ++failures) {
+    CAPTURE(failures);
+    REQUIRE(failures < 5000);
+    failed = false;
+    fake_cuda::fail_at(failures);
+    try {
+      const double loss = two_steps();
+      fake_cuda::fail_at(-1);
+      CHECK(loss == expected);
+    } catch (const accrete::CudaError& error) {
+      failed = true;
+      CHECK(std::string(error.what()).find("(") != std::string::npos);
+    } catch (const std::bad_alloc&) {
+      failed = true;
+    }
+    fake_cuda::fail_at(-1);
+    CHECK(fake_cuda::balance() == held);
+  }
+  CHECK(failures > 300);
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+// Checkpoints are the same files on both backends.
+#include "app/model_files.hpp"
+#include "cuda_support.hpp"
+#include "tests/temporary_folder.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace gpt;
+using namespace gpt::test;
+
+namespace {
+
+template <class From, class To>
+void check_continuation(WeightKind weights) {
+  const TemporaryFolder folder;
+  const GptConfig config = growing(weights);
+  Training<From> run(config);
+  run.losses(7);
+  TrainingState state;
+  state.options.model = config;
+  state.ranks = run.model.ranks();
+  state.step = 7;
+  save_model(folder.path(), run.model, state);
+  save_optimizer(folder.path(), run.trainer);
+
+  Training<To> resumed(config);
+  resumed.losses(1); // whatever it starts from
+  load_model(folder.path(), resumed.model, state);
+  load_optimizer(folder.path(), resumed.trainer, state);
+  CHECK(resumed.trainer.step_count() == 7);
+  for (int i = 0; i < 10; ++i) {
+    CHECK(resumed.step().loss == doctest::Approx(run.step().loss).epsilon(1e-4));
+  }
+}
+
+} // namespace
+
+TEST_CASE("cuda: a checkpoint goes on on the other backend") {
+  for (const WeightKind weights : weight_kinds) {
+    CAPTURE(static_cast<int>(weights));
+    check_continuation<Cuda, accrete::Cpu>(weights);
+    check_continuation<accrete::Cpu, Cuda>(weights);
+    check_continuation<Cuda, Cuda>(weights);
+  }
+}
+
+TEST_CASE("cuda: a checkpoint that goes through the device is bit for bit what it was") {
+  const TemporaryFolder folder;
+  const TemporaryFolder copy;
+  const GptConfig config = growing(WeightKind::inrank);
+  Training<accrete::Cpu> run(config);
+  run.losses(5);
+  TrainingState state;
+  state.options.model = config;
+  state.ranks = run.model.ranks();
+  state.step = 5;
+  save_model(folder.path(), run.model, state);
+  save_optimizer(folder.path(), run.trainer);
+
+  Training<Cuda> device(config);
+  load_model(folder.path(), device.model, state);
+  load_optimizer(folder.path(), device.trainer, state);
+  save_model(copy.path(), device.model, state);
+  save_optimizer(copy.path(), device.trainer);
+  for (const char* file : {model_file, optimizer_file}) {
+    CHECK(InputFile(folder.path() / file).read_all() == InputFile(copy.path() / file).read_all());
+  }
+}
