@@ -2,7 +2,7 @@
 // Checkpoints are the same files on both backends.
 #include "app/model_files.hpp"
 #include "cuda_support.hpp"
-#include "tests/temporary_folder.hpp"
+#include "temporary_folder.hpp"
 
 #include <doctest/doctest.h>
 
