@@ -11,7 +11,7 @@ accrete::CudaMath cuda_math(Math math) {
   case Math::tf32:
     return accrete::CudaMath::tf32;
   case Math::bfloat16:
-    return accrete::CudaMath::bfloat16;
+    return accrete::CudaMath::bf16;
   case Math::float32:
     break;
   }

@@ -2,8 +2,8 @@
 #include "model/attention.hpp"
 #include "model/cross_entropy.hpp"
 #include "model/embedding.hpp"
-#include "model/operations/gelu.hpp"
 #include "model/layer_norm.hpp"
+#include "model/operations/gelu.hpp"
 #include "model_support.hpp"
 
 #include <doctest/doctest.h>

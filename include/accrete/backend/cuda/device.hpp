@@ -25,9 +25,9 @@ struct Cuda : detail::DeviceStorage<Cuda> {
 
 /// In which precision products of float operands are computed.
 enum class CudaMath : unsigned char {
-  strict,  ///< float
-  tf32,    ///< operands rounded to ten bits of mantissa, sums in float
-  bfloat16 ///< operands rounded to seven bits of mantissa, sums in float
+  strict, ///< float
+  tf32,   ///< operands rounded to ten bits of mantissa, sums in float
+  bf16    ///< operands rounded to seven bits of mantissa, sums in float
 };
 
 /// Where and how a Device<Cuda> works.

@@ -184,7 +184,7 @@ struct CudaProducts {
       switch (device.math()) {
       case CudaMath::tf32:
         return CUBLAS_COMPUTE_32F_FAST_TF32;
-      case CudaMath::bfloat16:
+      case CudaMath::bf16:
         return CUBLAS_COMPUTE_32F_FAST_16BF;
       case CudaMath::strict:
         break;
