@@ -8,6 +8,7 @@
 #include <fake_cuda.hpp>
 
 #include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -200,6 +201,37 @@ TEST_CASE("a copy lies in the memory of the context that makes it") {
     const Matrix copy(original);
     CHECK(ac::to_host(copy) == values);
   }
+}
+
+namespace {
+
+/// Gives addresses that nobody reads, and fails as a device with an earlier fault does.
+class FailingMemory final : public ac::MemoryResource {
+ public:
+  void* allocate(std::size_t) override {
+    if (++allocations == 3) {
+      ac::detail::check_cuda(cudaErrorIllegalAddress, "cudaMallocAsync");
+    }
+    return reinterpret_cast<void*>(static_cast<std::uintptr_t>(4096 * allocations));
+  }
+  void deallocate(void*, std::size_t) noexcept override {}
+  int allocations = 0;
+};
+
+} // namespace
+
+TEST_CASE("memory that fails to be merged is asked for again, whatever the error") {
+  const auto memory = std::make_shared<FailingMemory>();
+  ac::Arena<ac::Cuda> arena{ac::Memory<ac::Cuda>(memory)};
+  {
+    ac::Arena<ac::Cuda>::Frame frame(arena);
+    CHECK(frame.allocate<float>(10) != nullptr);
+    CHECK(frame.allocate<float>(100) != nullptr); // a second block: both are merged
+  }
+  CHECK(memory->allocations == 3);
+  CHECK(arena.capacity() == 0);
+  ac::Arena<ac::Cuda>::Frame frame(arena);
+  CHECK(frame.allocate<float>(100) != nullptr);
 }
 
 TEST_CASE("storage of more entries than can be counted is refused") {

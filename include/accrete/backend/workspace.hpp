@@ -116,7 +116,7 @@ class Arena {
     free_blocks();
     block_ = 0;
     ACCRETE_TRY { add_block(bytes); }
-    ACCRETE_CATCH(const std::bad_alloc&) {
+    ACCRETE_CATCH(...) {
       free_blocks(); // the next frame asks again and reports the failure to its caller
     }
   }
