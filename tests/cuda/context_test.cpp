@@ -345,6 +345,38 @@ TEST_CASE("adapters of different ranks are two grouped products, however many th
   CHECK((exact(in_rows).transpose() - expected).norm() <= rounding_bound<float>(40, 400));
 }
 
+TEST_CASE("a batch of products is each of them, in any order of its matrices") {
+  constexpr Index count = 3;
+  const Dense<float> A = random_matrix<float>(6, 4 * count, 1);
+  const Dense<float> B = random_matrix<float>(4, 5 * count, 2);
+  const Matrix a = on_backend(A);
+  const Matrix b = on_backend(B);
+  Matrix c = on_backend(Dense<float>::Ones(6, 5 * count));
+  Matrix transposed(5, 6 * count);
+  using Batch = ac::detail::CudaBatch<float>;
+  using Operands = ac::detail::CudaBatch<const float>;
+  const Operands left{ac::view_of(a).left_columns(4), 6 * 4};
+  const Operands right{ac::view_of(b).left_columns(5), 4 * 5};
+  ac::Device<ac::Cuda>& device = ac::Context<ac::Cuda>::current().device();
+  const auto multiply = [&](float beta, const Batch& result) {
+    ac::detail::CudaProducts::batched_gemm<float>(device, 2.0F, left, right, beta, result, count);
+  };
+  multiply(1, {ac::view_of(c).left_columns(5), 6 * 5});
+  multiply(0, {ac::view_of(transposed).left_columns(6).transposed(), 5 * 6});
+  for (Index i = 0; i < count; ++i) {
+    const Exact product = 2 * exact(A).middleCols(4 * i, 4) * exact(B).middleCols(5 * i, 5);
+    const Exact with_ones = product.array() + 1;
+    CHECK((exact(c).middleCols(5 * i, 5) - with_ones).norm() <= rounding_bound<float>(6, 40));
+    CHECK((exact(transposed).middleCols(6 * i, 6).transpose() - product).norm() <=
+          rounding_bound<float>(6, 40));
+  }
+  fake_cuda::fail_at(0);
+  CHECK_THROWS_WITH_AS(multiply(0, {ac::view_of(c).left_columns(5), 6 * 5}),
+                       doctest::Contains("cublasGemmStridedBatchedEx_64(6, 5, 4, 3)"),
+                       ac::CudaError);
+  fake_cuda::fail_at(-1);
+}
+
 TEST_CASE("lists of the host are read as they were given, however many are on their way") {
   constexpr Index count = 4000;
   const Dense<float> values = random_matrix<float>(1, count, 1);
