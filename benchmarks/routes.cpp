@@ -186,7 +186,7 @@ void measure_around(const Threshold& threshold) {
           for (const Index value : {shape.*size / 2, shape.*size, shape.*size * 2}) {
             ProductShape other = shape;
             other.*size = value;
-            if (value > 0 && other.of(Quantity::work) < Index{1} << 27 &&
+            if (value > 0 && other.of(Quantity::work) < Index{1} << 28 &&
                 known.emplace(other.rows, other.cols, other.inner, other.a_in_columns).second) {
               measure<Scalar>(other);
             }

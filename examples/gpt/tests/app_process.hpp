@@ -10,6 +10,7 @@
 #include <chrono>
 #include <csignal>
 #include <functional>
+#include <map>
 #include <string>
 #include <thread>
 #include <vector>
@@ -150,6 +151,15 @@ inline bool wait_for(const Process& process, const std::function<bool()>& condit
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   return true;
+}
+
+/// Of the records of a metrics file, by step.
+inline std::map<long, double> train_losses_of(const path& file) {
+  std::map<long, double> losses;
+  for (const Json& record : records_of(file)) {
+    losses[record["step"].get<long>()] = record["train_loss"].get<double>();
+  }
+  return losses;
 }
 
 } // namespace gpt::test

@@ -14,14 +14,6 @@ using namespace gpt::test;
 
 namespace {
 
-std::map<long, double> losses_of(const path& file) {
-  std::map<long, double> losses;
-  for (const Json& record : records_of(file)) {
-    losses[record["step"].get<long>()] = record["train_loss"].get<double>();
-  }
-  return losses;
-}
-
 Index greatest_rank(const Json& record) {
   Index rank = 0;
   for (const auto& [name, value] : record["ranks"].items()) {
@@ -179,9 +171,9 @@ TEST_CASE("program: the loss falls and the same seed gives the same run") {
   for (const char* file : {"a.jsonl", "b.jsonl"}) {
     REQUIRE(run(f.train({"--steps", "60", "--metrics", f.name(file)})).status == 0);
   }
-  const auto losses = losses_of(f.folder / "a.jsonl");
+  const auto losses = train_losses_of(f.folder / "a.jsonl");
   CHECK(losses.at(60) < losses.at(1) - 0.2);
-  CHECK(losses == losses_of(f.folder / "b.jsonl"));
+  CHECK(losses == train_losses_of(f.folder / "b.jsonl"));
 }
 
 TEST_CASE("program: a killed run continues bit for bit") {
@@ -220,7 +212,7 @@ TEST_CASE("program: a killed run continues bit for bit") {
     if (grows) {
       CHECK(greatest_rank(records_of(f.folder / "whole.jsonl").back()) > 1);
     }
-    CHECK(losses_of(f.folder / "killed.jsonl") == losses_of(f.folder / "whole.jsonl"));
+    CHECK(train_losses_of(f.folder / "killed.jsonl") == train_losses_of(f.folder / "whole.jsonl"));
     for (const char* file : {"model.safetensors", "optimizer.safetensors"}) {
       check_same_tensors(path(whole) / file, path(killed) / file);
     }

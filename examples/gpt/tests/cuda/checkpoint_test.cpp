@@ -11,18 +11,26 @@ using namespace gpt::test;
 
 namespace {
 
+/// Writes the files of a checkpoint after as many steps.
+template <class Backend>
+TrainingState save(const fs::path& folder, const GptConfig& config, Training<Backend>& run,
+                   int steps) {
+  TrainingState state;
+  state.options.model = config;
+  state.ranks = run.model.ranks();
+  state.step = steps;
+  save_model(folder, run.model, state);
+  save_optimizer(folder, run.trainer);
+  return state;
+}
+
 template <class From, class To>
 void check_continuation(WeightKind weights) {
   const TemporaryFolder folder;
   const GptConfig config = growing(weights);
   Training<From> run(config);
   run.losses(7);
-  TrainingState state;
-  state.options.model = config;
-  state.ranks = run.model.ranks();
-  state.step = 7;
-  save_model(folder.path(), run.model, state);
-  save_optimizer(folder.path(), run.trainer);
+  const TrainingState state = save(folder.path(), config, run, 7);
 
   Training<To> resumed(config);
   resumed.losses(1); // whatever it starts from
@@ -51,12 +59,7 @@ TEST_CASE("cuda: a checkpoint that goes through the device is bit for bit what i
   const GptConfig config = growing(WeightKind::inrank);
   Training<accrete::Cpu> run(config);
   run.losses(5);
-  TrainingState state;
-  state.options.model = config;
-  state.ranks = run.model.ranks();
-  state.step = 5;
-  save_model(folder.path(), run.model, state);
-  save_optimizer(folder.path(), run.trainer);
+  const TrainingState state = save(folder.path(), config, run, 5);
 
   Training<Cuda> device(config);
   load_model(folder.path(), device.model, state);

@@ -7,18 +7,6 @@
 
 using namespace gpt::test;
 
-namespace {
-
-std::map<long, double> losses_of(const path& file) {
-  std::map<long, double> losses;
-  for (const Json& record : records_of(file)) {
-    losses[record["step"].get<long>()] = record["train_loss"].get<double>();
-  }
-  return losses;
-}
-
-} // namespace
-
 TEST_CASE("program: --backend cuda and --math are checked") {
   const Fixture f;
   check_fails(f.train({"--backend", "cuda", "--dtype", "double"}), 1, "use --dtype float");
@@ -44,8 +32,8 @@ TEST_CASE("program: a run goes from one backend to the other") {
   train("mixed", "cpu", "8", {"--resume"});
   train("mixed", "cuda", "12", {"--resume"});
 
-  const auto expected = losses_of(f.name("cpu.jsonl"));
-  const auto losses = losses_of(f.name("mixed.jsonl"));
+  const auto expected = train_losses_of(f.name("cpu.jsonl"));
+  const auto losses = train_losses_of(f.name("mixed.jsonl"));
   CHECK(losses.size() == 13);
   for (const auto& [step, loss] : losses) {
     CAPTURE(step);
