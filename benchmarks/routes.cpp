@@ -159,8 +159,9 @@ void measure(const ProductShape& shape) {
 
 template <class Scalar>
 void measure_around(const Threshold& threshold) {
-  constexpr ProductSizes bases[] = {{768, 64, 768}, {3072, 8, 768}, {8, 3072, 768}, {768, 768, 12},
-                                    {12, 12, 4096}, {32, 32, 4096}, {32, 32, 32},   {768, 1, 768}};
+  constexpr ProductSizes bases[] = {{768, 64, 768}, {3072, 8, 768}, {8, 3072, 768},
+                                    {768, 768, 12}, {12, 12, 4096}, {32, 32, 4096},
+                                    {32, 32, 32},   {768, 1, 768},  {768, 768, 64}};
   std::set<std::tuple<Index, Index, Index, bool>> known;
   for (const ProductSizes& sizes : bases) {
     for (const int orders : {0, 1}) { // W X and Wᵀ X; the second operand of outer products in rows

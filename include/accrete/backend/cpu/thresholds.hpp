@@ -59,7 +59,8 @@ inline constexpr Threshold library_a{
     "inner products with few columns beside a library from it on: a is no longer in a cache", xeon};
 inline constexpr Threshold native_c{
     Quantity::c_bytes, Index{9} << 20,
-    "own AVX-512 products of float beside a library from it on: 1.1 to 1.8 times as fast", zen4};
+    "own AVX-512 products of float beside a library from it on: with 16 MiB 1.2 times as fast",
+    zen4};
 inline constexpr Threshold native_inner{Quantity::inner, 96, "the same up to it", zen4};
 inline constexpr Threshold unpacked_rows{
     Quantity::rows, 1024,
