@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/grad/gradients.hpp>
+#include <accrete/methods/start.hpp>
+#include <accrete/optim/adamw.hpp>
+
+#include <string>
+#include <utility>
+
+ACCRETE_BEGIN_NAMESPACE
+
+namespace detail {
+
+/// Shows an optimizer's state under `prefix`.
+template <class Optimizer, class Scalar, class Backend>
+void visit_optimizer(Optimizer& optimizer, const std::string& prefix,
+                     StateVisitor<Scalar, Backend>& visitor) {
+  optimizer.visit_state([&](const char* name, const auto& buffer) {
+    if constexpr (requires { visitor.tensor(prefix, buffer); }) {
+      visitor.tensor(prefix + name, buffer);
+    } else {
+      visitor.counts(prefix + name, buffer);
+    }
+  });
+}
+
+} // namespace detail
+
+/// A matrix W that is trained as it is, by AdamW.
+template <class WeightScalar, class WeightBackend = Cpu>
+class DenseWeight : public TrainedWeight<WeightScalar, WeightBackend> {
+  using Base = TrainedWeight<WeightScalar, WeightBackend>;
+
+ public:
+  using typename Base::Backend;
+  using typename Base::Parameter;
+  using typename Base::ParameterVisitor;
+  using typename Base::Scalar;
+  using typename Base::Storage;
+
+  DenseWeight(Storage weight, const AdamWOptions& optimizer)
+      : weight_(std::move(weight)),
+        gradient_(detail::zero_matrix<Scalar, Backend>(weight_.rows(), weight_.cols())),
+        optimizer_(weight_.rows(), weight_.cols(), optimizer) {}
+
+  [[nodiscard]] Index rows() const override { return weight_.rows(); }
+  [[nodiscard]] Index cols() const override { return weight_.cols(); }
+
+  void forward(const Storage& x, Storage& y) override { noalias(y) = lazy(weight_) * x; }
+
+  void backward(const Storage& x, const Storage& dy, Storage& dx) override {
+    const auto g = gradients(lazy(weight_) * x, dy);
+    noalias(gradient_) += g.base;
+    noalias(dx) = g.X;
+  }
+
+  void visit_parameters(const ParameterVisitor& visitor) override {
+    visitor(Parameter{"weight", view_of(weight_), view_of(gradient_)});
+  }
+  void step(const StepInfo& info) override {
+    optimizer_.step(weight_, gradient_, info.learning_rate, info.gradient_scale);
+  }
+  void visit_state(StateVisitor<Scalar, Backend>& visitor) override {
+    detail::visit_optimizer(optimizer_, "weight.", visitor);
+  }
+  [[nodiscard]] double flops() const override {
+    return 6.0 * static_cast<double>(rows() * cols());
+  }
+
+ protected:
+  Storage weight_, gradient_;
+  AdamW<Scalar, Backend> optimizer_;
+};
+
+ACCRETE_END_NAMESPACE

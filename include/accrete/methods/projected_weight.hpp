@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <accrete/factor/randomized_svd.hpp>
+#include <accrete/factor/svd.hpp>
+#include <accrete/methods/dense_weight.hpp>
+#include <accrete/methods/options.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+ACCRETE_BEGIN_NAMESPACE
+
+/// How the basis of a gradient's leading singular vectors is found.
+enum class BasisSearch : unsigned char {
+  /// From products of dY and X with thin blocks; G is not formed.
+  randomized,
+  /// The SVD of G.
+  exact
+};
+
+/// A dense W of whose gradient G = dY Xᵀ only the projection on r directions is kept. On the side
+/// of the outputs, for m < n, P is m x r and the projection (Pᵀ G)ᵀ = X (dYᵀ P) is n x r; on the
+/// side of the inputs Q is n x r and G Q = dY (Xᵀ Q) is m x r. G is never formed: 2 p r (m + n)
+/// FLOPs for p samples instead of 2 p m n.
+///
+/// What methods derive from: they set `basis_is_due_` where the next gradient is to give a new
+/// basis, and choose it in find_basis().
+template <class WeightScalar, class WeightBackend = Cpu>
+class ProjectedWeight : public TrainedWeight<WeightScalar, WeightBackend> {
+  using Base = TrainedWeight<WeightScalar, WeightBackend>;
+
+ public:
+  using typename Base::Backend;
+  using typename Base::NumberVisitor;
+  using typename Base::Parameter;
+  using typename Base::ParameterVisitor;
+  using typename Base::Scalar;
+  using typename Base::Storage;
+
+  ProjectedWeight(Storage weight, Index rank, const AdamWOptions& optimizer)
+      : weight_(std::move(weight)),
+        on_outputs_(weight_.rows() < weight_.cols()),
+        weight_decay_(optimizer.weight_decay),
+        adamw_(optimizer) {
+    adamw_.weight_decay = 0; // of the direction; W decays itself
+    set_columns(rank);
+    optimizer_ = AdamW<Scalar, Backend>(gradient_.rows(), rank, adamw_);
+  }
+
+  [[nodiscard]] Index rows() const override { return weight_.rows(); }
+  [[nodiscard]] Index cols() const override { return weight_.cols(); }
+  /// P or Q, and on which side of W it stands.
+  [[nodiscard]] const Storage& basis() const noexcept { return basis_; }
+  [[nodiscard]] bool is_on_outputs() const noexcept { return on_outputs_; }
+
+  void forward(const Storage& x, Storage& y) override { noalias(y) = lazy(weight_) * x; }
+
+  void backward(const Storage& x, const Storage& dy, Storage& dx) override {
+    if (basis_is_due_) {
+      find_basis(x, dy);
+      basis_is_due_ = false;
+    }
+    if (on_outputs_) {
+      noalias(gradient_) += lazy(x) * (transpose(dy) * basis_);
+    } else {
+      noalias(gradient_) += lazy(dy) * (transpose(x) * basis_);
+    }
+    noalias(dx) = transpose(weight_) * dy;
+  }
+
+  void visit_parameters(const ParameterVisitor& visitor) override {
+    visitor(Parameter{"weight", view_of(weight_), view_of(gradient_), GradientKind::projected});
+  }
+
+  void visit_shape(const NumberVisitor& visitor) override {
+    std::int64_t columns = basis_.cols();
+    visitor("columns", columns);
+    if (columns != basis_.cols()) {
+      if (columns < 1 || columns > (std::min)(rows(), cols())) {
+        ACCRETE_THROW RankError("a gradient of " + detail::shape_text(rows(), cols()) +
+                                " cannot be projected on " + std::to_string(columns) +
+                                " directions");
+      }
+      set_columns(static_cast<Index>(columns));
+      optimizer_ = AdamW<Scalar, Backend>(gradient_.rows(), basis_.cols(), adamw_);
+    }
+  }
+  void visit_state(StateVisitor<Scalar, Backend>& visitor) override {
+    std::int64_t due = basis_is_due_ ? 1 : 0;
+    visitor.count("weight.basis_is_due", due);
+    basis_is_due_ = due != 0;
+    visitor.tensor("weight.basis", view_of(basis_));
+    detail::visit_optimizer(optimizer_, "weight.", visitor);
+  }
+
+  [[nodiscard]] WeightRank rank() const override { return {basis_.cols(), basis_.cols()}; }
+  [[nodiscard]] double flops() const override {
+    return 4.0 * static_cast<double>(rows() * cols()) +
+           4.0 * static_cast<double>((rows() + cols()) * basis_.cols());
+  }
+
+ protected:
+  /// Chooses the basis from the gradient dY Xᵀ.
+  virtual void find_basis(const Storage& x, const Storage& dy) = 0;
+
+  /// Another number of columns; basis and gradient become zero.
+  void set_columns(Index columns) {
+    const Index basis_rows = on_outputs_ ? rows() : cols();
+    basis_ = detail::zero_matrix<Scalar, Backend>(basis_rows, columns);
+    gradient_ = detail::zero_matrix<Scalar, Backend>(rows() + cols() - basis_rows, columns);
+  }
+
+  /// The leading singular vectors of G on the side of the basis.
+  [[nodiscard]] Storage leading_vectors(const Storage& x, const Storage& dy, Index rank,
+                                        BasisSearch search, std::uint64_t seed) const {
+    const auto gradient = lazy(dy) * transpose(x);
+    if (search == BasisSearch::exact) {
+      const auto parts = svd(gradient);
+      return detail::copy_of<Scalar, Backend>(
+          view_of(on_outputs_ ? parts.U : parts.V).left_columns(rank));
+    }
+    auto parts = randomized_svd(gradient, {.rank = rank, .seed = seed});
+    return std::move(on_outputs_ ? parts.U : parts.V);
+  }
+
+  void decay(double learning_rate) {
+    if (weight_decay_ > 0) {
+      const auto keep = static_cast<Scalar>(1 - learning_rate * weight_decay_);
+      weight_ *= keep;
+    }
+  }
+
+  /// W -= rate P Dᵀ, or D Qᵀ: an update in the subspace, back in the space of W.
+  void subtract(double rate, const Storage& direction) {
+    const auto factor = static_cast<Scalar>(rate);
+    if (on_outputs_) {
+      noalias(weight_) -= factor * (lazy(basis_) * transpose(direction));
+    } else {
+      noalias(weight_) -= factor * (lazy(direction) * transpose(basis_));
+    }
+  }
+
+  Storage weight_;
+  bool on_outputs_;
+  bool basis_is_due_ = true;
+  double weight_decay_;
+  AdamWOptions adamw_;
+  Storage basis_, gradient_;
+  AdamW<Scalar, Backend> optimizer_; // of the projection
+};
+
+ACCRETE_END_NAMESPACE

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: MIT
+#include "methods/method_support.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace method_test;
+using accrete::GradientKind;
+using accrete::MethodInfo;
+using accrete::MethodOption;
+
+namespace {
+
+struct Shape {
+  Index rows, cols;
+};
+constexpr Shape shapes[] = {{12, 8}, {8, 12}, {10, 10}};
+
+/// Settings under which everything that a method does now and then happens within a few steps.
+MethodSettings busy(const MethodInfo& info) {
+  MethodSettings settings;
+  for (const MethodOption& option : info.options) {
+    const auto* number = std::get_if<std::int64_t>(&option.value);
+    if (number != nullptr && *number >= 20) {
+      settings[option.name] = std::int64_t{5};
+    }
+  }
+  return settings;
+}
+
+/// Calls test(info, settings, shape) for every method of the registry.
+template <class Test>
+void for_each_weight(const Test& test) {
+  for (const MethodInfo& info : accrete::methods()) {
+    for (const Shape& shape : shapes) {
+      CAPTURE(std::string(info.description.name));
+      CAPTURE(shape.rows);
+      CAPTURE(shape.cols);
+      test(info, busy(info), shape);
+    }
+  }
+}
+
+void train_some(Weight& weight, const Shape& shape, int first, int last, double rate = 1e-2) {
+  for (int i = first; i < last; ++i) {
+    train(weight, Batch(shape.rows, shape.cols, 16, static_cast<unsigned>(50 + i)),
+          step_info(i, rate, 40));
+  }
+}
+
+/// The derivative of the loss by every entry of a parameter, from fourth-order differences.
+Mat numeric_gradient(Weight& weight, const std::string& name, const Batch& batch) {
+  const Mat kept = parameters_of(weight).at(name);
+  Mat result(kept.rows(), kept.cols());
+  const double h = 1e-3;
+  for (Index i = 0; i < kept.size(); ++i) {
+    const auto at = [&](double offset) {
+      Mat moved = kept;
+      moved.data()[i] += offset;
+      set_parameter(weight, name, moved);
+      return batch.loss(forward(weight, batch.x));
+    };
+    result.data()[i] = (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h);
+  }
+  set_parameter(weight, name, kept);
+  return result;
+}
+
+} // namespace
+
+TEST_CASE("methods: gradients are those of finite differences") {
+  for_each_weight([](const MethodInfo& info, const MethodSettings& settings, const Shape& shape) {
+    for (const int steps : {3, 17}) { // early, and after what happens now and then
+      const auto weight = make(info.description.name, settings, shape.rows, shape.cols);
+      train_some(*weight, shape, 0, steps);
+      const Batch batch(shape.rows, shape.cols, 5, 3);
+      Mat dx;
+      backward(*weight, batch, &dx);
+      const auto gradients = gradients_of(*weight);
+      std::vector<std::string> exact, projected;
+      weight->visit_parameters([&](const Parameter& p) {
+        if (p.is_trained() && p.kind != GradientKind::modified) {
+          (p.kind == GradientKind::exact ? exact : projected).emplace_back(p.name);
+        }
+      });
+      for (const std::string& name : exact) {
+        CAPTURE(name);
+        CHECK(difference(gradients.at(name), numeric_gradient(*weight, name, batch)) < 1e-8);
+      }
+      for (const std::string& name : projected) {
+        using Projected = accrete::ProjectedWeight<double, TestBackend>;
+        const auto* basis = dynamic_cast<Projected*>(weight.get());
+        REQUIRE(basis != nullptr);
+        const Mat p = accrete::to_host(basis->basis());
+        Mat g = numeric_gradient(*weight, name, batch);
+        if (basis->is_on_outputs()) {
+          g.transposeInPlace();
+        }
+        CHECK(difference(gradients.at(name), g * p) < 1e-8);
+      }
+
+      Mat numeric(dx.rows(), dx.cols());
+      Batch moved = batch;
+      const double h = 1e-3;
+      for (Index i = 0; i < dx.size(); ++i) {
+        const auto at = [&](double offset) {
+          moved.x.data()[i] = batch.x.data()[i] + offset;
+          return batch.loss(forward(*weight, moved.x));
+        };
+        numeric.data()[i] = (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h);
+        moved.x.data()[i] = batch.x.data()[i];
+      }
+      CHECK(difference(dx, numeric) < 1e-8);
+    }
+  });
+}
+
+TEST_CASE("methods: gradients of batches add up") {
+  for_each_weight([](const MethodInfo& info, const MethodSettings& settings, const Shape& shape) {
+    const auto weight = make(info.description.name, settings, shape.rows, shape.cols);
+    train_some(*weight, shape, 0, 3);
+    const Batch batch(shape.rows, shape.cols, 5, 3);
+    backward(*weight, batch);
+    const auto once = gradients_of(*weight);
+    const Mat y = forward(*weight, batch.x);
+    Stored<double> dx(shape.cols, 5);
+    weight->backward(on_backend(batch.x), on_backend(batch.upstream(y)), dx);
+    for (const auto& [name, gradient] : gradients_of(*weight)) {
+      CAPTURE(name);
+      CHECK(difference(gradient, 2 * once.at(name)) < 1e-12);
+    }
+  });
+}
+
+TEST_CASE("methods: the loss on one batch falls") {
+  for_each_weight([](const MethodInfo& info, const MethodSettings& settings, const Shape& shape) {
+    const auto weight = make(info.description.name, settings, shape.rows, shape.cols);
+    const Batch batch(shape.rows, shape.cols, 16, 11);
+    const double first = backward(*weight, batch);
+    for (int i = 0; i < 60; ++i) {
+      train(*weight, batch, step_info(i, 2e-2, 60));
+    }
+    CHECK(backward(*weight, batch) < 0.97 * first);
+  });
+}
+
+TEST_CASE("methods: a weight stops and goes on bit for bit") {
+  for_each_weight([](const MethodInfo& info, const MethodSettings& settings, const Shape& shape) {
+    for (const int steps : {3, 13}) {
+      const auto weight = make(info.description.name, settings, shape.rows, shape.cols);
+      train_some(*weight, shape, 0, steps);
+      Snapshot kept(*weight);
+      const auto resumed = make(info.description.name, settings, shape.rows, shape.cols);
+      kept.restore(*resumed);
+      train_some(*weight, shape, steps, steps + 12);
+      train_some(*resumed, shape, steps, steps + 12);
+      CHECK(parameters_of(*weight) == parameters_of(*resumed));
+      CHECK(weight->rank().rank == resumed->rank().rank);
+    }
+  });
+}
+
+TEST_CASE("methods: ranks stay within their bounds and are what is stored") {
+  for_each_weight([](const MethodInfo& info, const MethodSettings& settings, const Shape& shape) {
+    const auto weight = make(info.description.name, settings, shape.rows, shape.cols);
+    for (int i = 0; i < 20; ++i) {
+      train_some(*weight, shape, i, i + 1);
+      const auto rank = weight->rank();
+      CHECK(rank.rank >= 0);
+      CHECK(rank.rank <= rank.columns);
+      CHECK(rank.columns <= std::min(shape.rows, shape.cols));
+      const auto parameters = parameters_of(*weight);
+      const auto u = parameters.find("weight_u");
+      if (u != parameters.end()) {
+        CHECK(u->second.cols() == rank.columns);
+      }
+      CHECK(weight->rows() == shape.rows);
+      CHECK(weight->cols() == shape.cols);
+      CHECK(weight->flops() > 0);
+    }
+  });
+}
+
+TEST_CASE("methods: a learning rate of zero, or a gradient of zero, makes no NaN") {
+  for_each_weight([](const MethodInfo& info, const MethodSettings& settings, const Shape& shape) {
+    const auto weight = make(info.description.name, settings, shape.rows, shape.cols);
+    train_some(*weight, shape, 0, 12, 0.0);
+    for (int i = 12; i < 24; ++i) { // at the minimum
+      Batch batch(shape.rows, shape.cols, 4, 9);
+      batch.target = forward(*weight, batch.x);
+      train(*weight, batch, step_info(i));
+    }
+    for (const auto& [name, value] : parameters_of(*weight)) {
+      CAPTURE(name);
+      CHECK(value.allFinite());
+    }
+    CHECK(dense_of(*weight).allFinite());
+  });
+}
+
+TEST_CASE("methods: options outside their domain are refused by name") {
+  for (const MethodInfo& info : accrete::methods()) {
+    const std::string name = info.description.name;
+    CAPTURE(name);
+    const auto refuses = [&](const MethodSettings& settings, const std::string& option) {
+      CAPTURE(option);
+      try {
+        (void)make(name, settings, 12, 8);
+        FAIL_CHECK("accepted");
+      } catch (const accrete::ArgumentError& error) {
+        CHECK(std::string(error.what()).find(option) != std::string::npos);
+      }
+    };
+    refuses({{"no-such-option", true}}, "no-such-option");
+    for (const MethodOption& option : info.options) {
+      CHECK_FALSE(option.help.empty());
+      if (std::holds_alternative<std::string>(option.value)) {
+        refuses({{option.name, std::string("no such word")}}, option.name);
+        for (const std::string& word : option.words) {
+          CHECK(make(name, {{option.name, word}}, 12, 8) != nullptr);
+        }
+      } else {
+        refuses({{option.name, std::string("a word")}}, option.name);
+      }
+      if (std::holds_alternative<std::int64_t>(option.value)) {
+        refuses({{option.name, static_cast<std::int64_t>(option.least) - 1}}, option.name);
+        refuses({{option.name, static_cast<std::int64_t>(option.most) + 1}}, option.name);
+      }
+      if (std::holds_alternative<double>(option.value)) {
+        refuses({{option.name, option.least - 1}}, option.name);
+        refuses({{option.name, std::nan("")}}, option.name);
+      }
+      if (option.name == "rank") {
+        CHECK_THROWS_AS((void)make(name, {{"rank", std::int64_t{9}}}, 12, 8), accrete::RankError);
+        CHECK(make(name, {{"rank", std::int64_t{3}}}, 12, 8)->rank().columns <= 8);
+      }
+    }
+  }
+  CHECK_THROWS_AS((void)make("no such method", {}, 12, 8), accrete::ArgumentError);
+}
+
+TEST_CASE("methods: names and sources are there, and each name once") {
+  std::map<std::string, int> names;
+  for (const MethodInfo& info : accrete::methods()) {
+    CHECK(std::string(info.description.source).size() > 10);
+    CHECK(std::string(info.description.summary).size() > 3);
+    CHECK(++names[info.description.name] == 1);
+  }
+}
