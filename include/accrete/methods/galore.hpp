@@ -48,10 +48,9 @@ class GaLoreWeight : public ProjectedWeight<Scalar, Backend> {
         place_(place) {}
 
   void step(const StepInfo& info) override {
-    Storage direction(this->gradient_.rows(), this->gradient_.cols());
-    this->optimizer_.direction(this->gradient_, direction, info.gradient_scale);
+    this->optimizer_.direction(this->gradient_, this->direction_, info.gradient_scale);
     this->decay(info.learning_rate);
-    this->subtract(info.learning_rate * options_.scale, direction);
+    this->subtract(info.learning_rate * options_.scale, this->direction_);
   }
 
   WeightChange after_step(const StepInfo& info) override {

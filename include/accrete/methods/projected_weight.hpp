@@ -110,6 +110,7 @@ class ProjectedWeight : public TrainedWeight<WeightScalar, WeightBackend> {
     const Index basis_rows = on_outputs_ ? rows() : cols();
     basis_ = detail::zero_matrix<Scalar, Backend>(basis_rows, columns);
     gradient_ = detail::zero_matrix<Scalar, Backend>(rows() + cols() - basis_rows, columns);
+    direction_ = Storage(gradient_.rows(), columns);
   }
 
   /// The leading singular vectors of G on the side of the basis.
@@ -148,6 +149,7 @@ class ProjectedWeight : public TrainedWeight<WeightScalar, WeightBackend> {
   double weight_decay_;
   AdamWOptions adamw_;
   Storage basis_, gradient_;
+  Storage direction_; // of a step, in the subspace
   AdamW<Scalar, Backend> optimizer_; // of the projection
 };
 
