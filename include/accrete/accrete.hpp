@@ -37,6 +37,7 @@
 #include <accrete/optim/decay.hpp>
 #include <accrete/optim/muon.hpp>
 #include <accrete/optim/optimizer.hpp>
+#include <accrete/optim/schedule.hpp>
 #include <accrete/optim/sgd.hpp>
 #include <accrete/optim/state_policy.hpp>
 #include <accrete/plan/explain.hpp>

@@ -3,6 +3,7 @@
 #include "app/commands.hpp"
 #include "app/options_json.hpp"
 #include "app/training_state.hpp"
+#include "model/methods.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -12,6 +13,7 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 namespace gpt {
@@ -23,8 +25,8 @@ const char* title_of(OptionGroup group) {
     return "Run";
   case OptionGroup::model:
     return "Model";
-  case OptionGroup::weights:
-    return "Weights";
+  case OptionGroup::method:
+    return "Method";
   case OptionGroup::optimizer:
     return "Optimizer";
   case OptionGroup::evaluation:
@@ -87,6 +89,14 @@ CLI::Option& add_option(CLI::App& app, const std::string& name, Value& value,
   }
 }
 
+std::vector<std::string> method_names() {
+  std::vector<std::string> names;
+  for (const MethodEntry& method : method_entries()) {
+    names.emplace_back(method.description.name);
+  }
+  return names;
+}
+
 /// `--threads 4` among the arguments before they are parsed as a whole.
 std::optional<std::string> value_of(const std::string& name,
                                     const std::vector<std::string>& arguments) {
@@ -106,6 +116,16 @@ bool contains(const std::string& name, const std::vector<std::string>& arguments
   return std::find(arguments.begin(), arguments.end(), name) != arguments.end();
 }
 
+/// Takes the named method, whose options the others are then parsed with. CLI11 refuses a name that
+/// there is not.
+void choose_method(GptConfig& model, const std::vector<std::string>& arguments) {
+  const std::vector<std::string> names = method_names();
+  const auto name = value_of("--method", arguments);
+  if (name && std::find(names.begin(), names.end(), *name) != names.end()) {
+    model.method = *name;
+  }
+}
+
 /// What the options start from: the checkpoint's values, or those of the preset.
 RunOptions starting_options(const std::vector<std::string>& arguments) {
   const auto folder = value_of("--checkpoint", arguments);
@@ -115,13 +135,85 @@ RunOptions starting_options(const std::vector<std::string>& arguments) {
   const std::string name = value_of("--preset", arguments).value_or(RunOptions().preset);
   const bool known =
       std::find(preset_names.begin(), preset_names.end(), name) != preset_names.end();
-  return preset(known ? name : RunOptions().preset);
+  RunOptions options = preset(known ? name : RunOptions().preset);
+  choose_method(options.model, arguments);
+  return options;
+}
+
+/// A value of the kind that the option has; none for a text that is no such value.
+std::optional<accrete::MethodValue> method_value(const accrete::MethodOption& option,
+                                                 const std::string& text) {
+  if (std::holds_alternative<bool>(option.value)) {
+    return text == "true" || text == "false" ? std::optional<accrete::MethodValue>(text == "true")
+                                             : std::nullopt;
+  }
+  if (std::holds_alternative<std::string>(option.value)) {
+    const bool known =
+        std::find(option.words.begin(), option.words.end(), text) != option.words.end();
+    return known ? std::optional<accrete::MethodValue>(text) : std::nullopt;
+  }
+  const auto within = [&](auto number) -> std::optional<accrete::MethodValue> {
+    if (number && static_cast<double>(*number) >= option.least &&
+        static_cast<double>(*number) <= option.most) {
+      return accrete::MethodValue(*number);
+    }
+    return std::nullopt;
+  };
+  return std::holds_alternative<double>(option.value) ? within(number_of<double>(text))
+                                                      : within(number_of<std::int64_t>(text));
+}
+
+/// What values the option takes.
+std::string domain_of(const accrete::MethodOption& option) {
+  if (std::holds_alternative<bool>(option.value)) {
+    return "true or false";
+  }
+  if (std::holds_alternative<double>(option.value)) {
+    return Range<double>{option.least, option.most}.text();
+  }
+  if (std::holds_alternative<std::int64_t>(option.value)) {
+    return Range<std::int64_t>{static_cast<std::int64_t>(option.least),
+                               static_cast<std::int64_t>(option.most)}
+        .text();
+  }
+  std::string text = "one of";
+  for (const std::string& word : option.words) {
+    text += " " + word;
+  }
+  return text;
+}
+
+std::string text_of_value(const accrete::MethodValue& value) {
+  const nlohmann::ordered_json json = value_json(value);
+  return json.is_string() ? json.get<std::string>() : json.dump();
+}
+
+/// `--method.rank 64` and so on, of the method that the model has now.
+void add_method_options(CLI::App& app, GptConfig& model) {
+  app.get_option("--method")->check(CLI::IsMember(method_names()));
+  for (const accrete::MethodOption& option : method_entry(model.method).options) {
+    const std::string name = "--" + std::string(method_prefix) + option.name;
+    const auto set = [&model, &option](const std::string& text) {
+      model.method_settings[option.name] = *method_value(option, text);
+    };
+    const auto check = [&option](const std::string& text) {
+      return method_value(option, text) ? "" : "'" + text + "' is not " + domain_of(option);
+    };
+    const auto given = model.method_settings.find(option.name);
+    const auto& value = given == model.method_settings.end() ? option.value : given->second;
+    app.add_option_function<std::string>(name, set, option.help)
+        ->check(check)
+        ->type_name(std::holds_alternative<std::string>(option.value) ? "WORD" : "VALUE")
+        ->default_str(text_of_value(value))
+        ->group("Method " + model.method);
+  }
 }
 
 void add_run_options(CLI::App& app, RunOptions& options) {
   visit_options(options, [&](const OptionInfo& info, auto& value) {
     add_option(app, info.name, value, info.help).group(title_of(info.group));
   });
+  add_method_options(app, options.model);
   app.get_option("--preset")
       ->check(CLI::IsMember(std::vector<std::string>(preset_names.begin(), preset_names.end())));
   app.get_option("--resume")->needs(app.get_option("--checkpoint"));
@@ -175,9 +267,10 @@ CLI::App* add_check(CLI::App& app, CheckOptions& options) {
   add_option(*command, "--context", m.context, "length of the sequences").group("Model");
   add_option(*command, "--vocabulary", m.vocabulary, "number of characters").group("Model");
   add_option(*command, "--bias", m.bias, "biases in linear layers and norms").group("Model");
-  add_option(*command, "--weights", m.weights, "parametrisation").group("Weights");
-  add_option(*command, "--layers", m.factored_layers, "layers factored").group("Weights");
-  add_option(*command, "--rank", m.rank, "rank of low-rank weights; 0: width / 4").group("Weights");
+  add_option(*command, "--method", m.method, "how linear layers are trained").group("Method");
+  add_option(*command, "--layers", m.method_layers, "linear layers that the method has")
+      .group("Method");
+  add_method_options(*command, m);
   return command;
 }
 
@@ -189,25 +282,6 @@ CheckOptions small_model() {
   options.model.context = 8;
   options.model.vocabulary = 11;
   return options;
-}
-
-/// Refuses options that were given and are about other weights than the chosen ones.
-void check_given_options(const CLI::App& command, WeightKind weights) {
-  for (const CLI::Option* option : command.get_options()) {
-    const std::vector<WeightKind> kinds = weights_with(option->get_name());
-    const bool fits =
-        kinds.empty() || std::find(kinds.begin(), kinds.end(), weights) != kinds.end();
-    if (option->count() == 0 || fits) {
-      continue;
-    }
-    std::string remedy;
-    for (const WeightKind kind : kinds) {
-      remedy += (remedy.empty() ? "" : " or ") + std::string(word_of(kind));
-    }
-    throw accrete::ArgumentError(command.get_name() + ": " + option->get_name() +
-                                 " has no effect with --weights " + std::string(word_of(weights)) +
-                                 "; leave it out, or use --weights " + remedy);
-  }
 }
 
 /// A checkpoint says nothing of the backend: a run may go on on another.
@@ -246,6 +320,17 @@ void check_run_options(const RunOptions& options, const RunOptions& start) {
   }
 }
 
+void print_methods() {
+  for (const MethodEntry& method : method_entries()) {
+    const accrete::MethodDescription& d = method.description;
+    std::printf("%-18s %s: %s\n%-18s %s\n", d.name, d.title, d.summary, "", d.source);
+    for (const accrete::MethodOption& option : method.options) {
+      std::printf("  --method.%-24s %s [%s]\n", option.name.c_str(), option.help.c_str(),
+                  text_of_value(option.value).c_str());
+    }
+  }
+}
+
 int parse_and_run(int argc, const char* const* argv, TrainOnDevice train_on_cuda) {
   const std::vector<std::string> arguments(argv, argv + argc);
   const RunOptions start = starting_options(arguments);
@@ -253,13 +338,16 @@ int parse_and_run(int argc, const char* const* argv, TrainOnDevice train_on_cuda
   EvalOptions eval;
   SampleOptions sampling;
   CheckOptions check = small_model();
+  check.model.method = start.model.method;
 
-  CLI::App app("Trains a small GPT whose weights are W0 + U V^T", "gpt");
+  CLI::App app("Trains a small GPT by low-rank methods", "gpt");
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   const CLI::App* train_command = add_train(app, run);
   const CLI::App* eval_command = add_eval(app, eval);
   const CLI::App* sample_command = add_sample(app, sampling);
-  const CLI::App* check_command = add_check(app, check);
+  (void)add_check(app, check);
+  const CLI::App* methods_command =
+      app.add_subcommand("methods", "List the training methods and their options");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -271,7 +359,6 @@ int parse_and_run(int argc, const char* const* argv, TrainOnDevice train_on_cuda
   }
 
   if (train_command->parsed()) {
-    check_given_options(*train_command, run.model.weights);
     check_run_options(run, start);
     check_backend(run, train_on_cuda != nullptr);
     return train(run, train_on_cuda);
@@ -282,7 +369,10 @@ int parse_and_run(int argc, const char* const* argv, TrainOnDevice train_on_cuda
   if (sample_command->parsed()) {
     return sample(sampling);
   }
-  check_given_options(*check_command, check.model.weights);
+  if (methods_command->parsed()) {
+    print_methods();
+    return 0;
+  }
   return check_gradients(check);
 }
 

@@ -9,7 +9,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <deque>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace gpt {
@@ -31,7 +34,7 @@ void save_model(const fs::path& folder, Gpt<Scalar, Backend>& model, const Train
   safetensors::Writer writer;
   writer.set_metadata("format", "pt");
   writer.set_metadata("config", to_json(state.options).dump());
-  writer.set_metadata("ranks", state.rank_json().dump());
+  writer.set_metadata("shapes", nlohmann::json(state.shapes).dump());
   writer.set_metadata("vocabulary",
                       nlohmann::json(TrainingState::bytes_of(state.vocabulary)).dump());
   model.for_each_parameter([&](const Parameter<Scalar, Backend>& parameter) {
@@ -44,47 +47,6 @@ void save_model(const fs::path& folder, Gpt<Scalar, Backend>& model, const Train
   });
   writer.write(folder / model_file);
 }
-
-namespace detail {
-
-/// What the layers' sizes say of their ranks, beside what TrainingState::load has checked.
-/// @throws FileError
-template <class Scalar, class Backend>
-void check_ranks(const fs::path& folder, const Gpt<Scalar, Backend>& model,
-                 const TrainingState& state) {
-  const auto fail = [&](const std::string& what) {
-    throw FileError("reading the checkpoint '" + (folder / state_file).string() +
-                    "': the file is damaged: " + what + "; use an earlier checkpoint");
-  };
-  const GptConfig& config = model.config();
-  const std::vector<LayerRank> layers = model.ranks();
-  if (layers.size() != state.ranks.size()) {
-    fail("it has the ranks of " + std::to_string(state.ranks.size()) + " layers of " +
-         std::to_string(layers.size()));
-  }
-  for (const LayerRank& layer : layers) {
-    const auto same = [&](const LayerRank& other) { return other.name == layer.name; };
-    const auto found = std::find_if(state.ranks.begin(), state.ranks.end(), same);
-    if (found == state.ranks.end()) {
-      fail("it has no rank of " + layer.name);
-    }
-    // A fixed rank is all of the columns; one that grows keeps its buffer until the search ends.
-    Index buffer = 0;
-    if (is_growing(config.weights) && state.step < search_steps(config)) {
-      const auto options = inrank_options(config, layer.rows, layer.cols);
-      buffer = options.buffer;
-      if (found->rank < options.initial_rank || found->columns > options.max_rank) {
-        fail("the rank of " + layer.name + " is outside what InRank allows");
-      }
-    }
-    if (found->columns != found->rank + buffer) {
-      fail("the columns of " + layer.name + " are not its rank and the buffer of " +
-           std::to_string(buffer));
-    }
-  }
-}
-
-} // namespace detail
 
 /// The state of a checkpoint whose model file fits it, so that a damaged size is known before
 /// memory is reserved for it. @throws FileError
@@ -111,8 +73,12 @@ void check_ranks(const fs::path& folder, const Gpt<Scalar, Backend>& model,
 /// Gives the model the checkpoint's ranks and tensors. @throws FileError
 template <class Scalar, class Backend>
 void load_model(const fs::path& folder, Gpt<Scalar, Backend>& model, const TrainingState& state) {
-  detail::check_ranks(folder, model, state);
-  model.set_ranks(state.ranks);
+  try {
+    model.set_shapes(state.shapes);
+  } catch (const accrete::Error& error) {
+    throw FileError("reading the checkpoint '" + (folder / state_file).string() +
+                    "': the file is damaged: " + error.what() + "; use an earlier checkpoint");
+  }
   const safetensors::Reader reader(folder / model_file);
   model.for_each_parameter([&](const Parameter<Scalar, Backend>& parameter) {
     write_tensor(parameter.value, [&](const accrete::View<Scalar>& values) {
@@ -121,19 +87,63 @@ void load_model(const fs::path& folder, Gpt<Scalar, Backend>& model, const Train
   });
 }
 
-/// Writes optimizer.safetensors: what visit_state shows of every trained tensor's optimizer.
+namespace detail {
+
+/// Writes what a trainer shows of its state.
+template <class Scalar, class Backend>
+class StateWriter : public accrete::StateVisitor<Scalar, Backend> {
+ public:
+  void tensor(const std::string& name, accrete::ViewOn<Scalar, Backend> values) override {
+    writer_.add<Scalar>(name, tensors_.read(values.as_const()));
+  }
+  void counts(const std::string& name, std::span<std::int64_t> values) override {
+    writer_.add(name, std::vector<std::int64_t>(values.begin(), values.end()));
+  }
+  void number(const std::string& name, double& value) override {
+    numbers_.push_back(Matrix<double>::Constant(1, 1, value));
+    writer_.add<double>(name, {1}, accrete::view_of(std::as_const(numbers_.back())));
+  }
+  void write(const fs::path& path) { writer_.write(path); }
+
+ private:
+  HostTensors<Scalar> tensors_;
+  std::deque<Matrix<double>> numbers_;
+  safetensors::Writer writer_;
+};
+
+/// Gives a trainer the state of a file.
+template <class Scalar, class Backend>
+class StateReader : public accrete::StateVisitor<Scalar, Backend> {
+ public:
+  explicit StateReader(const fs::path& path) : reader_(path) {}
+
+  void tensor(const std::string& name, accrete::ViewOn<Scalar, Backend> values) override {
+    write_tensor(values,
+                 [&](const accrete::View<Scalar>& host) { reader_.read<Scalar>(name, host); });
+  }
+  void counts(const std::string& name, std::span<std::int64_t> values) override {
+    reader_.read(name, accrete::dense_view(values.data(), static_cast<Index>(values.size()), 1));
+    if (std::any_of(values.begin(), values.end(), [](std::int64_t n) { return n < 0; })) {
+      throw FileError("safetensors file '" + reader_.path().string() + "' tensor '" + name +
+                      "' has negative counts; it is damaged: use an earlier checkpoint");
+    }
+  }
+  void number(const std::string& name, double& value) override {
+    reader_.read<double>(name, accrete::dense_view(&value, 1, 1));
+  }
+
+ private:
+  safetensors::Reader reader_;
+};
+
+} // namespace detail
+
+/// Writes optimizer.safetensors: what the next steps depend on beside the parameters.
 /// @throws FileError
 template <class Scalar, class Backend>
 void save_optimizer(const fs::path& folder, Trainer<Scalar, Backend>& trainer) {
-  HostTensors<Scalar> tensors;
-  safetensors::Writer writer;
-  trainer.for_each_state([&](const std::string& name, const auto& buffer) {
-    if constexpr (is_count<decltype(buffer)>) {
-      writer.add(name, std::vector<std::int64_t>(buffer.begin(), buffer.end()));
-    } else {
-      writer.add<Scalar>(name, tensors.read(buffer.as_const()));
-    }
-  });
+  detail::StateWriter<Scalar, Backend> writer;
+  trainer.visit_state(writer);
   writer.write(folder / optimizer_file);
 }
 
@@ -141,18 +151,8 @@ void save_optimizer(const fs::path& folder, Trainer<Scalar, Backend>& trainer) {
 template <class Scalar, class Backend>
 void load_optimizer(const fs::path& folder, Trainer<Scalar, Backend>& trainer,
                     const TrainingState& state) {
-  const safetensors::Reader reader(folder / optimizer_file);
-  trainer.for_each_state([&](const std::string& name, const auto& buffer) {
-    if constexpr (is_count<decltype(buffer)>) {
-      reader.read(name, accrete::dense_view(buffer.data(), static_cast<Index>(buffer.size()), 1));
-      if (std::any_of(buffer.begin(), buffer.end(), [](std::int64_t n) { return n < 0; })) {
-        throw FileError("safetensors file '" + reader.path().string() + "' tensor '" + name +
-                        "' has negative counts; it is damaged: use an earlier checkpoint");
-      }
-    } else {
-      write_tensor(buffer, [&](const accrete::View<Scalar>& values) { reader.read(name, values); });
-    }
-  });
+  detail::StateReader<Scalar, Backend> reader(folder / optimizer_file);
+  trainer.visit_state(reader);
   trainer.set_step_count(state.step);
 }
 

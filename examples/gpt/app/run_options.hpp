@@ -26,6 +26,7 @@ struct RunOptions {
   std::string preset = "shakespeare-cpu";
   GptConfig model;
   OptimizerConfig optimizer;
+  accrete::AdamWOptions adamw = nano_gpt_adamw();
   Index batch = 12;
   long steps = 2000;
   std::uint64_t seed = 1337;
@@ -48,12 +49,8 @@ struct RunOptions {
 template <class Enum>
 inline constexpr std::array<std::string_view, 0> enum_words{};
 template <>
-inline constexpr std::array<std::string_view, 4> enum_words<WeightKind>{
-    "full", "low-rank", "inrank", "inrank-efficient"};
-template <>
-inline constexpr std::array<std::string_view, 2> enum_words<LayerSet>{"mlp", "all"};
-template <>
-inline constexpr std::array<std::string_view, 2> enum_words<ExplainedReading>{"energy", "variance"};
+inline constexpr std::array<std::string_view, 4> enum_words<LayerChoice>{"published", "mlp",
+                                                                         "attention", "all"};
 template <>
 inline constexpr std::array<std::string_view, 2> enum_words<DataType>{"float", "double"};
 template <>
@@ -85,7 +82,7 @@ inline constexpr std::array<std::string_view, 2> preset_names{"shakespeare-cpu",
 [[nodiscard]] inline RunOptions preset(const std::string& name) {
   RunOptions options;
   options.preset = name;
-  options.optimizer.decay_steps = 0;
+  options.optimizer.schedule.decay_steps = 0;
   if (name == "shakespeare-cpu") {
     return options;
   }
@@ -103,7 +100,7 @@ inline constexpr std::array<std::string_view, 2> preset_names{"shakespeare-cpu",
   return options;
 }
 
-enum class OptionGroup : unsigned char { run, model, weights, optimizer, evaluation, output };
+enum class OptionGroup : unsigned char { run, model, method, optimizer, evaluation, output };
 
 inline constexpr std::int64_t most_steps = 1'000'000'000'000;
 
@@ -131,7 +128,6 @@ template <class Number>
       {"--batch", {1, 1 << 20}},
       {"--steps", {1, most_steps}},
       {"--log-interval", {1, most_steps}},
-      {"--explained", {0, 1}},
       {"--threads", {0, 4096}},
       {"--beta1", {0, 1}},
       {"--beta2", {0, 1}},
@@ -144,27 +140,8 @@ template <class Number>
   return {static_cast<Number>(found->second.first), static_cast<Number>(found->second.second)};
 }
 
-/// The kinds of weights that an option is about; with others it would change nothing. Empty where
-/// it is about all.
-[[nodiscard]] inline std::vector<WeightKind> weights_with(std::string_view name) {
-  using Kinds = std::vector<WeightKind>;
-  static const Kinds factored{WeightKind::low_rank, WeightKind::inrank,
-                              WeightKind::inrank_efficient};
-  static const Kinds growing{WeightKind::inrank, WeightKind::inrank_efficient};
-  static const std::map<std::string_view, Kinds> kinds{
-      {"--layers", factored},
-      {"--rank", {WeightKind::low_rank}},
-      {"--explained", growing},
-      {"--explained-ratio", growing},
-      {"--initial-rank", growing},
-      {"--buffer", growing},
-      {"--rank-warmup", growing},
-      {"--rank-interval", growing},
-      {"--search-steps", {WeightKind::inrank_efficient}},
-  };
-  const auto found = kinds.find(name);
-  return found == kinds.end() ? Kinds() : found->second;
-}
+/// Prefix of the options of the method itself, on the command line and in files.
+inline constexpr std::string_view method_prefix = "method.";
 
 namespace detail {
 
@@ -196,51 +173,34 @@ void visit_model_options(Options& o, const Visitor& visit) {
   visit(OptionInfo{"--width", g, "embedding width; a multiple of --n-head", true, true}, m.width);
   visit(OptionInfo{"--context", g, "characters that the model sees", true, true}, m.context);
   visit(OptionInfo{"--bias", g, "biases in linear layers and layer norms", true, true}, m.bias);
-  g = OptionGroup::weights;
-  visit(OptionInfo{"--weights", g, "parametrisation of the factored layers", true, true},
-        m.weights);
-  visit(OptionInfo{"--layers", g, "linear layers that are factored", true, true},
-        m.factored_layers);
-  visit(OptionInfo{"--rank", g, "rank of low-rank weights; 0: width / 4", true, true}, m.rank);
-  visit(OptionInfo{"--explained", g, "inrank: share of the update that the rank must explain", true,
+  g = OptionGroup::method;
+  visit(OptionInfo{"--method", g, "how linear layers are trained; see: gpt methods", true, true},
+        m.method);
+  visit(OptionInfo{"--layers", g, "linear layers that the method has; the others are dense", true,
                    true},
-        m.threshold);
-  visit(OptionInfo{"--explained-ratio", g, "inrank: how that share is measured", true, true},
-        m.reading);
-  visit(OptionInfo{"--initial-rank", g, "inrank: rank at the start; 0: chosen from the width", true,
-                   true},
-        m.initial_rank);
-  visit(OptionInfo{"--buffer", g, "inrank: columns trained beyond the rank; 0: from the width",
-                   true, true},
-        m.buffer);
-  visit(OptionInfo{"--rank-warmup", g, "inrank: steps before the first check; 0: default", true,
-                   true},
-        m.warmup);
-  visit(OptionInfo{"--rank-interval", g, "inrank: steps between checks; 0: default", true, true},
-        m.interval);
-  visit(OptionInfo{"--search-steps", g, "inrank-efficient: steps of the rank search; 0: default",
-                   true, true},
-        m.search_steps);
+        m.method_layers);
 }
 
 template <class Options, class Visitor>
 void visit_optimizer_options(Options& o, const Visitor& visit) {
   constexpr auto g = OptionGroup::optimizer;
-  auto& p = o.optimizer;
-  visit(OptionInfo{"--learning-rate", g, "learning rate after the warm-up", false, true},
-        p.learning_rate);
-  visit(OptionInfo{"--min-learning-rate", g, "learning rate at the end", false, true},
-        p.min_learning_rate);
+  auto& p = o.optimizer.schedule;
+  visit(OptionInfo{"--learning-rate", g, "learning rate after the warm-up", false, true}, p.peak);
+  visit(OptionInfo{"--min-learning-rate", g, "learning rate at the end", false, true}, p.floor);
   visit(OptionInfo{"--warmup", g, "steps of linear warm-up", false, true}, p.warmup);
   visit(OptionInfo{"--decay-steps", g, "step where the cosine decay ends; 0: --steps", false, true},
         p.decay_steps);
-  visit(OptionInfo{"--beta1", g, "AdamW: decay of the first moment", false, true}, p.beta1);
-  visit(OptionInfo{"--beta2", g, "AdamW: decay of the second moment", false, true}, p.beta2);
+  visit(OptionInfo{"--restart-warmup", g, "steps of linear warm-up after a method's restart", false,
+                   true},
+        p.restart_warmup);
+  visit(OptionInfo{"--beta1", g, "AdamW: decay of the first moment", false, true}, o.adamw.beta1);
+  visit(OptionInfo{"--beta2", g, "AdamW: decay of the second moment", false, true}, o.adamw.beta2);
   visit(OptionInfo{"--epsilon", g, "AdamW: added to the root of the second moment", false, true},
-        p.epsilon);
-  visit(OptionInfo{"--weight-decay", g, "AdamW: decay of matrices", false, true}, p.weight_decay);
+        o.adamw.epsilon);
+  visit(OptionInfo{"--weight-decay", g, "AdamW: decay of matrices", false, true},
+        o.adamw.weight_decay);
   visit(OptionInfo{"--clip", g, "largest norm of the gradient; 0: no clipping", false, true},
-        p.clip);
+        o.optimizer.clip);
 }
 
 template <class Options, class Visitor>

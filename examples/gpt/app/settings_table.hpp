@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "app/options_json.hpp"
 #include "app/run_options.hpp"
 #include "app/terminal.hpp"
 #include "app/text_data.hpp"
@@ -49,7 +50,6 @@ class SettingsTable {
 
   void add_run(const RunOptions& options, const TextData& text, long step) {
     const GptConfig& model = options.model;
-    const OptimizerConfig& optimizer = options.optimizer;
     add("data", options.data + ": " + grouped(static_cast<double>(text.train().size())) +
                     " characters to train on, " +
                     grouped(static_cast<double>(text.validation().size())) + " to validate on");
@@ -59,7 +59,7 @@ class SettingsTable {
                          static_cast<long>(model.width), static_cast<long>(model.context),
                          model.bias ? "with biases" : "no biases",
                          std::string(word_of(options.dtype)).c_str()));
-    add("weights", weights_text(model));
+    add("method", method_text(model));
     add("training",
         text_of("%ld steps of %ld sequences, seed %llu%s", options.steps,
                 static_cast<long>(options.batch), static_cast<unsigned long long>(options.seed),
@@ -67,8 +67,9 @@ class SettingsTable {
     add("optimizer",
         text_of("AdamW, rate %g to %g after %ld warm-up steps, betas %g %g, weight "
                 "decay %g, clip %g",
-                optimizer.learning_rate, optimizer.min_learning_rate, optimizer.warmup,
-                optimizer.beta1, optimizer.beta2, optimizer.weight_decay, optimizer.clip));
+                options.optimizer.schedule.peak, options.optimizer.schedule.floor,
+                static_cast<long>(options.optimizer.schedule.warmup), options.adamw.beta1,
+                options.adamw.beta2, options.adamw.weight_decay, options.optimizer.clip));
   }
 
   void print() const {
@@ -83,12 +84,18 @@ class SettingsTable {
   }
 
  private:
-  static std::string weights_text(const GptConfig& model) {
-    std::string text(word_of(model.weights));
-    if (model.weights == WeightKind::full) {
-      return text;
+  static std::string method_text(const GptConfig& model) {
+    const accrete::MethodDescription& method = method_entry(model.method).description;
+    std::string text = std::string(method.name) + ": " + method.summary;
+    const bool mlp = has_layers(model, accrete::LayerSet::mlp);
+    const bool attention = has_layers(model, accrete::LayerSet::attention);
+    if (mlp || attention) {
+      text += mlp && attention ? "; all linear layers"
+                               : (mlp ? "; the layers of the MLPs" : "; the attention's layers");
     }
-    text += model.factored_layers == LayerSet::all ? ", all linear layers" : ", MLP layers";
+    for (const auto& [name, value] : model.method_settings) {
+      text += ", " + name + " " + value_json(value).dump();
+    }
     return text;
   }
 

@@ -30,8 +30,8 @@ class TrainingRun {
       : options_(options),
         store_(store),
         text_(load_text(options_, saved)),
-        model_(options_.model, options_.seed),
-        trainer_(model_, optimizer_config(options_)) {
+        model_(options_.model, options_.seed, options_.adamw),
+        trainer_(model_, optimizer_config(options_), options_.steps) {
     batch_.resize(options_.batch, options_.model.context);
     std::optional<long> kept_records;
     if (saved != nullptr) {
@@ -81,8 +81,8 @@ class TrainingRun {
 
   static OptimizerConfig optimizer_config(const RunOptions& options) {
     OptimizerConfig config = options.optimizer;
-    if (config.decay_steps == 0) {
-      config.decay_steps = options.steps;
+    if (config.schedule.decay_steps == 0) {
+      config.schedule.decay_steps = options.steps;
     }
     return config;
   }
@@ -106,16 +106,15 @@ class TrainingRun {
   void print_settings() {
     peak_ = gemm_peak(options_.model.width, options_.batch * options_.model.context,
                       measured_gemm_rate<Scalar, ComputeBackend>);
-    const double all = parameters(false, true);
-    const double trained = parameters(true, true);
+    const Memory memory = measure_memory();
     SettingsTable table;
     table.add_run(options_, text_, state_.step);
-    table.add("parameters", grouped(parameters(false, false)) + ", " +
-                                grouped(parameters(true, false)) +
+    table.add("parameters", grouped(static_cast<double>(model_.parameter_count())) + ", " +
+                                grouped(static_cast<double>(model_.parameter_count(true))) +
                                 " of them trained (without the positions)");
-    table.add("memory", memory_text(all * sizeof(Scalar)) + " parameters, " +
-                            memory_text(trained * sizeof(Scalar)) + " gradients, " +
-                            memory_text(2 * trained * sizeof(Scalar)) + " optimizer");
+    table.add("memory", memory_text(memory.parameters) + " parameters, " +
+                            memory_text(memory.gradients) + " gradients, " +
+                            memory_text(memory.state) + " optimizer");
     table.add("compute", text_of("%.2f MFLOP a character, gemm peak %.0f GFLOP/s ",
                                  flops_per_token() * 1e-6, peak_) +
                              (options_.backend == Backend::cpu
@@ -124,18 +123,36 @@ class TrainingRun {
     table.print();
   }
 
-  /// Scalars in the tensors, all or those trained; nanoGPT's count leaves the positions out.
-  [[nodiscard]] double parameters(bool trained_only, bool with_positions) {
-    Index count = 0;
-    model_.for_each_parameter([&](const Parameter<Scalar, ComputeBackend>& parameter) {
-      if (trained_only && !parameter.is_trained()) {
-        return;
-      }
-      if (with_positions || parameter.name != "wpe.weight") {
-        count += parameter.value.size();
-      }
+  /// Bytes of what a run keeps between its steps.
+  struct Memory {
+    double parameters = 0, gradients = 0, state = 0;
+  };
+
+  /// Adds up the buffers of a trainer's state.
+  class StateSize : public accrete::StateVisitor<Scalar, ComputeBackend> {
+   public:
+    void tensor(const std::string&, accrete::ViewOn<Scalar, ComputeBackend> values) override {
+      bytes += static_cast<double>(values.size()) * sizeof(Scalar);
+    }
+    void counts(const std::string&, std::span<std::int64_t> values) override {
+      bytes += static_cast<double>(values.size_bytes());
+    }
+    void number(const std::string&, double&) override { bytes += sizeof(double); }
+
+    double bytes = 0;
+  };
+
+  [[nodiscard]] Memory measure_memory() {
+    Memory memory;
+    model_.for_each_parameter([&](const Parameter<Scalar, ComputeBackend>& p) {
+      memory.parameters += static_cast<double>(p.value.size()) * sizeof(Scalar);
+      memory.gradients +=
+          p.is_trained() ? static_cast<double>(p.gradient.size()) * sizeof(Scalar) : 0.0;
     });
-    return static_cast<double>(count);
+    StateSize size;
+    trainer_.visit_state(size);
+    memory.state = size.bytes;
+    return memory;
   }
 
   [[nodiscard]] double flops_per_token() { return model_.flops_per_token(options_.model.context); }
@@ -189,6 +206,21 @@ class TrainingRun {
     }
   }
 
+  /// Calls check(name, tensor) for the tensors of a trainer's state.
+  template <class Check>
+  class FiniteState : public accrete::StateVisitor<Scalar, ComputeBackend> {
+   public:
+    explicit FiniteState(const Check& check) : check_(check) {}
+    void tensor(const std::string& name, accrete::ViewOn<Scalar, ComputeBackend> values) override {
+      check_(name, values);
+    }
+    void counts(const std::string&, std::span<std::int64_t>) override {}
+    void number(const std::string&, double&) override {}
+
+   private:
+    const Check& check_;
+  };
+
   /// A last update that overflows shows in no loss of the training.
   void require_finite_tensors() {
     const auto check = [&](const std::string& name,
@@ -199,11 +231,8 @@ class TrainingRun {
     };
     model_.for_each_parameter(
         [&](const Parameter<Scalar, ComputeBackend>& p) { check(p.name, p.value); });
-    trainer_.for_each_state([&](const std::string& name, const auto& buffer) {
-      if constexpr (!is_count<decltype(buffer)>) {
-        check(name, buffer);
-      }
-    });
+    FiniteState finite(check);
+    trainer_.visit_state(finite);
   }
 
   [[noreturn]] void throw_diverged(const std::string& what) const {
@@ -331,7 +360,7 @@ class TrainingRun {
     json["tokens_per_s"] = speed;
     json["gflops"] = speed * flops_per_token() * 1e-9;
     json["params"] = model_.parameter_count();
-    json["trained_params"] = static_cast<Index>(parameters(true, false));
+    json["trained_params"] = model_.parameter_count(true);
     json["ranks"] = rank_map(model_.ranks());
     return json;
   }
@@ -343,7 +372,7 @@ class TrainingRun {
     state_.options = options_;
     state_.vocabulary = text_.vocabulary().bytes();
     state_.text_checksum = text_.text_checksum();
-    state_.ranks = model_.ranks();
+    state_.shapes = model_.shapes();
     state_.seconds = seconds();
     store_.save(state_.step, [&](const fs::path& folder) {
       save_model(folder, model_, state_);
@@ -376,7 +405,11 @@ class TrainingRun {
     json["final"] = true;
     json["seconds"] = seconds();
     json["seed"] = options_.seed;
-    json["weights"] = std::string(word_of(options_.model.weights));
+    json["method"] = options_.model.method;
+    const Memory memory = measure_memory();
+    json["parameter_bytes"] = memory.parameters;
+    json["gradient_bytes"] = memory.gradients;
+    json["state_bytes"] = memory.state;
     json["best_val_loss"] = state_.best_val_loss.value();
     if (training_seconds_ > 0) {
       json["step_ms"] =

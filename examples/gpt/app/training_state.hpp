@@ -22,7 +22,7 @@ struct TrainingState {
   std::string text_checksum;
   long step = 0;
   std::uint64_t batch_position = 0; ///< Of the random stream of the training batches.
-  std::vector<LayerRank> ranks;     ///< Of the factored layers.
+  LayerShapes shapes;               ///< Of the layers.
   double seconds = 0;
   std::optional<double> best_val_loss;
   /// Of the step whose evaluation an interrupt cut short; else null.
@@ -60,22 +60,13 @@ struct TrainingState {
     json["data"] = {{"checksum", text_checksum}, {"vocabulary", bytes_of(vocabulary)}};
     json["random"] = {
         {"generator", generator}, {"seed", options.seed}, {"batch_position", batch_position}};
-    json["ranks"] = rank_json();
+    json["shapes"] = shapes;
     json["seconds"] = seconds;
     json["best_val_loss"] = nullptr;
     if (best_val_loss) {
       json["best_val_loss"] = *best_val_loss;
     }
     json["unevaluated_record"] = unevaluated_record;
-    return json;
-  }
-
-  /// Layer name to rank and columns (rank and buffer).
-  [[nodiscard]] nlohmann::ordered_json rank_json() const {
-    nlohmann::ordered_json json = nlohmann::ordered_json::object();
-    for (const LayerRank& layer : ranks) {
-      json[layer.name] = {{"rank", layer.rank}, {"columns", layer.columns}};
-    }
     return json;
   }
 
@@ -90,7 +81,7 @@ struct TrainingState {
 
  private:
   static constexpr const char* generator = "splitmix64";
-  static constexpr const char* format = "accrete-gpt-2";
+  static constexpr const char* format = "accrete-gpt-3";
 
   static void require(bool holds, const std::string& fault) {
     if (!holds) {
@@ -104,7 +95,7 @@ struct TrainingState {
     state.step = number_field<long>(json, "step", {0, most_steps});
     state.read_data(field(json, "data"));
     state.read_random(field(json, "random"));
-    state.read_ranks(field(json, "ranks"));
+    state.read_shapes(field(json, "shapes"));
     state.seconds = number_field<double>(json, "seconds", {0, 1e9});
     if (!field(json, "best_val_loss").is_null()) {
       state.best_val_loss = number_field<double>(json, "best_val_loss");
@@ -140,13 +131,13 @@ struct TrainingState {
             "'batch_position' is not that of step " + std::to_string(step));
   }
 
-  void read_ranks(const nlohmann::json& json) {
-    require(json.is_object(), "'ranks' is no object");
-    for (const auto& [name, layer] : json.items()) {
-      const auto columns = number_field<Index>(layer, "columns", {1, options.model.width});
-      ranks.push_back({.name = name,
-                       .rank = number_field<Index>(layer, "rank", {1, columns}),
-                       .columns = columns});
+  void read_shapes(const nlohmann::json& json) {
+    require(json.is_null() || json.is_object(), "'shapes' is no object");
+    for (const auto& [layer, numbers] : json.items()) {
+      require(numbers.is_object(), "'" + layer + "' of the shapes is no object");
+      for (const auto& [name, number] : numbers.items()) {
+        shapes[layer][name] = number_field<std::int64_t>(numbers, name, {0, most_steps});
+      }
     }
   }
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "model/operations/host.hpp"
+#include "model/parameter.hpp"
 
 #include <span>
 
@@ -29,6 +30,14 @@ class Embedding {
   void backward(std::span<const int> ids, Index length, const Storage& dx) {
     Operations<Backend>::template embed_gradient<Scalar>(ids, length, dx, tokens_gradient,
                                                          positions_gradient);
+  }
+
+  template <class Function>
+  void for_each_parameter(const Function& function) {
+    using accrete::view_of;
+    using Tensor = Parameter<Scalar, Backend>;
+    function(Tensor{"wte.weight", view_of(tokens), view_of(tokens_gradient), true});
+    function(Tensor{"wpe.weight", view_of(positions), view_of(positions_gradient), true});
   }
 
   Storage tokens, tokens_gradient;       // C x V

@@ -3,14 +3,28 @@
 
 #include "model/cross_entropy.hpp"
 #include "model/embedding.hpp"
+#include "model/optimizer_config.hpp"
 #include "model/transformer_block.hpp"
 
 #include <accrete/accrete.hpp>
 
+#include <cstdint>
+#include <map>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace gpt {
+
+/// The rank of a layer, as Gpt::ranks reports it.
+struct LayerRank {
+  std::string name;
+  Index rank = 0;    ///< that a growing layer has found; otherwise all its columns
+  Index columns = 0; ///< of each factor, or of the basis of a projection
+};
+
+/// Layer to name to number: what TrainedWeight::visit_shape shows of each.
+using LayerShapes = std::map<std::string, std::map<std::string, std::int64_t>>;
 
 /// GPT-2's decoder as nanoGPT trains it: learned positions, pre-norm blocks, exact GELU, the output
 /// head tied to the token embedding. Every pass is explicit; activations are kept by forward for
@@ -24,8 +38,10 @@ class Gpt {
   using Tensor = Parameter<Scalar, Backend>;
 
   /// Weights from N(0, 0.02^2), those that end a residual branch with 0.02 / sqrt(2 layers);
-  /// biases zero, LayerNorm scales one. Throws accrete::ArgumentError for an impossible shape.
-  Gpt(const GptConfig& config, std::uint64_t seed);
+  /// biases zero, LayerNorm scales one. `adamw` are the options of what is trained. Throws
+  /// accrete::ArgumentError for an impossible shape, accrete::RankError for an impossible rank.
+  Gpt(const GptConfig& config, std::uint64_t seed,
+      const accrete::AdamWOptions& adamw = nano_gpt_adamw());
 
   /// `batch` sequences of `length` tokens one after the other. Returns the mean cross-entropy
   /// against `targets` in nats, or 0 without targets, when only logits() are wanted.
@@ -52,13 +68,18 @@ class Gpt {
   /// Calls function(Parameter) for every tensor, in an order that depends on the shape alone.
   template <class Function>
   void for_each_parameter(const Function& function) {
-    using accrete::view_of;
-    function(Tensor{"wte.weight", view_of(embedding_.tokens), view_of(embedding_.tokens_gradient),
-                    true});
-    function(Tensor{"wpe.weight", view_of(embedding_.positions),
-                    view_of(embedding_.positions_gradient), true});
+    embedding_.for_each_parameter(function);
     for (auto& block : blocks_) {
       block.for_each_parameter(function);
+    }
+    final_norm_.for_each_parameter("ln_f", function);
+  }
+  /// The same for the tensors that no method trains: all but the matrices of linear layers.
+  template <class Function>
+  void for_each_plain(const Function& function) {
+    embedding_.for_each_parameter(function);
+    for (auto& block : blocks_) {
+      block.for_each_plain(function);
     }
     final_norm_.for_each_parameter("ln_f", function);
   }
@@ -76,48 +97,60 @@ class Gpt {
       block.for_each_linear(function);
     }
   }
-  /// Calls function(name, FactoredWeight&) for every factored layer.
-  template <class Function>
-  void for_each_factored(const Function& function) {
-    for_each_linear([&](Layer& layer) {
-      layer.if_factored([&](auto& weight) { function(layer.name(), weight); });
-    });
-  }
 
+  /// Ranks of the layers that have one.
   [[nodiscard]] std::vector<LayerRank> ranks() const {
     std::vector<LayerRank> result;
     for_each_linear([&](const Layer& layer) {
-      layer.if_factored([&](const auto& weight) {
-        const auto& factors = weight.factors();
-        result.push_back({layer.name(), weight.rank(), factors.rank(), factors.capacity(),
-                          weight.rows(), weight.cols()});
-      });
+      const accrete::WeightRank rank = layer.weight().rank();
+      if (rank.columns > 0) {
+        result.push_back({layer.name(), rank.rank, rank.columns});
+      }
     });
     return result;
   }
 
-  /// Gives the factored layers the ranks and columns of another model's ranks(), before its tensors
-  /// are loaded; new columns are zero. Throws accrete::ArgumentError for layers that do not exist.
-  void set_ranks(std::span<const LayerRank> ranks) {
-    std::size_t found = 0;
-    for_each_factored([&](const std::string& name, auto& weight) {
-      for (const LayerRank& layer : ranks) {
-        if (layer.name == name) {
-          weight.set_rank(layer.rank, layer.columns);
-          ++found;
-        }
-      }
+  /// What the shapes of the layers' tensors follow from.
+  [[nodiscard]] LayerShapes shapes() {
+    LayerShapes result;
+    for_each_linear([&](Layer& layer) {
+      layer.weight().visit_shape(
+          [&](const char* name, std::int64_t& number) { result[layer.name()][name] = number; });
     });
-    if (found != ranks.size()) {
-      throw accrete::ArgumentError("gpt: " + std::to_string(ranks.size() - found) +
-                                   " of the ranks belong to layers that are not factored here");
+    return result;
+  }
+  /// Gives the layers the shapes of another model's shapes(), before its tensors are loaded.
+  /// Throws accrete::Error for layers, names or numbers that do not fit this model.
+  void set_shapes(const LayerShapes& shapes) {
+    std::size_t expected = 0, found = 0;
+    for (const auto& [layer, numbers] : shapes) {
+      expected += numbers.size();
+    }
+    for_each_linear([&](Layer& layer) {
+      layer.weight().visit_shape([&](const char* name, std::int64_t& number) {
+        const auto numbers = shapes.find(layer.name());
+        if (numbers == shapes.end() || !numbers->second.contains(name)) {
+          throw accrete::ArgumentError("gpt: there is no '" + std::string(name) + "' of " +
+                                       layer.name());
+        }
+        number = numbers->second.at(name);
+        ++found;
+      });
+    });
+    if (found != expected) {
+      throw accrete::ArgumentError("gpt: " + std::to_string(expected - found) +
+                                   " of the shapes belong to no layer of this model");
     }
   }
 
-  /// Scalars in all tensors but the position embedding, as nanoGPT counts.
-  [[nodiscard]] Index parameter_count() const {
-    Index count = embedding_.tokens.size() + norm_parameter_count();
-    for_each_linear([&](const Layer& layer) { count += layer.parameter_count(); });
+  /// Scalars in all tensors but the position embedding, as nanoGPT counts; of those trained alone.
+  [[nodiscard]] Index parameter_count(bool trained_only = false) {
+    Index count = 0;
+    for_each_parameter([&](const Tensor& p) {
+      if (p.name != "wpe.weight" && (p.is_trained() || !trained_only)) {
+        count += p.value.size();
+      }
+    });
     return count;
   }
 
@@ -131,6 +164,7 @@ class Gpt {
   }
 
   [[nodiscard]] const GptConfig& config() const noexcept { return config_; }
+  [[nodiscard]] const accrete::AdamWOptions& adamw() const noexcept { return adamw_; }
   [[nodiscard]] std::uint64_t seed() const noexcept { return seed_; }
 
  private:
@@ -142,6 +176,7 @@ class Gpt {
              Index length) const;
 
   GptConfig config_;
+  accrete::AdamWOptions adamw_;
   std::uint64_t seed_;
   Embedding<Scalar, Backend> embedding_;
   std::vector<TransformerBlock<Scalar, Backend>> blocks_;

@@ -16,8 +16,10 @@ inline const GptConfig& validated(const GptConfig& config) {
 } // namespace detail
 
 template <class Scalar, class Backend>
-Gpt<Scalar, Backend>::Gpt(const GptConfig& config, std::uint64_t seed)
+Gpt<Scalar, Backend>::Gpt(const GptConfig& config, std::uint64_t seed,
+                          const accrete::AdamWOptions& adamw)
     : config_(detail::validated(config)),
+      adamw_(adamw),
       seed_(seed),
       embedding_(config.width, config.vocabulary, config.context),
       final_norm_(config.width, config.bias) {
@@ -28,7 +30,10 @@ Gpt<Scalar, Backend>::Gpt(const GptConfig& config, std::uint64_t seed)
                        accrete::view_of(embedding_.positions));
   blocks_.reserve(static_cast<std::size_t>(config.layers));
   for (Index i = 0; i < config.layers; ++i) {
-    blocks_.emplace_back(config_, "h." + std::to_string(i), seed);
+    blocks_.emplace_back(config_, i, seed, adamw_);
+    if (i > 0) {
+      blocks_[static_cast<std::size_t>(i)].follow(blocks_[static_cast<std::size_t>(i - 1)]);
+    }
   }
 }
 

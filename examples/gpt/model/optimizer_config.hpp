@@ -2,38 +2,17 @@
 #pragma once
 
 #include <accrete/error.hpp>
+#include <accrete/optim/adamw.hpp>
+#include <accrete/optim/schedule.hpp>
 
 #include <algorithm>
-#include <cmath>
-#include <numbers>
 
 namespace gpt {
 
-/// AdamW with global-norm clipping and nanoGPT's learning rate schedule.
+/// The learning rate's schedule, and clipping by the norm of the whole gradient.
 struct OptimizerConfig {
-  double learning_rate = 1e-3;
-  double min_learning_rate = 1e-4;
-  long warmup = 100;       ///< steps of linear growth to learning_rate
-  long decay_steps = 2000; ///< step at which the cosine reaches min_learning_rate
-  double beta1 = 0.9;
-  double beta2 = 0.99;
-  double epsilon = 1e-8;
-  double weight_decay = 0.1; ///< of matrices; scales, shifts and biases are not decayed
-  double clip = 1.0;         ///< largest norm of the whole gradient; 0 does not clip
-
-  /// Learning rate of the step that follows `step` others.
-  [[nodiscard]] double learning_rate_at(long step) const {
-    if (step < warmup) {
-      return learning_rate * static_cast<double>(step + 1) / static_cast<double>(warmup + 1);
-    }
-    if (step >= decay_steps) {
-      return min_learning_rate;
-    }
-    const double progress =
-        static_cast<double>(step - warmup) / static_cast<double>(decay_steps - warmup);
-    return min_learning_rate +
-           (learning_rate - min_learning_rate) * 0.5 * (1 + std::cos(std::numbers::pi * progress));
-  }
+  accrete::CosineScheduleOptions schedule;
+  double clip = 1.0; ///< largest norm of the whole gradient; 0 does not clip
 
   /// What gradients of this norm are multiplied by; torch.nn.utils.clip_grad_norm_'s formula.
   [[nodiscard]] double clip_factor(double gradient_norm) const {
@@ -42,17 +21,16 @@ struct OptimizerConfig {
 
   /// Throws accrete::ArgumentError when a field is outside its domain.
   void validate() const {
-    const auto require = [](bool holds, const char* text) {
-      if (!holds) {
-        throw accrete::ArgumentError(std::string("gpt: ") + text);
-      }
-    };
-    require(learning_rate >= 0 && min_learning_rate >= 0, "learning rates must not be negative");
-    require(warmup >= 0 && decay_steps >= 0, "numbers of steps must not be negative");
-    require(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1, "betas must lie in [0, 1)");
-    require(epsilon > 0, "epsilon must be positive");
-    require(weight_decay >= 0 && clip >= 0, "weight decay and clip must not be negative");
+    schedule.validate();
+    if (!(clip >= 0)) {
+      throw accrete::ArgumentError("gpt: clip must not be negative");
+    }
   }
 };
+
+/// nanoGPT's settings of AdamW; scales, shifts and biases are not decayed.
+[[nodiscard]] inline accrete::AdamWOptions nano_gpt_adamw() {
+  return {.beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8, .weight_decay = 0.1};
+}
 
 } // namespace gpt

@@ -3,6 +3,8 @@
 
 #include "model/types.hpp"
 
+#include <accrete/methods/trained_weight.hpp>
+
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -15,7 +17,9 @@ struct Parameter {
   std::string name;
   accrete::ViewOn<Scalar, Backend> value;
   accrete::ViewOn<Scalar, Backend> gradient; // without data where the tensor is frozen
-  bool decay = false; // weight decay applies: matrices, not scales, shifts and biases
+  /// Weight decay applies: matrices, not scales, shifts and biases.
+  bool decay = false;
+  accrete::GradientKind kind = accrete::GradientKind::exact;
 
   [[nodiscard]] bool is_trained() const noexcept { return gradient.data != nullptr; }
 };

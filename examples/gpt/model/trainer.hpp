@@ -2,12 +2,20 @@
 #pragma once
 
 #include "model/model_optimizer.hpp"
-#include "model/rank_search.hpp"
+#include "model/optimizer_config.hpp"
 
 #include <span>
+#include <string>
 #include <vector>
 
 namespace gpt {
+
+/// A layer whose rank or number of columns changed.
+struct RankChange {
+  std::string name;
+  Index rank_before = 0, rank_after = 0;
+  Index columns = 0; ///< of the factors now
+};
 
 /// What one training step did.
 struct StepResult {
@@ -17,17 +25,18 @@ struct StepResult {
   std::vector<RankChange> rank_changes; ///< after the update
 };
 
-/// Trains a model: the gradient's norm is clipped, AdamW moves the tensors, and InRank adapts the
-/// ranks of the layers that grow.
+/// Trains a model: the gradient's norm is clipped, AdamW moves the tensors, and each linear layer
+/// does what its method says. Where a method restarts, the learning rate warms up again.
 ///
 /// A run is determined by its seeds and the number of threads: nothing in a step depends on time or
 /// on the order in which threads finish. Compiled where Gpt is.
 template <class Scalar, class Backend = accrete::Cpu>
 class Trainer {
  public:
-  /// Keeps a reference to the model. Throws accrete::ArgumentError or accrete::RankError when an
-  /// option is outside its domain.
-  Trainer(Gpt<Scalar, Backend>& model, const OptimizerConfig& config);
+  /// Keeps a reference to the model. `total_steps` are those of the whole training, 0 where nobody
+  /// knows; methods place their phases by it. Throws accrete::ArgumentError when an option is
+  /// outside its domain.
+  Trainer(Gpt<Scalar, Backend>& model, const OptimizerConfig& config, long total_steps = 0);
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
 
@@ -39,22 +48,20 @@ class Trainer {
   [[nodiscard]] long step_count() const noexcept { return step_count_; }
   void set_step_count(long count) noexcept { step_count_ = count; }
 
-  /// Calls function(name, buffer) for the optimizer's state (ModelOptimizer::for_each_state), which
-  /// takes the shapes of the model's tensors first. What the function writes becomes the state.
-  template <class Function>
-  void for_each_state(const Function& function) {
-    optimizer_.fit();
-    optimizer_.for_each_state(function);
-  }
+  /// Everything but parameters that the next steps depend on, under names that are unique. The
+  /// model's shapes and parameters are to be restored first.
+  void visit_state(accrete::StateVisitor<Scalar, Backend>& visitor);
 
  private:
   double gradient_norm();
+  void update_layers(const accrete::StepInfo& info, std::vector<RankChange>& changes);
 
   Gpt<Scalar, Backend>& model_;
   OptimizerConfig config_;
+  accrete::CosineSchedule schedule_;
   ModelOptimizer<Scalar, Backend> optimizer_;
-  RankSearch<Scalar, Backend> rank_search_;
   std::vector<accrete::ViewOn<const Scalar, Backend>> gradients_; // of the last norm
+  long total_steps_;
   long step_count_ = 0;
 };
 

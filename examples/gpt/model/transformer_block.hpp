@@ -3,7 +3,6 @@
 
 #include "model/attention.hpp"
 #include "model/config.hpp"
-#include "model/inrank_config.hpp"
 #include "model/layer_norm.hpp"
 #include "model/linear.hpp"
 #include "model/parameter.hpp"
@@ -29,18 +28,25 @@ class TransformerBlock {
  public:
   using Storage = Matrix<Scalar, Backend>;
 
-  TransformerBlock(const GptConfig& config, const std::string& name, std::uint64_t seed)
-      : name_(name),
+  /// Block number `layer` of the model.
+  TransformerBlock(const GptConfig& config, Index layer, std::uint64_t seed,
+                   const accrete::AdamWOptions& adamw)
+      : name_("h." + std::to_string(layer)),
         norm_1_(config.width, config.bias),
         norm_2_(config.width, config.bias),
         attention_(config.heads),
-        attention_in_(name + ".attn.c_attn", initial(config, seed, 3, 1, LayerSet::all, false),
-                      config.bias),
-        attention_out_(name + ".attn.c_proj", initial(config, seed, 1, 1, LayerSet::all, true),
-                       config.bias),
-        mlp_in_(name + ".mlp.c_fc", initial(config, seed, 4, 1, LayerSet::mlp, false), config.bias),
-        mlp_out_(name + ".mlp.c_proj", initial(config, seed, 1, 4, LayerSet::mlp, true),
-                 config.bias) {}
+        attention_in_(linear(config, layer, seed, adamw, ".attn.c_attn", 3, 1, false)),
+        attention_out_(linear(config, layer, seed, adamw, ".attn.c_proj", 1, 1, true)),
+        mlp_in_(linear(config, layer, seed, adamw, ".mlp.c_fc", 4, 1, false)),
+        mlp_out_(linear(config, layer, seed, adamw, ".mlp.c_proj", 1, 4, true)) {}
+
+  /// Connects layers whose methods take the outputs of the block before.
+  void follow(TransformerBlock& previous) {
+    attention_in_.follow(previous.attention_in_);
+    attention_out_.follow(previous.attention_out_);
+    mlp_in_.follow(previous.mlp_in_);
+    mlp_out_.follow(previous.mlp_out_);
+  }
 
   /// Where the embedding writes the input of the first block.
   [[nodiscard]] Storage& input() noexcept { return input_; }
@@ -61,14 +67,18 @@ class TransformerBlock {
 
     norm_2_.forward(input_, s.branch, middle_, normal_2_);
     mlp_in_.forward(normal_2_, hidden_);
-    Operations<Backend>::template gelu<Scalar>(hidden_, activated_);
-    mlp_out_.forward(activated_, s.branch);
+    if (!mlp_in_.weight().replaces_activation()) {
+      Operations<Backend>::template gelu<Scalar>(hidden_, activated_);
+    }
+    mlp_out_.forward(activated(), s.branch);
   }
 
   /// dx: gradient with respect to the block's output, replaced by that of its input.
   void backward(Index length, Storage& dx, Scratch<Scalar, Backend>& s) {
-    mlp_out_.backward(activated_, dx, s.hidden);
-    Operations<Backend>::template gelu_gradient<Scalar>(hidden_, s.hidden);
+    mlp_out_.backward(activated(), dx, s.hidden);
+    if (!mlp_in_.weight().replaces_activation()) {
+      Operations<Backend>::template gelu_gradient<Scalar>(hidden_, s.hidden);
+    }
     mlp_in_.backward(normal_2_, s.hidden, s.narrow);
     norm_2_.backward(middle_, s.narrow, dx);
 
@@ -104,30 +114,48 @@ class TransformerBlock {
     mlp_in_.for_each_parameter(function);
     mlp_out_.for_each_parameter(function);
   }
+  /// The parameters that no method trains.
+  template <class Function>
+  void for_each_plain(const Function& function) {
+    norm_1_.for_each_parameter(name_ + ".ln_1", function);
+    attention_in_.for_each_plain(function);
+    attention_out_.for_each_plain(function);
+    norm_2_.for_each_parameter(name_ + ".ln_2", function);
+    mlp_in_.for_each_plain(function);
+    mlp_out_.for_each_plain(function);
+  }
 
  private:
-  /// A weight of (rows * width) x (cols * width) that is factored if its `set` is. `ends_branch`:
-  /// its output goes into the residual stream, whose variance then does not grow with the depth.
-  static InitialWeight initial(const GptConfig& config, std::uint64_t seed, Index rows, Index cols,
-                               LayerSet set, bool ends_branch) {
-    InitialWeight weight;
-    weight.rows = rows * config.width;
-    weight.cols = cols * config.width;
-    weight.seed = seed;
+  using Layer = Linear<Scalar, Backend>;
+
+  /// A layer of (rows * width) x (cols * width). `ends_branch`: its output goes into the residual
+  /// stream, whose variance then does not grow with the depth.
+  static Layer linear(const GptConfig& config, Index layer, std::uint64_t seed,
+                      const accrete::AdamWOptions& adamw, const std::string& name, Index rows,
+                      Index cols, bool ends_branch) {
+    const std::string full_name = "h." + std::to_string(layer) + name;
+    accrete::WeightPlace place;
+    place.rows = rows * config.width;
+    place.cols = cols * config.width;
+    place.seed = tensor_seed(seed, full_name + ".weight");
+    place.layer = layer;
+    place.layers = config.layers;
     if (ends_branch) {
-      weight.deviation /= std::sqrt(2.0 * static_cast<double>(config.layers));
+      place.deviation /= std::sqrt(2.0 * static_cast<double>(config.layers));
     }
-    if (set == LayerSet::mlp || config.factored_layers == LayerSet::all) {
-      weight.kind = config.weights;
-      if (is_growing(config.weights)) {
-        const auto options = inrank_options(config, weight.rows, weight.cols);
-        weight.rank = options.initial_rank;
-        weight.columns = options.initial_rank + options.buffer;
-      } else {
-        weight.rank = weight.columns = config.fixed_rank();
-      }
-    }
-    return weight;
+    const bool is_mlp = name.rfind(".mlp", 0) == 0;
+    const bool has_method =
+        has_layers(config, is_mlp ? accrete::LayerSet::mlp : accrete::LayerSet::attention);
+    return Layer(full_name,
+                 has_method ? new_weight<Scalar, Backend>(config.method, config.method_settings,
+                                                          place, adamw)
+                            : new_weight<Scalar, Backend>("full", {}, place, adamw),
+                 config.bias);
+  }
+
+  /// Input of mlp_out_.
+  [[nodiscard]] const Storage& activated() const {
+    return mlp_in_.weight().replaces_activation() ? hidden_ : activated_;
   }
 
   std::string name_;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "app/options_json.hpp"
 #include "app/safetensors.hpp"
 #include "tests/app_process.hpp"
 
@@ -52,7 +53,12 @@ TEST_CASE("program: options that do not exist or are out of range are refused by
   check_fails({"train", "--foo"}, 2, "--foo");
   check_fails({"fly"}, 2, "fly");
   check_fails({}, 2, "check-gradients");
-  check_fails(f.train({"--weights", "sparse"}), 2, "--weights: sparse not in");
+  check_fails(f.train({"--method", "sparse"}), 2, "--method: sparse not in");
+  check_fails(f.train({"--method", "galore", "--method.rank", "x"}), 2,
+              "--method.rank: 'x' is not");
+  check_fails(f.train({"--method", "galore", "--method.basis", "x"}), 2, "randomized exact");
+  check_fails(f.train({"--method", "galore", "--method.rank", "17"}), 1, "rank 17 exceeds");
+  check_fails(f.train({"--method.rank", "3"}), 2, "--method.rank"); // of full
   check_fails(f.train({"--steps", "0"}), 2, "--steps");
   check_fails(f.train({"--learning-rate", "nan"}), 2, "--learning-rate");
   check_fails(f.train({"--preset", "mozart"}), 2, "--preset");
@@ -78,46 +84,41 @@ TEST_CASE("program: where there is no GPU, or no CUDA, --backend cuda leaves not
   CHECK(!std::filesystem::exists(f.name("metrics.jsonl")));
 }
 
-TEST_CASE("program: options of other weights than the chosen ones are refused") {
+TEST_CASE("program: every method trains with every one of its options") {
   const Fixture f;
-  // Option and value, and the first of the weights that it is about.
-  const std::vector<std::array<std::string, 3>> options{
-      {"--layers", "all", "low-rank"},
-      {"--rank", "4", "low-rank"},
-      {"--explained", "0.9", "inrank"},
-      {"--explained-ratio", "energy", "inrank"},
-      {"--initial-rank", "2", "inrank"},
-      {"--buffer", "2", "inrank"},
-      {"--rank-warmup", "5", "inrank"},
-      {"--rank-interval", "5", "inrank"},
-      {"--search-steps", "9", "inrank-efficient"}};
-  const auto refusal = [](const std::string& option, const std::string& weights) {
-    return ": " + option + " has no effect with --weights " + weights;
-  };
-  for (const auto& [option, value, weights] : options) {
-    check_fails(f.train({option, value}), 1,
-                refusal(option, "full") +
-                    "; leave it out, or use "
-                    "--weights " +
-                    weights);
-    CHECK(run(f.train({option, value, "--weights", weights, "--steps", "1"})).status == 0);
-    if (option == "--layers" || option == "--rank") {
-      check_fails({"check-gradients", option, value}, 1, refusal(option, "full"));
+  const Result list = run({"methods"});
+  REQUIRE(list.status == 0);
+  for (const gpt::MethodEntry& method : gpt::method_entries()) {
+    const std::string name = method.description.name;
+    CAPTURE(name);
+    CHECK(contains(list.output, method.description.source));
+    Arguments arguments = f.train({"--method", name, "--steps", "2"});
+    for (const accrete::MethodOption& option : method.options) {
+      const nlohmann::ordered_json value = gpt::value_json(option.value);
+      arguments =
+          arguments + Arguments{"--method." + option.name,
+                                value.is_string() ? value.get<std::string>() : value.dump()};
     }
+    const Result result = run(arguments);
+    CHECK_MESSAGE(result.status == 0, result.errors);
   }
-  check_fails(f.train({"--weights", "inrank", "--rank", "4"}), 1, refusal("--rank", "inrank"));
-  check_fails(f.train({"--weights", "inrank", "--search-steps", "4"}), 1,
-              refusal("--search-steps", "inrank"));
-  check_fails(f.train({"--weights", "low-rank", "--buffer", "4"}), 1,
-              refusal("--buffer", "low-rank"));
+}
 
-  // A checkpoint's weights are the chosen ones, and its values those of the preset.
-  REQUIRE(run(f.train({"--steps", "1", "--checkpoint", f.name("run")})).status == 0);
+TEST_CASE("program: a checkpoint's method and its options are the run's") {
+  const Fixture f;
+  REQUIRE(run(f.train({"--steps", "1", "--method", "low-rank", "--method.rank", "3", "--layers",
+                       "mlp", "--checkpoint", f.name("run")}))
+              .status == 0);
   const Arguments resume{"train", "--resume", "--checkpoint", f.name("run"), "--steps", "2"};
-  check_fails(resume + Arguments{"--rank", "0"}, 1, refusal("--rank", "full"));
+  check_fails(resume + Arguments{"--method.rank", "4"}, 1, "--method.rank");
+  check_fails(resume + Arguments{"--method", "galore"}, 1, "--method");
+  check_fails(resume + Arguments{"--layers", "all"}, 1, "--layers");
   check_fails(resume + Arguments{"--preset", "shakespeare"}, 2, "--preset excludes --resume");
   check_fails(f.train({"--checkpoint-interval", "5"}), 2,
               "--checkpoint-interval requires --checkpoint");
+  const Result result = run(resume + Arguments{"--method.rank", "3", "--threads", "1"});
+  CHECK_MESSAGE(result.status == 0, result.errors);
+  CHECK_MESSAGE(contains(result.output, "rank 3"), result.output);
 }
 
 TEST_CASE("program: the help text shows the defaults of the chosen preset") {
@@ -142,8 +143,9 @@ TEST_CASE("program: texts that are missing, empty or short") {
 
 TEST_CASE("program: the metrics file has one record a step and a final one") {
   const Fixture f;
-  const Result result = run(f.train({"--steps", "6", "--eval-interval", "3", "--metrics",
-                                     f.name("m.jsonl"), "--weights", "low-rank", "--seed", "5"}));
+  const Result result =
+      run(f.train({"--steps", "6", "--eval-interval", "3", "--metrics", f.name("m.jsonl"),
+                   "--method", "low-rank", "--layers", "mlp", "--seed", "5"}));
   REQUIRE_MESSAGE(result.status == 0, result.errors);
   const std::vector<Json> records = records_of(f.folder / "m.jsonl");
   REQUIRE(records.size() == 8);
@@ -160,7 +162,10 @@ TEST_CASE("program: the metrics file has one record a step and a final one") {
   const Json& final = records.back();
   CHECK(final["final"] == true);
   CHECK(final["seed"] == 5);
-  CHECK(final["weights"] == "low-rank");
+  CHECK(final["method"] == "low-rank");
+  for (const char* key : {"parameter_bytes", "gradient_bytes", "state_bytes"}) {
+    CHECK(final[key].get<double>() > 0);
+  }
   CHECK(final["seconds"].is_number());
   CHECK(final["best_val_loss"].get<double>() <= final["val_loss"].get<double>());
   CHECK_FALSE(records.front().contains("final"));
@@ -177,15 +182,19 @@ TEST_CASE("program: the loss falls and the same seed gives the same run") {
 }
 
 TEST_CASE("program: a killed run continues bit for bit") {
-  for (const std::string weights : {"full", "low-rank", "inrank", "inrank-efficient"}) {
-    CAPTURE(weights);
+  for (const std::string method : {"full", "relora", "galore", "inrank-efficient"}) {
+    CAPTURE(method);
     const Fixture f;
-    Arguments train = f.train({"--steps", "300", "--eval-interval", "100", "--weights", weights});
-    const bool grows = weights.rfind("inrank", 0) == 0;
+    Arguments train = f.train({"--steps", "300", "--eval-interval", "100", "--method", method});
+    const bool grows = method.rfind("inrank", 0) == 0;
     if (grows) {
-      train =
-          train + Arguments{"--rank-warmup",  "20", "--rank-interval", "10", "--explained", "0.99",
-                            "--initial-rank", "1",  "--buffer",        "2"};
+      train = train + Arguments{"--method.warmup",    "20",   "--method.interval",     "10",
+                                "--method.threshold", "0.99", "--method.initial-rank", "1",
+                                "--method.buffer",    "2"};
+    } else if (method == "relora") {
+      train = train + Arguments{"--method.interval", "20", "--method.warm-start", "0.05"};
+    } else if (method == "galore") {
+      train = train + Arguments{"--method.period", "20"};
     }
     const std::string whole = f.name("whole");
     const std::string killed = f.name("killed");

@@ -121,8 +121,9 @@ TEST_CASE("program: every reader refuses tensors that are not finite") {
 TEST_CASE("program: every field of state.json is checked") {
   const Fixture f;
   const std::string folder = f.name("run");
-  REQUIRE(run(f.train({"--steps", "2", "--weights", "inrank", "--checkpoint", folder})).status ==
-          0);
+  REQUIRE(run(f.train({"--steps", "2", "--method", "inrank", "--method.buffer", "3", "--checkpoint",
+                       folder}))
+              .status == 0);
   const path file = fs::canonical(f.folder / "run/state.json");
   const Json good = Json::parse(gpt::InputFile(file).read_all());
   std::vector<Json::json_pointer> leaves;
@@ -165,17 +166,20 @@ TEST_CASE("program: every field of state.json is checked") {
 TEST_CASE("program: InRank's columns are as many as asked for, or refused") {
   const Fixture f;
   const Arguments inrank =
-      f.train({"--steps", "30", "--weights", "inrank", "--rank-warmup", "1", "--rank-interval", "2",
-               "--metrics", f.name("m.jsonl"), "--overwrite", "--checkpoint", f.name("run")});
-  check_fails(inrank + Arguments{"--buffer", "500"}, 1, "use a smaller --buffer");
-  check_fails(inrank + Arguments{"--initial-rank", "10", "--buffer", "7"}, 1, "16 layer can have");
-  REQUIRE(run(inrank + Arguments{"--initial-rank", "3", "--buffer", "13"}).status == 0);
+      f.train({"--steps", "30", "--method", "inrank", "--method.warmup", "1", "--method.interval",
+               "2", "--metrics", f.name("m.jsonl"), "--overwrite", "--checkpoint", f.name("run")});
+  const auto columns = [](const char* rank, const char* buffer) {
+    return Arguments{"--method.initial-rank", rank, "--method.buffer", buffer};
+  };
+  check_fails(inrank + columns("0", "500"), 1, "rank 501 exceeds");
+  check_fails(inrank + columns("10", "7"), 1, "use at most 16");
+  REQUIRE(run(inrank + columns("3", "13")).status == 0);
   const Json state = Json::parse(gpt::InputFile(f.folder / "run/state.json").read_all());
-  CHECK(state["ranks"]["h.0.mlp.c_fc"] == Json{{"rank", 3}, {"columns", 16}});
+  CHECK(state["shapes"]["h.0.mlp.c_fc"] == Json{{"rank", 3}, {"columns", 16}});
 
   for (const char* kind : {"inrank", "inrank-efficient"}) {
     const Result narrow =
-        run(inrank + Arguments{"--width", "1", "--n-head", "1", "--weights", kind});
+        run(inrank + Arguments{"--width", "1", "--n-head", "1", "--method", kind});
     CHECK_MESSAGE(narrow.status == 0, narrow.errors);
     CHECK(run({"eval", "--checkpoint", f.name("run")}).status == 0);
   }

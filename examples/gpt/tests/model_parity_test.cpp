@@ -23,13 +23,6 @@ struct ReferenceCase {
       : file(fs::path(GPT_PARITY_FOLDER) / (name + ".safetensors")),
         batch(number("batch")),
         model(config(), 1) {
-    if (model.config().weights == WeightKind::inrank) {
-      auto ranks = model.ranks();
-      for (LayerRank& layer : ranks) {
-        layer.rank = layer.columns = number("rank");
-      }
-      model.set_ranks(ranks);
-    }
     model.for_each_parameter([&](const Parameter<Scalar>& p) {
       const Matrix<double> values = tensor(p.name, p.value.rows, p.value.cols);
       for (Index j = 0; j < p.value.cols; ++j) {
@@ -55,8 +48,9 @@ struct ReferenceCase {
     config.vocabulary = number("vocabulary");
     config.bias = file.metadata().at("bias") == "true";
     if (file.metadata().at("weights") == "low_rank") {
-      config.weights = WeightKind::inrank;
-      config.warmup = 1000; // no growth within the ten steps
+      config.method = "lora";
+      config.method_settings["rank"] = std::int64_t{number("rank")};
+      config.method_layers = LayerChoice::mlp;
     }
     return config;
   }
@@ -121,8 +115,8 @@ void check_ten_steps(const std::string& name, const Tolerances& tolerance) {
   ReferenceCase<Scalar> reference(name);
   auto& model = reference.model;
   OptimizerConfig config;
-  config.learning_rate = config.min_learning_rate = 1e-3;
-  config.warmup = 0;
+  config.schedule.peak = config.schedule.floor = 1e-3;
+  config.schedule.warmup = 0;
   Trainer<Scalar> trainer(model, config);
   const auto losses = reference.tensor("expected.losses", 10, 1);
   const auto norms = reference.tensor("expected.gradient_norms", 10, 1);

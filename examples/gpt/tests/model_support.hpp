@@ -1,9 +1,19 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "model/config.hpp"
+#include "model/methods.hpp"
+#include "model/trainer.hpp"
 
+#include <accrete/matrix/host_copy.hpp>
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
 #include <random>
+#include <span>
+#include <string>
 #include <vector>
 
 namespace gpt::test {
@@ -16,21 +26,87 @@ Matrix<Scalar> random_matrix(Index rows, Index cols, unsigned seed) {
       rows, cols, [&](Index, Index) { return static_cast<Scalar>(normal(random)); });
 }
 
-inline GptConfig tiny_config(WeightKind weights = WeightKind::full,
-                             LayerSet layers = LayerSet::mlp) {
+inline GptConfig tiny_config(const std::string& method = "full",
+                             LayerChoice layers = LayerChoice::published) {
   GptConfig config;
   config.layers = 2;
   config.heads = 2;
   config.width = 16;
   config.context = 8;
   config.vocabulary = 11;
-  config.weights = weights;
-  config.factored_layers = layers;
+  config.method = method;
+  config.method_layers = layers;
   return config;
 }
 
-inline constexpr WeightKind weight_kinds[] = {WeightKind::full, WeightKind::low_rank,
-                                              WeightKind::inrank, WeightKind::inrank_efficient};
+/// A small model under which everything that a method does now and then happens within a few steps.
+inline GptConfig busy_config(const std::string& method,
+                             LayerChoice layers = LayerChoice::published) {
+  GptConfig config = tiny_config(method, layers);
+  for (const accrete::MethodOption& option : method_entry(method).options) {
+    const auto* number = std::get_if<std::int64_t>(&option.value);
+    if (number != nullptr && *number >= 20) {
+      config.method_settings[option.name] = std::int64_t{option.name == "search-steps" ? 21 : 6};
+    }
+  }
+  if (method.rfind("inrank", 0) == 0) {
+    config.method_settings["buffer"] = std::int64_t{3};
+    config.method_settings["warmup"] = std::int64_t{1};
+    config.method_settings["interval"] = std::int64_t{2};
+  }
+  return config;
+}
+
+/// Names of all methods.
+inline std::vector<std::string> all_methods() {
+  std::vector<std::string> names;
+  for (const MethodEntry& entry : method_entries()) {
+    names.emplace_back(entry.description.name);
+  }
+  return names;
+}
+
+/// What a checkpoint keeps of a trainer beside shapes and parameters.
+template <class Scalar, class Backend = accrete::Cpu>
+class KeptState : public accrete::StateVisitor<Scalar, Backend> {
+ public:
+  explicit KeptState(Trainer<Scalar, Backend>& trainer) {
+    trainer.visit_state(*this);
+    restores_ = true;
+  }
+  void tensor(const std::string& name, accrete::ViewOn<Scalar, Backend> values) override {
+    if (restores_) {
+      const Matrix<Scalar>& kept = tensors.at(name);
+      REQUIRE(kept.rows() == values.rows);
+      REQUIRE(kept.cols() == values.cols);
+      accrete::Kernels<Backend>::upload(current_device<Backend>(), kept.data(), values);
+    } else {
+      tensors[name] = accrete::to_host(values.as_const());
+    }
+  }
+  void counts(const std::string& name, std::span<std::int64_t> values) override {
+    if (restores_) {
+      REQUIRE(kept_counts.at(name).size() == values.size());
+      std::copy(kept_counts.at(name).begin(), kept_counts.at(name).end(), values.begin());
+    } else {
+      kept_counts[name] = {values.begin(), values.end()};
+    }
+  }
+  void number(const std::string& name, double& value) override {
+    if (restores_) {
+      value = numbers.at(name);
+    } else {
+      numbers[name] = value;
+    }
+  }
+
+  std::map<std::string, Matrix<Scalar>> tensors;
+  std::map<std::string, std::vector<std::int64_t>> kept_counts;
+  std::map<std::string, double> numbers;
+
+ private:
+  bool restores_ = false;
+};
 
 template <class Scalar>
 Matrix<Scalar> copy(accrete::View<const Scalar> view) {
@@ -40,6 +116,15 @@ Matrix<Scalar> copy(accrete::View<const Scalar> view) {
       result(i, j) = view(i, j);
     }
   }
+  return result;
+}
+
+/// All tensors by name.
+template <class Scalar>
+std::map<std::string, Matrix<Scalar>> tensors_of(Gpt<Scalar>& model) {
+  std::map<std::string, Matrix<Scalar>> result;
+  model.for_each_parameter(
+      [&](const Parameter<Scalar>& p) { result[p.name] = copy<Scalar>(p.value); });
   return result;
 }
 

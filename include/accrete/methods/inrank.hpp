@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <string>
 #include <utility>
 
 ACCRETE_BEGIN_NAMESPACE
@@ -58,8 +59,8 @@ namespace detail {
 /// which make an update of their rank search: after 25 updates and every 3. Where the rank grows
 /// all through the training, 200 and 25 are taken as updates.
 /// @throws RankError when the weight has not room for the columns.
-inline InRankOptions inrank_policy_options(const InRankMethodOptions& given, Index rows,
-                                           Index cols, bool searches) {
+inline InRankOptions inrank_policy_options(const InRankMethodOptions& given, Index rows, Index cols,
+                                           bool searches) {
   auto options = InRankOptions::scaled_to(rows, cols);
   const Index largest = (std::min)(rows, cols);
   // What is left to choose makes room for what is given.
@@ -114,6 +115,10 @@ class GrowingWeight : public FactoredWeight<MatrixType> {
     visitor("rank", rank);
     policy_.set_rank(static_cast<Index>(rank));
     Base::visit_shape(visitor);
+    if (this->factors().rank() < policy_.rank()) {
+      ACCRETE_THROW RankError("inrank: " + std::to_string(this->factors().rank()) +
+                              " columns are fewer than the rank " + std::to_string(policy_.rank()));
+    }
   }
   [[nodiscard]] WeightRank rank() const override {
     return {policy_.rank(), this->factors().rank()};
@@ -155,10 +160,10 @@ class InRankWeight : public GrowingWeight<CumulativeUpdate<Scalar, Backend>> {
  public:
   InRankWeight(const WeightPlace& place, const InRankMethodOptions& options,
                const AdamWOptions& optimizer)
-      : InRankWeight(place, optimizer,
-                     InRankPolicy(detail::inrank_policy_options(options, place.rows, place.cols,
-                                                                false),
-                                  (std::min)(place.rows, place.cols))) {}
+      : InRankWeight(
+            place, optimizer,
+            InRankPolicy(detail::inrank_policy_options(options, place.rows, place.cols, false),
+                         (std::min)(place.rows, place.cols))) {}
 
   WeightChange after_step(const StepInfo& info) override {
     this->grow_after(info.step + 1);
@@ -166,8 +171,7 @@ class InRankWeight : public GrowingWeight<CumulativeUpdate<Scalar, Backend>> {
   }
 
  private:
-  InRankWeight(const WeightPlace& place, const AdamWOptions& optimizer,
-               const InRankPolicy& policy)
+  InRankWeight(const WeightPlace& place, const AdamWOptions& optimizer, const InRankPolicy& policy)
       : GrowingWeight<Matrix>(start(place, policy.active_columns()), policy, column_length(place),
                               detail::seed_of(place, 3), optimizer) {}
 
@@ -192,9 +196,8 @@ class InRankEfficientWeight : public GrowingWeight<LowRankMatrix<Scalar, Backend
                         const AdamWOptions& optimizer)
       : InRankEfficientWeight(
             place, options, optimizer,
-            InRankPolicy(
-                detail::inrank_policy_options(options, place.rows, place.cols, true),
-                (std::min)(place.rows, place.cols))) {}
+            InRankPolicy(detail::inrank_policy_options(options, place.rows, place.cols, true),
+                         (std::min)(place.rows, place.cols))) {}
 
   WeightChange after_step(const StepInfo& info) override {
     const std::int64_t done = info.step + 1;

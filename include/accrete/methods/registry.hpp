@@ -60,27 +60,52 @@ struct MethodInfo {
   ACCRETE_THROW ArgumentError("there is no method '" + name + "'; choose one of " + known);
 }
 
+namespace detail {
+
+/// Options of a method with these settings.
+template <class Entry>
+typename Entry::Options options_of(const MethodSettings& settings) {
+  typename Entry::Options options;
+  OptionWriter writer(Entry::description.name, settings);
+  options.visit(writer);
+  writer.finish();
+  return options;
+}
+
+/// Calls function(entry) for the named method. @throws ArgumentError when there is none.
+template <class Function>
+void with_method(const std::string& name, const Function& function) {
+  bool found = false;
+  for_each_method([&]<class Entry>(const Entry& entry) {
+    if (name == Entry::description.name) {
+      found = true;
+      function(entry);
+    }
+  });
+  if (!found) {
+    (void)method(name); // says which there are
+  }
+}
+
+} // namespace detail
+
+/// @throws ArgumentError for a name or a setting that does not exist or is outside its domain.
+inline void check_settings(const std::string& name, const MethodSettings& settings) {
+  detail::with_method(
+      name, [&]<class Entry>(const Entry&) { (void)detail::options_of<Entry>(settings); });
+}
+
 /// A weight under the named method. AdamW's options are those of its parameters.
-/// @throws ArgumentError for a name or a setting that does not exist or is outside its domain,
-/// RankError for a rank that the place has not room for.
+/// @throws ArgumentError as check_settings(), RankError for a rank that the place has not room for.
 template <class Scalar, class Backend = Cpu>
 [[nodiscard]] std::unique_ptr<TrainedWeight<Scalar, Backend>>
 make_weight(const std::string& name, const MethodSettings& settings, const WeightPlace& place,
             const AdamWOptions& optimizer = {}) {
   std::unique_ptr<TrainedWeight<Scalar, Backend>> weight;
-  detail::for_each_method([&]<class Entry>(const Entry&) {
-    if (name == Entry::description.name) {
-      typename Entry::Options options;
-      detail::OptionWriter writer(Entry::description.name, settings);
-      options.visit(writer);
-      writer.finish();
-      weight = std::make_unique<typename Entry::template Weight<Scalar, Backend>>(place, options,
-                                                                                 optimizer);
-    }
+  detail::with_method(name, [&]<class Entry>(const Entry&) {
+    weight = std::make_unique<typename Entry::template Weight<Scalar, Backend>>(
+        place, detail::options_of<Entry>(settings), optimizer);
   });
-  if (weight == nullptr) {
-    (void)method(name); // says which there are
-  }
   return weight;
 }
 

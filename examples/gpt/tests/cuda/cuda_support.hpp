@@ -15,21 +15,11 @@ namespace gpt::test {
 
 using accrete::Cuda;
 
-/// Checks from the second step on, with a small buffer: ranks grow within a few steps.
-inline GptConfig growing(WeightKind weights) {
-  GptConfig config = tiny_config(weights);
-  config.buffer = 3;
-  config.warmup = 1;
-  config.interval = 2;
-  config.search_steps = 15;
-  return config;
-}
-
 inline OptimizerConfig fast() {
   OptimizerConfig config;
-  config.learning_rate = 1e-2;
-  config.warmup = 5;
-  config.decay_steps = 200;
+  config.schedule.peak = 1e-2;
+  config.schedule.warmup = 5;
+  config.schedule.decay_steps = 200;
   return config;
 }
 
@@ -40,7 +30,7 @@ struct Training {
 
   explicit Training(const GptConfig& config)
       : model(config, 3),
-        trainer(model, fast()),
+        trainer(model, fast(), 100),
         tokens(random_tokens(batch * length, config.vocabulary, 1)),
         targets(random_tokens(batch * length, config.vocabulary, 2)) {}
 

@@ -16,8 +16,9 @@ TEST_CASE("program: --backend cuda and --math are checked") {
 
 TEST_CASE("program: a run goes from one backend to the other") {
   const Fixture f;
-  const Arguments weights{"--weights", "inrank", "--rank-warmup",   "2", "--rank-interval", "2",
-                          "--buffer",  "3",      "--eval-interval", "4"};
+  const Arguments method{"--method",          "inrank", "--method.warmup", "2",
+                         "--method.interval", "2",      "--method.buffer", "3",
+                         "--eval-interval",   "4"};
   const auto train = [&](const std::string& name, const std::string& backend,
                          const std::string& steps, const Arguments& more) {
     const Arguments files{"--metrics", f.name(name + ".jsonl"), "--checkpoint", f.name(name)};
@@ -26,8 +27,8 @@ TEST_CASE("program: a run goes from one backend to the other") {
     CHECK_MESSAGE(result.status == 0, result.errors);
     return result.output;
   };
-  train("cpu", "cpu", "12", weights);
-  const std::string output = train("mixed", "cuda", "4", weights + Arguments{"--math", "tf32"});
+  train("cpu", "cpu", "12", method);
+  const std::string output = train("mixed", "cuda", "4", method + Arguments{"--math", "tf32"});
   CHECK_MESSAGE(contains(output, "on a GPU in tf32"), output);
   train("mixed", "cpu", "8", {"--resume"});
   train("mixed", "cuda", "12", {"--resume"});

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT
+#include "model/methods_definitions.hpp"
+
+namespace gpt {
+
+template WeightPointer<double, accrete::Cpu>
+new_weight<double, accrete::Cpu>(const std::string&, const accrete::MethodSettings&,
+                                 const accrete::WeightPlace&, const accrete::AdamWOptions&);
+
+} // namespace gpt
