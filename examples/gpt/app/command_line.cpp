@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "app/checkpoint_store.hpp"
 #include "app/commands.hpp"
+#include "app/comparison.hpp"
+#include "app/method_options.hpp"
 #include "app/options_json.hpp"
 #include "app/training_state.hpp"
 #include "model/methods.hpp"
@@ -89,14 +91,6 @@ CLI::Option& add_option(CLI::App& app, const std::string& name, Value& value,
   }
 }
 
-std::vector<std::string> method_names() {
-  std::vector<std::string> names;
-  for (const MethodEntry& method : method_entries()) {
-    names.emplace_back(method.description.name);
-  }
-  return names;
-}
-
 /// `--threads 4` among the arguments before they are parsed as a whole.
 std::optional<std::string> value_of(const std::string& name,
                                     const std::vector<std::string>& arguments) {
@@ -138,54 +132,6 @@ RunOptions starting_options(const std::vector<std::string>& arguments) {
   RunOptions options = preset(known ? name : RunOptions().preset);
   choose_method(options.model, arguments);
   return options;
-}
-
-/// A value of the kind that the option has; none for a text that is no such value.
-std::optional<accrete::MethodValue> method_value(const accrete::MethodOption& option,
-                                                 const std::string& text) {
-  if (std::holds_alternative<bool>(option.value)) {
-    return text == "true" || text == "false" ? std::optional<accrete::MethodValue>(text == "true")
-                                             : std::nullopt;
-  }
-  if (std::holds_alternative<std::string>(option.value)) {
-    const bool known =
-        std::find(option.words.begin(), option.words.end(), text) != option.words.end();
-    return known ? std::optional<accrete::MethodValue>(text) : std::nullopt;
-  }
-  const auto within = [&](auto number) -> std::optional<accrete::MethodValue> {
-    if (number && static_cast<double>(*number) >= option.least &&
-        static_cast<double>(*number) <= option.most) {
-      return accrete::MethodValue(*number);
-    }
-    return std::nullopt;
-  };
-  return std::holds_alternative<double>(option.value) ? within(number_of<double>(text))
-                                                      : within(number_of<std::int64_t>(text));
-}
-
-/// What values the option takes.
-std::string domain_of(const accrete::MethodOption& option) {
-  if (std::holds_alternative<bool>(option.value)) {
-    return "true or false";
-  }
-  if (std::holds_alternative<double>(option.value)) {
-    return Range<double>{option.least, option.most}.text();
-  }
-  if (std::holds_alternative<std::int64_t>(option.value)) {
-    return Range<std::int64_t>{static_cast<std::int64_t>(option.least),
-                               static_cast<std::int64_t>(option.most)}
-        .text();
-  }
-  std::string text = "one of";
-  for (const std::string& word : option.words) {
-    text += " " + word;
-  }
-  return text;
-}
-
-std::string text_of_value(const accrete::MethodValue& value) {
-  const nlohmann::ordered_json json = value_json(value);
-  return json.is_string() ? json.get<std::string>() : json.dump();
 }
 
 /// `--method.rank 64` and so on, of the method that the model has now.
@@ -250,6 +196,81 @@ CLI::App* add_sample(CLI::App& app, SampleOptions& options) {
   add_option(*command, "--top-k", options.top_k, "choose among the k likeliest only; 0: all");
   add_option(*command, "--seed", options.seed, "seed of the choices");
   add_option(*command, "--threads", options.threads, "threads; 0: one a core");
+  return command;
+}
+
+/// A list with commas between its entries.
+template <class Add>
+CLI::Option& add_list(CLI::App& app, const std::string& name, const std::string& help,
+                      const std::string& shown, const Add& add) {
+  return *app.add_option_function<std::string>(
+                 name,
+                 [=](const std::string& text) {
+                   for (std::size_t begin = 0; begin <= text.size();) {
+                     const std::size_t end = std::min(text.find(',', begin), text.size());
+                     add(text.substr(begin, end - begin), begin == 0);
+                     begin = end + 1;
+                   }
+                 },
+                 help)
+              ->default_str(shown);
+}
+
+template <class Number>
+void set_in_list(std::vector<Number>& list, const std::string& name, const std::string& text,
+                 bool is_first) {
+  const auto number = number_of<Number>(text);
+  if (!number || !(*number >= 0)) {
+    throw CLI::ValidationError(name, "'" + text + "' is not " + Range<Number>{}.text());
+  }
+  if (is_first) {
+    list.clear();
+  }
+  list.push_back(*number);
+}
+
+CLI::App* add_compare(CLI::App& app, CompareOptions& options) {
+  CLI::App* command = app.add_subcommand(
+      "compare", "Train several methods on a text and compare them in a table and plots");
+  command->footer("A method's options follow its name: galore:rank=32:period=100. An interrupted "
+                  "comparison goes on where it was with the same command.");
+  add_list(*command, "--methods", "methods to compare, or all", "full,low-rank,inrank,...",
+           [&options](const std::string& text, bool is_first) {
+             try {
+               add_contestant(options, text, is_first);
+             } catch (const accrete::ArgumentError& error) {
+               throw CLI::ValidationError("--methods", error.what());
+             }
+           })
+      .group("Comparison");
+  add_option(*command, "--output", options.output, "folder for table, plots and runs")
+      .group("Comparison")
+      ->required();
+  add_list(*command, "--rates", "learning rates of which each method gets its best",
+           "5e-4,1e-3,2e-3,4e-3",
+           [&options](const std::string& text, bool is_first) {
+             set_in_list(options.rates, "--rates", text, is_first);
+           })
+      .group("Comparison");
+  add_option(*command, "--sweep-steps", options.sweep_steps,
+             "steps of each run that chooses the rate; 0: a quarter of --steps")
+      .group("Comparison");
+  add_list(*command, "--seeds", "seeds of the runs that are compared", "1337",
+           [&options](const std::string& text, bool is_first) {
+             set_in_list(options.seeds, "--seeds", text, is_first);
+           })
+      .group("Comparison");
+  add_option(*command, "--seconds", options.seconds,
+             "train each method for so long instead of --steps; 0: equal steps")
+      .group("Comparison");
+  visit_options(options.run, [&](const OptionInfo& info, auto& value) {
+    if (is_shared_by_comparison(info)) {
+      add_option(*command, info.name, value, info.help).group(title_of(info.group));
+    }
+  });
+  command->get_option("--preset")
+      ->check(CLI::IsMember(std::vector<std::string>(preset_names.begin(), preset_names.end())));
+  command->get_option("--data")->required();
   return command;
 }
 
@@ -345,6 +366,9 @@ int parse_and_run(int argc, const char* const* argv, TrainOnDevice train_on_cuda
   const CLI::App* train_command = add_train(app, run);
   const CLI::App* eval_command = add_eval(app, eval);
   const CLI::App* sample_command = add_sample(app, sampling);
+  CompareOptions comparison;
+  comparison.run = start;
+  const CLI::App* compare_command = add_compare(app, comparison);
   (void)add_check(app, check);
   const CLI::App* methods_command =
       app.add_subcommand("methods", "List the training methods and their options");
@@ -368,6 +392,10 @@ int parse_and_run(int argc, const char* const* argv, TrainOnDevice train_on_cuda
   }
   if (sample_command->parsed()) {
     return sample(sampling);
+  }
+  if (compare_command->parsed()) {
+    check_backend(comparison.run, train_on_cuda != nullptr);
+    return compare(comparison, train_on_cuda);
   }
   if (methods_command->parsed()) {
     print_methods();
