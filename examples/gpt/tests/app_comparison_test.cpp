@@ -13,7 +13,7 @@ using gpt::RunRecord;
 namespace {
 
 Arguments compare(const Fixture& f, const Arguments& more) {
-  return Arguments{"compare",  "--data",      f.name("text.txt"),
+  return Arguments{"compare",  "--data",      f.text.string(),
                    "--output", f.name("out"), "--n-layer",
                    "1",        "--n-head",    "2",
                    "--width",  "16",          "--context",
@@ -134,5 +134,5 @@ TEST_CASE("program: compare refuses what it does not know") {
   check_fails(compare(f, {"--methods", "galore:rank=x"}), 2, "rank");
   check_fails(compare(f, {"--rates", "fast"}), 2, "--rates");
   check_fails(compare(f, {"--seeds", "1,x"}), 2, "--seeds");
-  check_fails({"compare", "--data", f.name("text.txt")}, 2, "--output");
+  check_fails({"compare", "--data", f.text.string()}, 2, "--output");
 }
