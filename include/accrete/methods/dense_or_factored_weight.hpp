@@ -3,8 +3,7 @@
 
 #include <accrete/factor/svd.hpp>
 #include <accrete/factor/truncation.hpp>
-#include <accrete/grow/growth.hpp>
-#include <accrete/grow/initializers.hpp>
+#include <accrete/methods/balanced_factors.hpp>
 #include <accrete/methods/factored_weight.hpp>
 
 #include <cmath>
@@ -30,16 +29,6 @@ namespace detail {
 /// A share of the training in steps; 0 where nobody knows how long it is.
 [[nodiscard]] inline std::int64_t steps_of(double share, const StepInfo& info) {
   return std::llround(share * static_cast<double>(info.total_steps));
-}
-
-/// The best approximation of a dense matrix by `rank` columns, split evenly. Columns of singular
-/// values that are zero become orthogonal in U and zero in V: in both, they could never move.
-template <class Scalar, class Backend>
-[[nodiscard]] LowRankMatrix<Scalar, Backend> balanced_factors(const Matrix<Scalar, Backend>& dense,
-                                                              Index rank, std::uint64_t seed) {
-  auto factors = truncate(lazy(dense), {.max_rank = rank});
-  grow(factors, rank - factors.rank(), init::orthogonal(1.0, seed));
-  return factors;
 }
 
 /// The mean gradient: the first moment with its bias corrected. Empty where there was no step.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/methods/dynamic_rank.hpp>
 #include <accrete/methods/factorised.hpp>
 #include <accrete/methods/full_rank.hpp>
 #include <accrete/methods/galore.hpp>
@@ -21,8 +22,8 @@ ACCRETE_BEGIN_NAMESPACE
 namespace detail {
 
 /// All methods. A new one is a header of its own, and a name here.
-using Methods =
-    std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, Factorised>;
+using Methods = std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore,
+                           Factorised, DynamicRank>;
 
 /// Calls function(entry) for each method.
 template <class Function>
