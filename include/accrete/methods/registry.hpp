@@ -10,6 +10,7 @@
 #include <accrete/methods/low_rank.hpp>
 #include <accrete/methods/options.hpp>
 #include <accrete/methods/relora.hpp>
+#include <accrete/methods/welore.hpp>
 
 #include <memory>
 #include <string>
@@ -23,7 +24,7 @@ namespace detail {
 
 /// All methods. A new one is a header of its own, and a name here.
 using Methods = std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore,
-                           Factorised, DynamicRank>;
+                           Factorised, DynamicRank, WeLore>;
 
 /// Calls function(entry) for each method.
 template <class Function>
