@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/methods/attention_low_rank.hpp>
 #include <accrete/methods/dynamic_rank.hpp>
 #include <accrete/methods/factorised.hpp>
 #include <accrete/methods/full_rank.hpp>
@@ -24,7 +25,7 @@ namespace detail {
 
 /// All methods. A new one is a header of its own, and a name here.
 using Methods = std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore,
-                           Factorised, DynamicRank, WeLore>;
+                           Factorised, DynamicRank, WeLore, AttentionLowRank>;
 
 /// Calls function(entry) for each method.
 template <class Function>
