@@ -4,7 +4,6 @@
 #include <accrete/methods/dense_or_factored_weight.hpp>
 #include <accrete/methods/registry_entry.hpp>
 
-#include <algorithm>
 #include <cstdint>
 
 ACCRETE_BEGIN_NAMESPACE

@@ -6,8 +6,6 @@
 #include <accrete/methods/registry_entry.hpp>
 #include <accrete/optim/decay.hpp>
 
-#include <utility>
-
 ACCRETE_BEGIN_NAMESPACE
 
 struct FactorisedOptions {
