@@ -6,6 +6,7 @@
 #include <accrete/methods/factorised.hpp>
 #include <accrete/methods/full_rank.hpp>
 #include <accrete/methods/galore.hpp>
+#include <accrete/methods/glrl.hpp>
 #include <accrete/methods/inrank.hpp>
 #include <accrete/methods/lora.hpp>
 #include <accrete/methods/low_rank.hpp>
@@ -25,7 +26,7 @@ namespace detail {
 
 /// All methods. A new one is a header of its own, and a name here.
 using Methods = std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore,
-                           Factorised, DynamicRank, WeLore, AttentionLowRank>;
+                           Factorised, DynamicRank, WeLore, AttentionLowRank, GreedyLowRank>;
 
 /// Calls function(entry) for each method.
 template <class Function>
