@@ -2,6 +2,7 @@
 #pragma once
 
 #include <accrete/methods/attention_low_rank.hpp>
+#include <accrete/methods/compressed.hpp>
 #include <accrete/methods/dynamic_rank.hpp>
 #include <accrete/methods/factorised.hpp>
 #include <accrete/methods/full_rank.hpp>
@@ -25,8 +26,9 @@ ACCRETE_BEGIN_NAMESPACE
 namespace detail {
 
 /// All methods. A new one is a header of its own, and a name here.
-using Methods = std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore,
-                           Factorised, DynamicRank, WeLore, AttentionLowRank, GreedyLowRank>;
+using Methods =
+    std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, Factorised,
+               DynamicRank, WeLore, AttentionLowRank, GreedyLowRank, Compressed>;
 
 /// Calls function(entry) for each method.
 template <class Function>
