@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/methods/attention_low_rank.hpp>
+#include <accrete/methods/compressed.hpp>
+#include <accrete/methods/dynamic_rank.hpp>
+#include <accrete/methods/factorised.hpp>
 #include <accrete/methods/full_rank.hpp>
 #include <accrete/methods/galore.hpp>
+#include <accrete/methods/glrl.hpp>
 #include <accrete/methods/inrank.hpp>
 #include <accrete/methods/lora.hpp>
 #include <accrete/methods/low_rank.hpp>
 #include <accrete/methods/options.hpp>
 #include <accrete/methods/relora.hpp>
+#include <accrete/methods/welore.hpp>
 
 #include <memory>
 #include <string>
@@ -20,7 +26,9 @@ ACCRETE_BEGIN_NAMESPACE
 namespace detail {
 
 /// All methods. A new one is a header of its own, and a name here.
-using Methods = std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore>;
+using Methods =
+    std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, Factorised,
+               DynamicRank, WeLore, AttentionLowRank, GreedyLowRank, Compressed>;
 
 /// Calls function(entry) for each method.
 template <class Function>
