@@ -17,8 +17,10 @@
 #include <accrete/factor/randomized_svd.hpp>
 #include <accrete/factor/row_norms.hpp>
 #include <accrete/factor/svd.hpp>
+#include <accrete/factor/three_factor_matrix.hpp>
 #include <accrete/factor/truncation.hpp>
 #include <accrete/grad/gradients.hpp>
+#include <accrete/grad/three_factor_pass.hpp>
 #include <accrete/grad/weight_pass.hpp>
 #include <accrete/grow/growth.hpp>
 #include <accrete/grow/initializers.hpp>
