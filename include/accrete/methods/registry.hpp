@@ -8,6 +8,7 @@
 #include <accrete/methods/low_rank.hpp>
 #include <accrete/methods/options.hpp>
 #include <accrete/methods/relora.hpp>
+#include <accrete/methods/sst.hpp>
 
 #include <memory>
 #include <string>
@@ -20,7 +21,7 @@ ACCRETE_BEGIN_NAMESPACE
 namespace detail {
 
 /// All methods. A new one is a header of its own, and a name here.
-using Methods = std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore>;
+using Methods = std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, SST>;
 
 /// Calls function(entry) for each method.
 template <class Function>
