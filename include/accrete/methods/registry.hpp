@@ -6,6 +6,7 @@
 #include <accrete/methods/inrank.hpp>
 #include <accrete/methods/lora.hpp>
 #include <accrete/methods/low_rank.hpp>
+#include <accrete/methods/oialr.hpp>
 #include <accrete/methods/options.hpp>
 #include <accrete/methods/relora.hpp>
 #include <accrete/methods/sst.hpp>
@@ -21,7 +22,8 @@ ACCRETE_BEGIN_NAMESPACE
 namespace detail {
 
 /// All methods. A new one is a header of its own, and a name here.
-using Methods = std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, SST>;
+using Methods = std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, SST,
+                           OIALR>;
 
 /// Calls function(entry) for each method.
 template <class Function>
