@@ -41,6 +41,7 @@
 #include <accrete/optim/optimizer.hpp>
 #include <accrete/optim/sgd.hpp>
 #include <accrete/optim/state_policy.hpp>
+#include <accrete/optim/transport_core.hpp>
 #include <accrete/plan/explain.hpp>
 #include <accrete/plan/in_order.hpp>
 #include <accrete/plan/prepared.hpp>

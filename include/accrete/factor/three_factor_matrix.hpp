@@ -158,10 +158,7 @@ class ThreeFactorMatrix
   /// Uses the leading `rank` columns and the leading block of the core: drops some, or takes spare
   /// ones into use, which become zero. @throws RankError beyond the capacity.
   void set_rank(Index rank) {
-    if (rank < 0 || rank > capacity()) {
-      ACCRETE_THROW RankError("rank " + std::to_string(rank) + " is outside the capacity of " +
-                              std::to_string(capacity()) + " columns; reserve() more first");
-    }
+    check_rank(rank);
     if (rank > rank_) {
       const Index added = rank - rank_;
       zero(view_of(u_).columns(rank_, added));
@@ -169,6 +166,19 @@ class ThreeFactorMatrix
       zero(view_of(core_).block(0, rank_, rank, added));
       zero(view_of(core_).block(rank_, 0, added, rank_));
     }
+    rank_ = rank;
+  }
+
+  /// All columns up to the capacity. Those beyond the rank are no part of the matrix: room to
+  /// prepare others in, which use_rank() then takes as they are.
+  [[nodiscard]] View all_u_view() & noexcept { return view_of(u_); }
+  [[nodiscard]] View all_core_view() & noexcept { return view_of(core_); }
+  [[nodiscard]] View all_v_view() & noexcept { return view_of(v_); }
+
+  /// As set_rank(), but spare columns come with what was written into them.
+  /// @throws RankError beyond the capacity.
+  void use_rank(Index rank) {
+    check_rank(rank);
     rank_ = rank;
   }
 
@@ -271,6 +281,12 @@ class ThreeFactorMatrix
     return Outer<Left, std::remove_const_t<decltype(right)>>(u, right);
   }
 
+  void check_rank(Index rank) const {
+    if (rank < 0 || rank > capacity()) {
+      ACCRETE_THROW RankError("rank " + std::to_string(rank) + " is outside the capacity of " +
+                              std::to_string(capacity()) + " columns; reserve() more first");
+    }
+  }
   static Context<Backend>& context() { return Context<Backend>::current(); }
   static void copy(ConstView from, View to) {
     detail::copy_into<Backend, Scalar>(context().device(), from, to);

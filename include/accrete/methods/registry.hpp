@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/methods/dlrt.hpp>
 #include <accrete/methods/full_rank.hpp>
 #include <accrete/methods/galore.hpp>
 #include <accrete/methods/inrank.hpp>
@@ -23,7 +24,7 @@ namespace detail {
 
 /// All methods. A new one is a header of its own, and a name here.
 using Methods = std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, SST,
-                           OIALR>;
+                           OIALR, DLRT>;
 
 /// Calls function(entry) for each method.
 template <class Function>

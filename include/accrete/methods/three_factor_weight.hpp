@@ -81,9 +81,9 @@ class ThreeFactorWeight : public TrainedWeight<WeightScalar, WeightBackend> {
   }
 
   Factors matrix_;
+  ThreeFactorPass<Scalar, Backend> pass_;
 
  private:
-  ThreeFactorPass<Scalar, Backend> pass_;
   Storage core_gradient_;
 };
 
