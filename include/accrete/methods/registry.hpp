@@ -7,8 +7,10 @@
 #include <accrete/methods/inrank.hpp>
 #include <accrete/methods/lora.hpp>
 #include <accrete/methods/low_rank.hpp>
+#include <accrete/methods/mest.hpp>
 #include <accrete/methods/oialr.hpp>
 #include <accrete/methods/options.hpp>
+#include <accrete/methods/powerpropagation.hpp>
 #include <accrete/methods/relora.hpp>
 #include <accrete/methods/sst.hpp>
 
@@ -24,7 +26,7 @@ namespace detail {
 
 /// All methods. A new one is a header of its own, and a name here.
 using Methods = std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, SST,
-                           OIALR, DLRT>;
+                           OIALR, DLRT, Powerpropagation, MEST>;
 
 /// Calls function(entry) for each method.
 template <class Function>

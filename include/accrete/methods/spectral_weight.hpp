@@ -65,6 +65,10 @@ class SpectralWeight : public TrainedWeight<WeightScalar, WeightBackend> {
     const View product = view_of(scaled_d_); // has served
     Kernels<Backend>::hadamard(device(), Scalar{1}, view_of(std::as_const(d_)),
                                view_of(std::as_const(z_)), Scalar{0}, product);
+    if (slope_.size() > 0) {
+      Kernels<Backend>::scale_columns(device(), product.as_const().transposed(),
+                                      view_of(std::as_const(slope_)), product.transposed());
+    }
     noalias(sigma_gradient_) += lazy(scaled_d_) * ones_;
   }
 
@@ -76,7 +80,7 @@ class SpectralWeight : public TrainedWeight<WeightScalar, WeightBackend> {
 
   void step(const StepInfo& info) override {
     step_factors(info.learning_rate, info.gradient_scale);
-    step_sigma(info.learning_rate, info.gradient_scale);
+    step_row(sigma_, info.learning_rate, info.gradient_scale);
   }
 
   void visit_shape(const NumberVisitor& visitor) override {
@@ -119,13 +123,14 @@ class SpectralWeight : public TrainedWeight<WeightScalar, WeightBackend> {
   void assign(const SVD<Scalar, Backend>& parts) {
     copy(view_of(parts.U).left_columns(directions()), view_of(u_));
     copy(view_of(parts.V).left_columns(directions()), view_of(v_));
-    upload_sigma(parts.singular_values);
+    upload(parts.singular_values, sigma_);
   }
+  /// The first of the values, as many as the target has.
   template <class Values>
-  void upload_sigma(const Values& values) {
+  static void upload(const Values& values, Storage& target) {
     const typename BasisChange<Scalar>::HostMatrix host =
-        values.head(directions()).template cast<Scalar>();
-    Kernels<Backend>::upload(device(), host.data(), view_of(sigma_));
+        values.head(target.rows()).template cast<Scalar>();
+    Kernels<Backend>::upload(device(), host.data(), view_of(target));
   }
   [[nodiscard]] Eigen::VectorXd host_sigma() const {
     return to_host(view_of(sigma_)).template cast<double>();
@@ -139,28 +144,33 @@ class SpectralWeight : public TrainedWeight<WeightScalar, WeightBackend> {
     normalise(u);
     normalise(v);
   }
-  void step_sigma(double rate, double scale) {
-    sigma_optimizer_.step(view_of(sigma_).transposed(), view_of(sigma_gradient_).transposed(), rate,
+  /// Of σ, or what is trained in its place.
+  void step_row(Storage& sigma, double rate, double scale) {
+    sigma_optimizer_.step(view_of(sigma).transposed(), view_of(sigma_gradient_).transposed(), rate,
                           scale);
   }
 
   /// Direction j becomes what direction indices[j] was. The states of U and V are the caller's.
   void gather(const std::vector<Index>& indices) {
-    const auto count = static_cast<Index>(indices.size());
-    const auto gathered = [&](ConstView from) {
-      Storage result(from.rows, count);
-      Kernels<Backend>::gather_columns(device(), from, indices, view_of(result));
-      return result;
-    };
-    u_ = gathered(view_of(std::as_const(u_)));
-    v_ = gathered(view_of(std::as_const(v_)));
-    Storage sigma(count, 1);
-    Kernels<Backend>::gather_columns(device(), view_of(std::as_const(sigma_)).transposed(), indices,
-                                     view_of(sigma).transposed());
-    sigma_ = std::move(sigma);
+    gather_columns(u_, indices);
+    gather_columns(v_, indices);
+    gather_entries(sigma_, indices);
     sigma_optimizer_.keep_columns(indices);
   }
-  /// Drops all directions but these, all of which are active.
+  /// Of a factor, or of a column of c entries; zero where the index is -1.
+  static void gather_columns(Storage& factor, const std::vector<Index>& indices) {
+    Storage result(factor.rows(), static_cast<Index>(indices.size()));
+    Kernels<Backend>::gather_columns(device(), view_of(std::as_const(factor)), indices,
+                                     view_of(result));
+    factor = std::move(result);
+  }
+  static void gather_entries(Storage& entries, const std::vector<Index>& indices) {
+    Storage result(static_cast<Index>(indices.size()), 1);
+    Kernels<Backend>::gather_columns(device(), view_of(std::as_const(entries)).transposed(),
+                                     indices, view_of(result).transposed());
+    entries = std::move(result);
+  }
+  /// Drops all directions but these; all are active.
   void keep(const std::vector<Index>& indices) {
     gather(indices);
     u_optimizer_.keep_columns(indices);
@@ -207,6 +217,7 @@ class SpectralWeight : public TrainedWeight<WeightScalar, WeightBackend> {
   Storage u_, v_, sigma_; // m x c, n x c, c x 1
   Storage u_gradient_, v_gradient_, sigma_gradient_;
   Optimizer u_optimizer_, v_optimizer_, sigma_optimizer_; // σ is a row to its own
+  Storage slope_; // dσ/dθ, c x 1, where θ is trained in the place of σ
 
  private:
   /// Row i of the result is σ_i times row i.

@@ -107,7 +107,7 @@ class SSTWeight : public SpectralWeight<Scalar, Backend> {
     const auto rising = static_cast<double>(options_.warmup);
     const double rate = info.learning_rate * (since < rising ? since / rising : 1.0);
     this->step_factors(rate, info.gradient_scale);
-    this->step_sigma(rate, info.gradient_scale);
+    this->step_row(this->sigma_, rate, info.gradient_scale);
     clip_at_zero();
   }
 
