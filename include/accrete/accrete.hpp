@@ -17,8 +17,10 @@
 #include <accrete/factor/randomized_svd.hpp>
 #include <accrete/factor/row_norms.hpp>
 #include <accrete/factor/svd.hpp>
+#include <accrete/factor/three_factor_matrix.hpp>
 #include <accrete/factor/truncation.hpp>
 #include <accrete/grad/gradients.hpp>
+#include <accrete/grad/three_factor_pass.hpp>
 #include <accrete/grad/weight_pass.hpp>
 #include <accrete/grow/growth.hpp>
 #include <accrete/grow/initializers.hpp>
@@ -40,6 +42,7 @@
 #include <accrete/optim/schedule.hpp>
 #include <accrete/optim/sgd.hpp>
 #include <accrete/optim/state_policy.hpp>
+#include <accrete/optim/transport_core.hpp>
 #include <accrete/plan/explain.hpp>
 #include <accrete/plan/in_order.hpp>
 #include <accrete/plan/prepared.hpp>

@@ -5,15 +5,20 @@
 #include <accrete/methods/compressed.hpp>
 #include <accrete/methods/dynamic_rank.hpp>
 #include <accrete/methods/factorised.hpp>
+#include <accrete/methods/dlrt.hpp>
 #include <accrete/methods/full_rank.hpp>
 #include <accrete/methods/galore.hpp>
 #include <accrete/methods/glrl.hpp>
 #include <accrete/methods/inrank.hpp>
 #include <accrete/methods/lora.hpp>
 #include <accrete/methods/low_rank.hpp>
+#include <accrete/methods/mest.hpp>
+#include <accrete/methods/oialr.hpp>
 #include <accrete/methods/options.hpp>
+#include <accrete/methods/powerpropagation.hpp>
 #include <accrete/methods/relora.hpp>
 #include <accrete/methods/welore.hpp>
+#include <accrete/methods/sst.hpp>
 
 #include <memory>
 #include <string>
@@ -29,6 +34,8 @@ namespace detail {
 using Methods =
     std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, Factorised,
                DynamicRank, WeLore, AttentionLowRank, GreedyLowRank, Compressed>;
+using Methods = std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, SST,
+                           OIALR, DLRT, Powerpropagation, MEST>;
 
 /// Calls function(entry) for each method.
 template <class Function>
