@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/methods/fira.hpp>
 #include <accrete/methods/full_rank.hpp>
 #include <accrete/methods/galore.hpp>
 #include <accrete/methods/inrank.hpp>
@@ -20,7 +21,7 @@ ACCRETE_BEGIN_NAMESPACE
 namespace detail {
 
 /// All methods. A new one is a header of its own, and a name here.
-using Methods = std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore>;
+using Methods = std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, Fira>;
 
 /// Calls function(entry) for each method.
 template <class Function>
@@ -75,7 +76,7 @@ make_weight(const std::string& name, const MethodSettings& settings, const Weigh
       options.visit(writer);
       writer.finish();
       weight = std::make_unique<typename Entry::template Weight<Scalar, Backend>>(place, options,
-                                                                                 optimizer);
+                                                                                  optimizer);
     }
   });
   if (weight == nullptr) {
