@@ -9,6 +9,7 @@
 #include <accrete/methods/low_rank.hpp>
 #include <accrete/methods/options.hpp>
 #include <accrete/methods/relora.hpp>
+#include <accrete/methods/switchlora.hpp>
 
 #include <memory>
 #include <string>
@@ -21,7 +22,8 @@ ACCRETE_BEGIN_NAMESPACE
 namespace detail {
 
 /// All methods. A new one is a header of its own, and a name here.
-using Methods = std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, Fira>;
+using Methods =
+    std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, Fira, SwitchLoRA>;
 
 /// Calls function(entry) for each method.
 template <class Function>
