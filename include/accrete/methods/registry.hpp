@@ -2,6 +2,7 @@
 #pragma once
 
 #include <accrete/methods/adarankgrad.hpp>
+#include <accrete/methods/apollo.hpp>
 #include <accrete/methods/fira.hpp>
 #include <accrete/methods/full_rank.hpp>
 #include <accrete/methods/galore.hpp>
@@ -24,7 +25,7 @@ namespace detail {
 
 /// All methods. A new one is a header of its own, and a name here.
 using Methods = std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, Fira,
-                           SwitchLoRA, AdaRankGrad>;
+                           SwitchLoRA, AdaRankGrad, APOLLO, APOLLOMini>;
 
 /// Calls function(entry) for each method.
 template <class Function>
