@@ -7,6 +7,7 @@
 #include <accrete/methods/full_rank.hpp>
 #include <accrete/methods/galore.hpp>
 #include <accrete/methods/inrank.hpp>
+#include <accrete/methods/ldadam.hpp>
 #include <accrete/methods/lora.hpp>
 #include <accrete/methods/low_rank.hpp>
 #include <accrete/methods/options.hpp>
@@ -25,7 +26,7 @@ namespace detail {
 
 /// All methods. A new one is a header of its own, and a name here.
 using Methods = std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, Fira,
-                           SwitchLoRA, AdaRankGrad, APOLLO, APOLLOMini>;
+                           SwitchLoRA, AdaRankGrad, APOLLO, APOLLOMini, LDAdam>;
 
 /// Calls function(entry) for each method.
 template <class Function>
