@@ -4,8 +4,6 @@
 #include <accrete/factor/temporaries.hpp>
 #include <accrete/matrix/cumulative_update.hpp>
 
-#include <algorithm>
-
 ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
@@ -15,16 +13,12 @@ template <class Backend, class Scalar>
 void column_norms_into(Device<Backend>& device, ViewOn<const Scalar, Backend> base, Scalar scale,
                        ViewOn<const Scalar, Backend> u, ViewOn<const Scalar, Backend> v,
                        ViewOn<Scalar, Backend> norms) {
-  constexpr Index piece_entries = Index{1} << 17;
-  const Index width = std::clamp<Index>(piece_entries / std::max<Index>(base.rows, 1), 16,
-                                        std::max<Index>(base.cols, 16));
   if (base.empty()) {
     return Kernels<Backend>::fill(device, Scalar{0}, norms);
   }
   Frame<Backend> frame(device.workspace());
-  const auto piece = temporary<Scalar>(frame, base.rows, (std::min)(width, base.cols));
-  for (Index first = 0; first < base.cols; first += width) {
-    const Index count = (std::min)(width, base.cols - first);
+  const auto piece = temporary<Scalar>(frame, base.rows, piece_columns(base.rows, base.cols));
+  for_each_piece(base.rows, base.cols, [&](Index first, Index count) {
     const ViewOn<Scalar, Backend> columns = piece.left_columns(count);
     Kernels<Backend>::combine(device, Scalar{1}, base.columns(first, count), Scalar{0}, columns);
     if (u.cols > 0) {
@@ -32,7 +26,7 @@ void column_norms_into(Device<Backend>& device, ViewOn<const Scalar, Backend> ba
                              Scalar{1}, columns);
     }
     Kernels<Backend>::column_norms(device, columns.as_const(), norms.block(first, 0, count, 1));
-  }
+  });
 }
 
 } // namespace detail

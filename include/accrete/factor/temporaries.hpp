@@ -4,6 +4,7 @@
 #include <accrete/backend/backend.hpp>
 #include <accrete/backend/workspace.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <type_traits>
 #include <utility>
@@ -57,6 +58,21 @@ void scale_columns(Device<Backend>& device, ViewOn<const Scalar, Backend> a,
   const auto scales = temporary<Scalar>(frame, c.cols, 1);
   Kernels<Backend>::upload(device, rounded, scales);
   Kernels<Backend>::scale_columns(device, a, scales.as_const(), c);
+}
+
+/// Calls action(first, count) for pieces of some columns of a rows x cols matrix that stay in the
+/// cache. None has more than piece_columns() columns.
+[[nodiscard]] inline Index piece_columns(Index rows, Index cols) {
+  constexpr Index piece_entries = Index{1} << 17;
+  const Index width = (std::max<Index>)(piece_entries / (std::max<Index>)(rows, 1), 16);
+  return (std::min)(width, cols);
+}
+template <class Action>
+void for_each_piece(Index rows, Index cols, const Action& action) {
+  const Index width = piece_columns(rows, cols);
+  for (Index first = 0; first < cols; first += width) {
+    action(first, (std::min)(width, cols - first));
+  }
 }
 
 } // namespace detail

@@ -6,10 +6,14 @@
 #include <accrete/methods/dynamic_rank.hpp>
 #include <accrete/methods/factorised.hpp>
 #include <accrete/methods/dlrt.hpp>
+#include <accrete/methods/adarankgrad.hpp>
+#include <accrete/methods/apollo.hpp>
+#include <accrete/methods/fira.hpp>
 #include <accrete/methods/full_rank.hpp>
 #include <accrete/methods/galore.hpp>
 #include <accrete/methods/glrl.hpp>
 #include <accrete/methods/inrank.hpp>
+#include <accrete/methods/ldadam.hpp>
 #include <accrete/methods/lora.hpp>
 #include <accrete/methods/low_rank.hpp>
 #include <accrete/methods/mest.hpp>
@@ -19,6 +23,7 @@
 #include <accrete/methods/relora.hpp>
 #include <accrete/methods/welore.hpp>
 #include <accrete/methods/sst.hpp>
+#include <accrete/methods/switchlora.hpp>
 
 #include <memory>
 #include <string>
@@ -36,6 +41,8 @@ using Methods =
                DynamicRank, WeLore, AttentionLowRank, GreedyLowRank, Compressed>;
 using Methods = std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, SST,
                            OIALR, DLRT, Powerpropagation, MEST>;
+using Methods = std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, Fira,
+                           SwitchLoRA, AdaRankGrad, APOLLO, APOLLOMini, LDAdam>;
 
 /// Calls function(entry) for each method.
 template <class Function>
