@@ -2,6 +2,7 @@
 #pragma once
 
 #include <accrete/methods/cola.hpp>
+#include <accrete/methods/cr_net.hpp>
 #include <accrete/methods/full_rank.hpp>
 #include <accrete/methods/galore.hpp>
 #include <accrete/methods/inrank.hpp>
@@ -22,7 +23,7 @@ namespace detail {
 
 /// All methods. A new one is a header of its own, and a name here.
 using Methods =
-    std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, CoLA>;
+    std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, CoLA, CRNet>;
 
 /// Calls function(entry) for each method.
 template <class Function>
