@@ -3,6 +3,7 @@
 
 #include <accrete/methods/cola.hpp>
 #include <accrete/methods/cr_net.hpp>
+#include <accrete/methods/dora.hpp>
 #include <accrete/methods/full_rank.hpp>
 #include <accrete/methods/galore.hpp>
 #include <accrete/methods/inrank.hpp>
@@ -23,7 +24,8 @@ namespace detail {
 
 /// All methods. A new one is a header of its own, and a name here.
 using Methods =
-    std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, CoLA, CRNet>;
+    std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, CoLA,
+                           CRNet, DoRA>;
 
 /// Calls function(entry) for each method.
 template <class Function>
