@@ -245,6 +245,8 @@ class Snapshot : public accrete::StateVisitor<double, TestBackend> {
     }
   }
 
+  /// A tensor of the state.
+  [[nodiscard]] const Mat& at(const std::string& name) const { return tensors_.at(name); }
   /// Scalars of the state's tensors.
   [[nodiscard]] Index state_size() const {
     Index size = 0;

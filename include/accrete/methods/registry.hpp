@@ -11,6 +11,7 @@
 #include <accrete/methods/low_rank.hpp>
 #include <accrete/methods/options.hpp>
 #include <accrete/methods/relora.hpp>
+#include <accrete/methods/spectron.hpp>
 
 #include <memory>
 #include <string>
@@ -25,7 +26,7 @@ namespace detail {
 /// All methods. A new one is a header of its own, and a name here.
 using Methods =
     std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, CoLA,
-                           CRNet, DoRA>;
+                           CRNet, DoRA, Spectron>;
 
 /// Calls function(entry) for each method.
 template <class Function>
