@@ -8,6 +8,7 @@
 #include <accrete/methods/galore.hpp>
 #include <accrete/methods/inrank.hpp>
 #include <accrete/methods/lora.hpp>
+#include <accrete/methods/lora_muon.hpp>
 #include <accrete/methods/low_rank.hpp>
 #include <accrete/methods/options.hpp>
 #include <accrete/methods/relora.hpp>
@@ -26,7 +27,7 @@ namespace detail {
 /// All methods. A new one is a header of its own, and a name here.
 using Methods =
     std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, CoLA,
-                           CRNet, DoRA, Spectron>;
+                           CRNet, DoRA, Spectron, LoRAMuon>;
 
 /// Calls function(entry) for each method.
 template <class Function>

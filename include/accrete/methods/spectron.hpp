@@ -2,13 +2,11 @@
 #pragma once
 
 #include <accrete/factor/polar.hpp>
-#include <accrete/grow/initializers.hpp>
 #include <accrete/methods/factored_weight.hpp>
 #include <accrete/methods/power_iteration.hpp>
 #include <accrete/methods/registry_entry.hpp>
 #include <accrete/optim/sgd.hpp>
 
-#include <cmath>
 #include <cstdint>
 #include <utility>
 
@@ -28,34 +26,6 @@ struct SpectronOptions {
                    "orthogonal factor iterated to rounding, or by Muon's five steps");
   }
 };
-
-namespace detail {
-
-/// A factor of orthonormal columns, scaled so that the entries of the product of two have the
-/// deviation of the dense start.
-template <class Scalar, class Backend>
-[[nodiscard]] LowRankMatrix<Scalar, Backend> orthogonal_factors(const WeightPlace& place,
-                                                                Index columns) {
-  auto& device = Context<Backend>::current().device();
-  LowRankMatrix<Scalar, Backend> result(place.rows, place.cols, columns);
-  result.set_rank(columns);
-  // U Vᵀ with orthonormal columns has the Frobenius norm sqrt(r).
-  const double entries = static_cast<double>(place.rows) * static_cast<double>(place.cols);
-  const double length =
-      std::sqrt(place.deviation * std::sqrt(entries / static_cast<double>(columns)));
-  Frame<Backend> frame(device.workspace());
-  const auto r = temporary<Scalar>(frame, columns, columns);
-  std::uint64_t stream = 1;
-  for (const ViewOn<Scalar, Backend> factor : {result.u_view(), result.v_view()}) {
-    Kernels<Backend>::fill_normal(device, seed_of(place, stream++), 1.0, factor);
-    Kernels<Backend>::thin_qr(device, factor, r);
-    Kernels<Backend>::combine(device, static_cast<Scalar>(length), factor.as_const(), Scalar{0},
-                              factor);
-  }
-  return result;
-}
-
-} // namespace detail
 
 /// U Vᵀ from scratch by orthogonalised updates of the factors, as long as moves U Vᵀ by the
 /// learning rate (Spectron, ICML 2026, arXiv 2602.12429). For each factor F, of gradient G:
