@@ -9,6 +9,7 @@
 #include <accrete/methods/inrank.hpp>
 #include <accrete/methods/lora.hpp>
 #include <accrete/methods/lora_muon.hpp>
+#include <accrete/methods/loro.hpp>
 #include <accrete/methods/low_rank.hpp>
 #include <accrete/methods/options.hpp>
 #include <accrete/methods/relora.hpp>
@@ -27,7 +28,7 @@ namespace detail {
 /// All methods. A new one is a header of its own, and a name here.
 using Methods =
     std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, CoLA,
-                           CRNet, DoRA, Spectron, LoRAMuon>;
+                           CRNet, DoRA, Spectron, LoRAMuon, LORO>;
 
 /// Calls function(entry) for each method.
 template <class Function>
