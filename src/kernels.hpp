@@ -18,6 +18,8 @@
   template void Kernels<Cpu>::hadamard<Scalar>(Device<Cpu>&, Scalar, View<const Scalar>,           \
                                                View<const Scalar>, Scalar, View<Scalar>);          \
   template void Kernels<Cpu>::absolute<Scalar>(Device<Cpu>&, View<Scalar>);                        \
+  template void Kernels<Cpu>::map<Scalar>(Device<Cpu>&, Function, View<const Scalar>,              \
+                                          View<Scalar>);                                           \
   template double Kernels<Cpu>::dot<Scalar>(Device<Cpu>&, View<const Scalar>, View<const Scalar>); \
   template double Kernels<Cpu>::squared_norm<Scalar>(Device<Cpu>&, View<const Scalar>);            \
   template bool Kernels<Cpu>::all_finite<Scalar>(Device<Cpu>&, View<const Scalar>);                \

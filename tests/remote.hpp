@@ -171,6 +171,7 @@ struct RemoteKernels {
   ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, fill)
   ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, hadamard)
   ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, absolute)
+  ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, map)
   ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, dot)
   ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, squared_norm)
   ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, all_finite)

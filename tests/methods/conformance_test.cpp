@@ -11,9 +11,15 @@ using accrete::MethodOption;
 namespace {
 
 struct Shape {
-  Index rows, cols;
+  Index rows, cols, layer;
 };
-constexpr Shape shapes[] = {{12, 8}, {8, 12}, {10, 10}};
+constexpr Shape shapes[] = {{12, 8, 0}, {8, 12, 1}, {10, 10, 1}};
+
+std::unique_ptr<Weight> make(const MethodInfo& info, const MethodSettings& settings,
+                             const Shape& shape) {
+  return method_test::make(info.description.name, settings, shape.rows, shape.cols, {},
+                           shape.layer);
+}
 
 /// Settings under which everything that a method does now and then happens within a few steps.
 MethodSettings busy(const MethodInfo& info) {
@@ -47,20 +53,29 @@ void train_some(Weight& weight, const Shape& shape, int first, int last, double 
   }
 }
 
-/// The derivative of the loss by every entry of a parameter, from fourth-order differences.
-Mat numeric_gradient(Weight& weight, const std::string& name, const Batch& batch) {
-  const Mat kept = parameters_of(weight).at(name);
-  Mat result(kept.rows(), kept.cols());
+/// The derivatives of loss(values) by every entry, from fourth-order differences.
+template <class Loss>
+Mat differences(const Mat& values, const Loss& loss) {
+  Mat result(values.rows(), values.cols());
   const double h = 1e-3;
-  for (Index i = 0; i < kept.size(); ++i) {
+  for (Index i = 0; i < values.size(); ++i) {
     const auto at = [&](double offset) {
-      Mat moved = kept;
+      Mat moved = values;
       moved.data()[i] += offset;
-      set_parameter(weight, name, moved);
-      return batch.loss(forward(weight, batch.x));
+      return loss(moved);
     };
     result.data()[i] = (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h);
   }
+  return result;
+}
+
+/// The derivative of the loss by every entry of a parameter.
+Mat numeric_gradient(Weight& weight, const std::string& name, const Batch& batch) {
+  const Mat kept = parameters_of(weight).at(name);
+  const Mat result = differences(kept, [&](const Mat& moved) {
+    set_parameter(weight, name, moved);
+    return batch.loss(forward(weight, batch));
+  });
   set_parameter(weight, name, kept);
   return result;
 }
@@ -70,11 +85,11 @@ Mat numeric_gradient(Weight& weight, const std::string& name, const Batch& batch
 TEST_CASE("methods: gradients are those of finite differences") {
   for_each_weight([](const MethodInfo& info, const MethodSettings& settings, const Shape& shape) {
     for (const int steps : {3, 17}) { // early, and after what happens now and then
-      const auto weight = make(info.description.name, settings, shape.rows, shape.cols);
+      const auto weight = make(info, settings, shape);
       train_some(*weight, shape, 0, steps);
       const Batch batch(shape.rows, shape.cols, 5, 3);
-      Mat dx;
-      backward(*weight, batch, &dx);
+      accrete::zero_gradients(*weight);
+      const Passes passes = accumulate(*weight, batch);
       const auto gradients = gradients_of(*weight);
       std::vector<std::string> exact, projected;
       weight->visit_parameters([&](const Parameter& p) {
@@ -98,32 +113,30 @@ TEST_CASE("methods: gradients are those of finite differences") {
         CHECK(difference(gradients.at(name), g * p) < 1e-8);
       }
 
-      Mat numeric(dx.rows(), dx.cols());
       Batch moved = batch;
-      const double h = 1e-3;
-      for (Index i = 0; i < dx.size(); ++i) {
-        const auto at = [&](double offset) {
-          moved.x.data()[i] = batch.x.data()[i] + offset;
-          return batch.loss(forward(*weight, moved.x));
-        };
-        numeric.data()[i] = (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h);
-        moved.x.data()[i] = batch.x.data()[i];
+      const auto numeric = [&](const Mat& at, Mat& entries) {
+        return differences(at, [&](const Mat& value) {
+          entries = value;
+          return moved.loss(forward(*weight, moved));
+        });
+      };
+      CHECK(difference(passes.dx, numeric(batch.x, moved.x)) < 1e-8);
+      moved = batch;
+      if (weight->takes_previous_output()) {
+        CHECK(difference(passes.dprevious, numeric(batch.previous, moved.previous)) < 1e-8);
       }
-      CHECK(difference(dx, numeric) < 1e-8);
     }
   });
 }
 
 TEST_CASE("methods: gradients of batches add up") {
   for_each_weight([](const MethodInfo& info, const MethodSettings& settings, const Shape& shape) {
-    const auto weight = make(info.description.name, settings, shape.rows, shape.cols);
+    const auto weight = make(info, settings, shape);
     train_some(*weight, shape, 0, 3);
     const Batch batch(shape.rows, shape.cols, 5, 3);
     backward(*weight, batch);
     const auto once = gradients_of(*weight);
-    const Mat y = forward(*weight, batch.x);
-    Stored<double> dx(shape.cols, 5);
-    weight->backward(on_backend(batch.x), on_backend(batch.upstream(y)), dx);
+    accumulate(*weight, batch);
     for (const auto& [name, gradient] : gradients_of(*weight)) {
       CAPTURE(name);
       CHECK(difference(gradient, 2 * once.at(name)) < 1e-12);
@@ -133,7 +146,7 @@ TEST_CASE("methods: gradients of batches add up") {
 
 TEST_CASE("methods: the loss on one batch falls") {
   for_each_weight([](const MethodInfo& info, const MethodSettings& settings, const Shape& shape) {
-    const auto weight = make(info.description.name, settings, shape.rows, shape.cols);
+    const auto weight = make(info, settings, shape);
     const Batch batch(shape.rows, shape.cols, 16, 11);
     const double first = backward(*weight, batch);
     for (int i = 0; i < 60; ++i) {
@@ -146,10 +159,10 @@ TEST_CASE("methods: the loss on one batch falls") {
 TEST_CASE("methods: a weight stops and goes on bit for bit") {
   for_each_weight([](const MethodInfo& info, const MethodSettings& settings, const Shape& shape) {
     for (const int steps : {3, 13}) {
-      const auto weight = make(info.description.name, settings, shape.rows, shape.cols);
+      const auto weight = make(info, settings, shape);
       train_some(*weight, shape, 0, steps);
       Snapshot kept(*weight);
-      const auto resumed = make(info.description.name, settings, shape.rows, shape.cols);
+      const auto resumed = make(info, settings, shape);
       kept.restore(*resumed);
       train_some(*weight, shape, steps, steps + 12);
       train_some(*resumed, shape, steps, steps + 12);
@@ -161,7 +174,7 @@ TEST_CASE("methods: a weight stops and goes on bit for bit") {
 
 TEST_CASE("methods: ranks stay within their bounds and are what is stored") {
   for_each_weight([](const MethodInfo& info, const MethodSettings& settings, const Shape& shape) {
-    const auto weight = make(info.description.name, settings, shape.rows, shape.cols);
+    const auto weight = make(info, settings, shape);
     for (int i = 0; i < 20; ++i) {
       train_some(*weight, shape, i, i + 1);
       const auto rank = weight->rank();
@@ -182,11 +195,11 @@ TEST_CASE("methods: ranks stay within their bounds and are what is stored") {
 
 TEST_CASE("methods: a learning rate of zero, or a gradient of zero, makes no NaN") {
   for_each_weight([](const MethodInfo& info, const MethodSettings& settings, const Shape& shape) {
-    const auto weight = make(info.description.name, settings, shape.rows, shape.cols);
+    const auto weight = make(info, settings, shape);
     train_some(*weight, shape, 0, 12, 0.0);
     for (int i = 12; i < 24; ++i) { // at the minimum
       Batch batch(shape.rows, shape.cols, 4, 9);
-      batch.target = forward(*weight, batch.x);
+      batch.target = forward(*weight, batch);
       train(*weight, batch, step_info(i));
     }
     for (const auto& [name, value] : parameters_of(*weight)) {

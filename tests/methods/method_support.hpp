@@ -30,27 +30,29 @@ inline Mat random_matrix(Index rows, Index cols, unsigned seed) {
   return Mat::NullaryExpr(rows, cols, [&](Index, Index) { return normal(random); });
 }
 
-inline accrete::WeightPlace place(Index rows, Index cols) {
+inline accrete::WeightPlace place(Index rows, Index cols, Index layer = 0) {
   accrete::WeightPlace result;
   result.rows = rows;
   result.cols = cols;
   result.deviation = 0.3;
   result.seed = 7;
+  result.layer = layer;
+  result.layers = 2;
   return result;
 }
 
 inline std::unique_ptr<Weight> make(const std::string& method, const MethodSettings& settings,
                                     Index rows, Index cols,
-                                    const accrete::AdamWOptions& optimizer = {}) {
-  return accrete::make_weight<double, TestBackend>(method, settings, place(rows, cols), optimizer);
+                                    const accrete::AdamWOptions& optimizer = {}, Index layer = 0) {
+  return accrete::make_weight<double, TestBackend>(method, settings, place(rows, cols, layer),
+                                                   optimizer);
 }
 
 /// All parameters, by name.
 inline std::map<std::string, Mat> parameters_of(Weight& weight) {
   std::map<std::string, Mat> result;
-  weight.visit_parameters([&](const Parameter& p) {
-    result[p.name] = Mat(accrete::to_host(p.value.as_const()));
-  });
+  weight.visit_parameters(
+      [&](const Parameter& p) { result[p.name] = Mat(accrete::to_host(p.value.as_const())); });
   return result;
 }
 /// The gradients of those trained, by name.
@@ -82,12 +84,15 @@ inline Mat dense_of(Weight& weight) {
   return forward(weight, Mat::Identity(weight.cols(), weight.cols()));
 }
 
-/// One batch: X, and dY of the loss 1/2 |W X - T|² / p.
+/// One batch: X, the output of the layer before where a weight takes it, and dY of the loss
+/// 1/2 |Y - T|² / p.
 struct Batch {
-  Mat x, target;
+  Mat x, target, previous;
 
   Batch(Index rows, Index cols, Index samples, unsigned seed)
-      : x(random_matrix(cols, samples, seed)), target(random_matrix(rows, samples, seed + 1)) {}
+      : x(random_matrix(cols, samples, seed)),
+        target(random_matrix(rows, samples, seed + 1)),
+        previous(random_matrix(rows, samples, seed + 1000)) {}
 
   [[nodiscard]] double loss(const Mat& y) const {
     return 0.5 * (y - target).squaredNorm() / static_cast<double>(x.cols());
@@ -97,19 +102,49 @@ struct Batch {
   }
 };
 
-/// Forward and backward; gradients are those of this batch alone. Returns the loss, and dX where it
-/// is wanted.
-inline double backward(Weight& weight, const Batch& batch, Mat* dx_out = nullptr) {
-  accrete::zero_gradients(weight);
-  const Mat y = forward(weight, batch.x);
+/// Y, with the part of the layer before.
+inline Mat forward(Weight& weight, const Batch& batch) {
+  const auto input = on_backend(batch.x);
+  Stored<double> y(weight.rows(), batch.x.cols());
+  weight.forward(input, y);
+  if (weight.takes_previous_output()) {
+    weight.add_previous(on_backend(batch.previous), y);
+  }
+  return Mat(accrete::to_host(y));
+}
+
+/// What a batch gives beside the gradients of the parameters; dprevious is empty where the weight
+/// takes none.
+struct Passes {
+  double loss;
+  Mat dx, dprevious;
+};
+
+/// Forward and backward; adds to the gradients.
+inline Passes accumulate(Weight& weight, const Batch& batch) {
+  const Mat y = forward(weight, batch);
   const auto x = on_backend(batch.x);
   const auto dy = on_backend(batch.upstream(y));
   Stored<double> dx(weight.cols(), batch.x.cols());
   weight.backward(x, dy, dx);
-  if (dx_out != nullptr) {
-    *dx_out = Mat(accrete::to_host(dx));
+  Passes passes{batch.loss(y), Mat(accrete::to_host(dx)), Mat()};
+  if (weight.takes_previous_output()) {
+    Stored<double> dprevious(weight.rows(), batch.x.cols());
+    weight.previous_gradient(on_backend(batch.previous), dy, dprevious);
+    passes.dprevious = Mat(accrete::to_host(dprevious));
   }
-  return batch.loss(y);
+  return passes;
+}
+
+/// The same where gradients are those of this batch alone. Returns the loss, and dX where it is
+/// wanted.
+inline double backward(Weight& weight, const Batch& batch, Mat* dx_out = nullptr) {
+  accrete::zero_gradients(weight);
+  const Passes passes = accumulate(weight, batch);
+  if (dx_out != nullptr) {
+    *dx_out = passes.dx;
+  }
+  return passes.loss;
 }
 
 /// One whole training step; returns the loss before it.
@@ -210,6 +245,8 @@ class Snapshot : public accrete::StateVisitor<double, TestBackend> {
     }
   }
 
+  /// A tensor of the state.
+  [[nodiscard]] const Mat& at(const std::string& name) const { return tensors_.at(name); }
   /// Scalars of the state's tensors.
   [[nodiscard]] Index state_size() const {
     Index size = 0;

@@ -96,6 +96,32 @@ void iterate_to_polar_factor(OddPolynomial<Backend, Scalar>& polynomial, Index c
   }
 }
 
+/// x <- its polar factor.
+template <class Backend, class Scalar>
+void polar_in_place(Device<Backend>& device, ViewOn<Scalar, Backend> x, PolarMethod method) {
+  if (x.empty()) {
+    return;
+  }
+  if (!Kernels<Backend>::all_finite(device, x.as_const())) {
+    throw_not_finite("polar_factor", x.rows, x.cols);
+  }
+  if (x.rows < x.cols) {
+    x = x.transposed();
+  }
+  if (!normalise<Backend>(device, x)) {
+    return;
+  }
+  Frame<Backend> frame(device.workspace());
+  OddPolynomial<Backend, Scalar> polynomial(device, frame, x);
+  if (method == PolarMethod::newton_schulz) {
+    iterate_to_polar_factor(polynomial, x.cols);
+  } else {
+    for (int step = 0; step < 5; ++step) {
+      polynomial.step(3.4445, -4.7750, 2.0315);
+    }
+  }
+}
+
 } // namespace detail
 
 /// The orthogonal polar factor U Vᵀ of an m x n matrix or expression A = U S Vᵀ: the matrix with
@@ -116,29 +142,12 @@ template <detail::Operand Operand>
   auto& context = Context<Backend>::current();
   auto& device = context.device();
   Matrix<Scalar, Backend> result(node.rows(), node.cols());
-  ViewOn<Scalar, Backend> x = view_of(result);
+  const ViewOn<Scalar, Backend> x = view_of(result);
   if (x.empty()) {
     return result;
   }
   detail::evaluate_into(context, node, Scalar{1}, Scalar{0}, x, false);
-  if (!Kernels<Backend>::all_finite(device, x.as_const())) {
-    detail::throw_not_finite("polar_factor", x.rows, x.cols);
-  }
-  if (x.rows < x.cols) {
-    x = x.transposed();
-  }
-  if (!detail::normalise<Backend>(device, x)) {
-    return result;
-  }
-  detail::Frame<Backend> frame(device.workspace());
-  detail::OddPolynomial<Backend, Scalar> polynomial(device, frame, x);
-  if (options.method == PolarMethod::newton_schulz) {
-    detail::iterate_to_polar_factor(polynomial, x.cols);
-  } else {
-    for (int step = 0; step < 5; ++step) {
-      polynomial.step(3.4445, -4.7750, 2.0315);
-    }
-  }
+  detail::polar_in_place<Backend>(device, x, options.method);
   return result;
 }
 

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/methods/attention_low_rank.hpp>
-#include <accrete/methods/compressed.hpp>
-#include <accrete/methods/dynamic_rank.hpp>
-#include <accrete/methods/factorised.hpp>
-#include <accrete/methods/dlrt.hpp>
 #include <accrete/methods/adarankgrad.hpp>
 #include <accrete/methods/apollo.hpp>
+#include <accrete/methods/attention_low_rank.hpp>
+#include <accrete/methods/cola.hpp>
+#include <accrete/methods/compressed.hpp>
+#include <accrete/methods/cr_net.hpp>
+#include <accrete/methods/dlrt.hpp>
+#include <accrete/methods/dora.hpp>
+#include <accrete/methods/dynamic_rank.hpp>
+#include <accrete/methods/factorised.hpp>
 #include <accrete/methods/fira.hpp>
 #include <accrete/methods/full_rank.hpp>
 #include <accrete/methods/galore.hpp>
@@ -15,15 +18,18 @@
 #include <accrete/methods/inrank.hpp>
 #include <accrete/methods/ldadam.hpp>
 #include <accrete/methods/lora.hpp>
+#include <accrete/methods/lora_muon.hpp>
+#include <accrete/methods/loro.hpp>
 #include <accrete/methods/low_rank.hpp>
 #include <accrete/methods/mest.hpp>
 #include <accrete/methods/oialr.hpp>
 #include <accrete/methods/options.hpp>
 #include <accrete/methods/powerpropagation.hpp>
 #include <accrete/methods/relora.hpp>
-#include <accrete/methods/welore.hpp>
+#include <accrete/methods/spectron.hpp>
 #include <accrete/methods/sst.hpp>
 #include <accrete/methods/switchlora.hpp>
+#include <accrete/methods/welore.hpp>
 
 #include <memory>
 #include <string>
@@ -37,12 +43,10 @@ namespace detail {
 
 /// All methods. A new one is a header of its own, and a name here.
 using Methods =
-    std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, Factorised,
-               DynamicRank, WeLore, AttentionLowRank, GreedyLowRank, Compressed>;
-using Methods = std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, SST,
-                           OIALR, DLRT, Powerpropagation, MEST>;
-using Methods = std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, Fira,
-                           SwitchLoRA, AdaRankGrad, APOLLO, APOLLOMini, LDAdam>;
+    std::tuple<FullRank, LowRank, Factorised, AttentionLowRank, GreedyLowRank, InRank,
+               InRankEfficient, LoRA, DoRA, ReLoRA, SwitchLoRA, GaLore, Fira, AdaRankGrad, APOLLO,
+               APOLLOMini, LDAdam, SST, OIALR, DLRT, LORO, Spectron, LoRAMuon, CoLA, CRNet, WeLore,
+               DynamicRank, Compressed, Powerpropagation, MEST>;
 
 /// Calls function(entry) for each method.
 template <class Function>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/factor/temporaries.hpp>
 #include <accrete/matrix/low_rank_matrix.hpp>
 #include <accrete/methods/trained_weight.hpp>
 
@@ -63,6 +64,30 @@ template <class Scalar, class Backend>
   const double deviation = factor_deviation(place, columns);
   return {normal_matrix<Scalar, Backend>(place.rows, columns, deviation, seed_of(place, 1)),
           normal_matrix<Scalar, Backend>(place.cols, columns, deviation, seed_of(place, 2))};
+}
+
+/// U Vᵀ whose factors have orthogonal columns of one length, and whose entries have the deviation of
+/// the dense start.
+template <class Scalar, class Backend>
+[[nodiscard]] LowRankMatrix<Scalar, Backend> orthogonal_factors(const WeightPlace& place,
+                                                                Index columns) {
+  auto& device = Context<Backend>::current().device();
+  LowRankMatrix<Scalar, Backend> result(place.rows, place.cols, columns);
+  result.set_rank(columns);
+  // U Vᵀ with orthonormal columns has the Frobenius norm sqrt(r).
+  const double entries = static_cast<double>(place.rows) * static_cast<double>(place.cols);
+  const double length =
+      std::sqrt(place.deviation * std::sqrt(entries / static_cast<double>(columns)));
+  Frame<Backend> frame(device.workspace());
+  const auto r = temporary<Scalar>(frame, columns, columns);
+  std::uint64_t stream = 1;
+  for (const ViewOn<Scalar, Backend> factor : {result.u_view(), result.v_view()}) {
+    Kernels<Backend>::fill_normal(device, seed_of(place, stream++), 1.0, factor);
+    Kernels<Backend>::thin_qr(device, factor, r);
+    Kernels<Backend>::combine(device, static_cast<Scalar>(length), factor.as_const(), Scalar{0},
+                              factor);
+  }
+  return result;
 }
 
 } // namespace detail

@@ -180,10 +180,9 @@ class Muon {
         ++steps;
       }
     });
-    const auto leaf = detail::factor_leaf<Scalar, Backend>(update.as_const());
-    const auto orthogonal = polar_factor(leaf, {.method = PolarMethod::muon});
+    detail::polar_in_place<Backend>(device, update, PolarMethod::muon);
     const double shape = (std::max)(1.0, static_cast<double>(rows()) / static_cast<double>(cols()));
-    add(-learning_rate * std::sqrt(shape), view_of(orthogonal), 1.0, parameter);
+    add(-learning_rate * std::sqrt(shape), update.as_const(), 1.0, parameter);
   }
 
   std::span<std::int64_t> steps_of(Index begin, Index count) noexcept {

@@ -3,6 +3,7 @@
 
 #include <accrete/backend/backend.hpp>
 #include <accrete/backend/cpu/device.hpp>
+#include <accrete/backend/function.hpp>
 #include <accrete/backend/optimizer_step.hpp>
 
 #include <cstdint>
@@ -34,6 +35,8 @@ struct Kernels<Cpu> {
                        View<const Scalar> b, Scalar beta, View<Scalar> c);
   template <class Scalar>
   static void absolute(Device<Cpu>& device, View<Scalar> c);
+  template <class Scalar>
+  static void map(Device<Cpu>& device, Function function, View<const Scalar> a, View<Scalar> c);
   template <class Scalar>
   static double dot(Device<Cpu>& device, View<const Scalar> a, View<const Scalar> b);
   template <class Scalar>

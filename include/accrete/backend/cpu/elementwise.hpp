@@ -2,6 +2,7 @@
 #pragma once
 
 #include <accrete/backend/cpu/device.hpp>
+#include <accrete/backend/function.hpp>
 #include <accrete/finite.hpp>
 
 #include <algorithm>
@@ -131,6 +132,28 @@ struct CpuElementwise {
     });
   }
 
+  /// c(i, j) = function(a(i, j)); c may be a.
+  template <class Scalar>
+  static void map(Device<Cpu>& device, Function function, View<const Scalar> a, View<Scalar> c) {
+    if (!c.is_column_major()) {
+      return map(device, function, a.transposed(), c.transposed());
+    }
+    parallel_ranges(threads_for(device, c), c.cols, 1, [&](Index first, Index count) {
+      const View<const Scalar> source = a.columns(first, count);
+      const View<Scalar> target = c.columns(first, count);
+      with_function(function, [&](auto known) {
+        if (is_exponential(known.function) && source.is_column_major()) {
+          for (Index j = 0; j < count; ++j) {
+            map_run<known.function>(source.data + j * source.stride,
+                                    target.data + j * target.stride, c.rows);
+          }
+        } else {
+          update(source, target, [=](Scalar x, Scalar) { return known(x); });
+        }
+      });
+    });
+  }
+
   /// Sum of a(i, j) b(i, j), accumulated in double.
   template <class Scalar>
   static double dot(Device<Cpu>& device, View<const Scalar> a, View<const Scalar> b) {
@@ -170,6 +193,27 @@ struct CpuElementwise {
   }
 
  private:
+  [[nodiscard]] static constexpr bool is_exponential(Function function) {
+    return function == Function::silu || function == Function::silu_slope;
+  }
+  /// By Eigen's exponential, which is vectorised where std::exp is not.
+  template <Function function, class Scalar>
+  static void map_run(const Scalar* a, Scalar* c, Index count) {
+    constexpr Index most = 256;
+    using Chunk = Eigen::Array<Scalar, Eigen::Dynamic, 1, Eigen::ColMajor, most, 1>;
+    for (Index i = 0; i < count; i += most) {
+      const Index size = (std::min)(most, count - i);
+      const Eigen::Map<const Chunk> x(a + i, size);
+      Eigen::Map<Chunk> y(c + i, size);
+      const Chunk sigmoid = Scalar{1} / (Scalar{1} + (-x).exp());
+      if constexpr (function == Function::silu) {
+        y = x * sigmoid;
+      } else {
+        y = sigmoid * (Scalar{1} + x * (Scalar{1} - sigmoid));
+      }
+    }
+  }
+
   /// Side of the squares in which a matrix of the other order is read.
   static constexpr Index tile = 16;
 

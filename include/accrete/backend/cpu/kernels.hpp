@@ -45,6 +45,11 @@ void Kernels<Cpu>::absolute(Device<Cpu>& device, View<Scalar> c) {
   detail::CpuElementwise::absolute(device, c);
 }
 template <class Scalar>
+void Kernels<Cpu>::map(Device<Cpu>& device, Function function, View<const Scalar> a,
+                       View<Scalar> c) {
+  detail::CpuElementwise::map(device, function, a, c);
+}
+template <class Scalar>
 double Kernels<Cpu>::dot(Device<Cpu>& device, View<const Scalar> a, View<const Scalar> b) {
   return detail::CpuElementwise::dot(device, a, b);
 }

@@ -60,6 +60,10 @@ struct Kernels<Cuda> {
   static void absolute(Device<Cuda>& device, Target<Scalar> c) {
     Launches<Scalar>::absolute(device.stream(), c);
   }
+  template <class Scalar>
+  static void map(Device<Cuda>& device, Function function, Source<Scalar> a, Target<Scalar> c) {
+    Launches<Scalar>::map(device.stream(), function, a, c);
+  }
 
   template <class Scalar>
   static double dot(Device<Cuda>& device, Source<Scalar> a, Source<Scalar> b) {

@@ -72,6 +72,15 @@ struct Absolute {
   }
 };
 
+template <class Known>
+struct Map {
+  template <class Scalar>
+  ACCRETE_DEVICE_TOO void operator()(Index k, const View<const Scalar>& a,
+                                     const View<Scalar>& c) const {
+    at(k, c) = Known{}(at(k, a));
+  }
+};
+
 struct ScaleColumns {
   template <class Scalar>
   ACCRETE_DEVICE_TOO void operator()(Index k, const View<const Scalar>& a,
@@ -239,6 +248,13 @@ void CudaLaunches<Scalar>::hadamard(cudaStream_t stream, Scalar alpha, const Sou
 template <class Scalar>
 void CudaLaunches<Scalar>::absolute(cudaStream_t stream, const Target& c) {
   for_each_position(stream, "absolute", c.size(), cuda_kernel::Absolute{}, c);
+}
+template <class Scalar>
+void CudaLaunches<Scalar>::map(cudaStream_t stream, Function function, const Source& a,
+                               const Target& c) {
+  with_function(function, [&](auto known) {
+    for_each_position(stream, "map", c.size(), cuda_kernel::Map<decltype(known)>{}, a, c);
+  });
 }
 template <class Scalar>
 void CudaLaunches<Scalar>::scale_columns(cudaStream_t stream, const Source& a,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <accrete/backend/cuda/device.hpp>
+#include <accrete/backend/function.hpp>
 #include <accrete/backend/optimizer_step.hpp>
 
 #include <cstdint>
@@ -27,6 +28,8 @@ struct CudaLaunches {
   static void hadamard(cudaStream_t stream, Scalar alpha, const Source& a, const Source& b,
                        Scalar beta, const Target& c);
   static void absolute(cudaStream_t stream, const Target& c);
+  /// c may be a.
+  static void map(cudaStream_t stream, Function function, const Source& a, const Target& c);
   static void scale_columns(cudaStream_t stream, const Source& a, const Source& factors,
                             const Target& c);
   static void add_diagonal(cudaStream_t stream, Scalar value, const Target& c);

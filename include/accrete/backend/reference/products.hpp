@@ -2,6 +2,7 @@
 #pragma once
 
 #include <accrete/backend/backend.hpp>
+#include <accrete/backend/function.hpp>
 #include <accrete/finite.hpp>
 
 #include <cmath>
@@ -60,6 +61,17 @@ struct ReferenceArithmetic {
         c(i, j) = beta == Scalar{0} ? term : term + beta * c(i, j);
       }
     }
+  }
+
+  template <class Scalar>
+  static void map(Device<Reference>&, Function function, View<const Scalar> a, View<Scalar> c) {
+    with_function(function, [&](auto known) {
+      for (Index j = 0; j < c.cols; ++j) {
+        for (Index i = 0; i < c.rows; ++i) {
+          c(i, j) = known(a(i, j));
+        }
+      }
+    });
   }
 
   template <class Scalar>
