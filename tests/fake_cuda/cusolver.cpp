@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "factorizations.hpp"
+#include "handles.hpp"
 
 #include <cusolverDn.h>
 
@@ -17,6 +18,8 @@ template <>
 struct Codes<cusolverStatus_t> {
   static cusolverStatus_t broken() { return CUSOLVER_STATUS_EXECUTION_FAILED; }
   static cusolverStatus_t of(cudaError_t /*status*/) { return CUSOLVER_STATUS_EXECUTION_FAILED; }
+  static constexpr auto invalid = CUSOLVER_STATUS_INVALID_VALUE;
+  static constexpr auto no_handle = CUSOLVER_STATUS_NOT_INITIALIZED;
   static constexpr auto refused = CUSOLVER_STATUS_EXECUTION_FAILED;
   static constexpr auto no_memory = CUSOLVER_STATUS_ALLOC_FAILED;
   static constexpr auto while_running = CUSOLVER_STATUS_EXECUTION_FAILED;
@@ -33,10 +36,7 @@ template <class... Parts>
 }
 
 std::shared_ptr<SolverHandle> solver_handle(cusolverDnHandle_t handle) {
-  if (auto found = state().session.solver_handles.find(handle)) {
-    return found;
-  }
-  refuse(CUSOLVER_STATUS_NOT_INITIALIZED, "no handle, or one that was destroyed");
+  return find_handle<cusolverStatus_t>(state().session.solver_handles, handle);
 }
 
 /// The arguments that most calls have in common.
@@ -157,29 +157,13 @@ Operand column(const char* name, const void* data, cudaDataType type, std::int64
 using namespace fake_cuda::detail;
 
 cusolverStatus_t cusolverDnCreate(cusolverDnHandle_t* handle) {
-  return call<cusolverStatus_t>("cusolverDnCreate", CUSOLVER_STATUS_ALLOC_FAILED, [&] {
-    forbid_while_capturing();
-    if (handle == nullptr) {
-      return invalid;
-    }
-    *handle = state().session.solver_handles.add(std::make_shared<SolverHandle>());
-    ++state().session.counters.device_allocations;
-    count_hidden_synchronization();
-    record();
-    return success;
-  });
+  return create_handle<cusolverStatus_t>("cusolverDnCreate", state().session.solver_handles,
+                                         handle);
 }
 
 cusolverStatus_t cusolverDnDestroy(cusolverDnHandle_t handle) {
-  return release_call<cusolverStatus_t>("cusolverDnDestroy", [&] {
-    forbid_while_capturing();
-    static_cast<void>(solver_handle(handle));
-    count_hidden_synchronization();
-    run_all();
-    state().session.solver_handles.remove(handle);
-    record();
-    return success;
-  });
+  return destroy_handle<cusolverStatus_t>("cusolverDnDestroy", state().session.solver_handles,
+                                          handle);
 }
 
 cusolverStatus_t cusolverDnSetStream(cusolverDnHandle_t handle, cudaStream_t stream) {
