@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <csignal>
+#include <fcntl.h>
 #include <stdexcept>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,10 +27,19 @@ void add_one(cudaStream_t stream, float* values, std::size_t count) {
   }));
 }
 
+/// What AddressSanitizer would notice before the red zones do.
+#ifdef __SANITIZE_ADDRESS__
+__attribute__((no_sanitize_address))
+#endif
+void write_beside(float* values, std::ptrdiff_t offset) {
+  values[offset] = 0;
+}
+
 template <class Touch>
 bool is_signalled(Touch&& touch) {
   const pid_t child = fork();
   if (child == 0) {
+    static_cast<void>(dup2(open("/dev/null", O_WRONLY), STDERR_FILENO)); // what a sanitizer says
     std::signal(SIGSEGV, SIG_DFL);
     std::signal(SIGBUS, SIG_DFL);
     touch();
@@ -269,7 +279,7 @@ TEST_CASE("red zones tell what a kernel writes beside its memory") {
     const Stream stream;
     float* values = nullptr;
     ok(cudaMallocAsync(&values, 3 * sizeof(float), stream));
-    ok(fake_cuda::launch(stream, "stray", [=] { fake_cuda::local(values)[offset] = 0; }));
+    ok(fake_cuda::launch(stream, "stray", [=] { write_beside(fake_cuda::local(values), offset); }));
     ok(cudaStreamSynchronize(stream));
     ok(cudaFreeAsync(values, stream));
     CHECK_EQ(cudaStreamSynchronize(stream), cudaErrorIllegalAddress);
@@ -277,6 +287,32 @@ TEST_CASE("red zones tell what a kernel writes beside its memory") {
   }
   fake_cuda::reset();
 }
+
+#ifdef __SANITIZE_ADDRESS__
+TEST_CASE("AddressSanitizer stops a kernel that reads beside its memory") {
+  for (const std::ptrdiff_t offset : {-1, 2, 3}) {
+    fake_cuda::reset();
+    const Stream stream;
+    Buffer<float> values(stream, 3);
+    const auto read = [&] {
+      ok(fake_cuda::launch(stream, "stray", [&] {
+        static_cast<void>(*const_cast<volatile float*>(fake_cuda::local(+values) + offset));
+      }));
+      ok(cudaStreamSynchronize(stream));
+    };
+    CHECK_EQ(is_signalled(read), offset != 2);
+  }
+}
+
+TEST_CASE("AddressSanitizer stops the host beside pinned memory") {
+  fake_cuda::reset();
+  float* pinned = nullptr;
+  ok(cudaMallocHost(&pinned, 3 * sizeof(float)));
+  CHECK_FALSE(is_signalled([&] { static_cast<volatile float*>(pinned)[2] = 0; }));
+  CHECK(is_signalled([&] { static_cast<volatile float*>(pinned)[3] = 0; }));
+  ok(cudaFreeHost(pinned));
+}
+#endif
 
 TEST_CASE("copies are checked as the real library does") {
   fake_cuda::reset();

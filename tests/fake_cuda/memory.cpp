@@ -10,6 +10,10 @@
 #include <cstdlib>
 #include <cstring>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace fake_cuda::detail {
 namespace {
 
@@ -44,6 +48,20 @@ bool is_painted(const std::byte* first, const std::byte* last) {
   }
   return true;
 }
+
+/// Under AddressSanitizer nobody may touch these bytes, until that is permitted: what a kernel
+/// reads beside its memory is noticed there, too.
+void forbid([[maybe_unused]] const std::byte* first, [[maybe_unused]] const std::byte* last) {
+#ifdef __SANITIZE_ADDRESS__
+  __asan_poison_memory_region(first, static_cast<std::size_t>(last - first));
+#endif
+}
+void permit([[maybe_unused]] const std::byte* first, [[maybe_unused]] const std::byte* last) {
+#ifdef __SANITIZE_ADDRESS__
+  __asan_unpoison_memory_region(first, static_cast<std::size_t>(last - first));
+#endif
+}
+
 std::string hex(Address address) { return text("0x", std::hex, address); }
 
 [[noreturn]] void stop(const char* what) {
@@ -95,6 +113,8 @@ Address DeviceMemory::allocate(std::size_t bytes, bool live) {
   paint(alias_of(first - red_zone), alias_of(first));
   std::memset(alias_of(first), nan_byte, bytes);
   paint(alias_of(first + bytes), alias_of(end));
+  forbid(alias_of(first - red_zone), alias_of(first));
+  forbid(alias_of(first + bytes), alias_of(end));
   return first;
 }
 
@@ -112,9 +132,10 @@ void DeviceMemory::give_back(Block& block) {
 void DeviceMemory::release(Address address) {
   auto& block = blocks_.at(address);
   block.live = false;
-  const bool intact =
-      is_painted(alias_of(address - red_zone), alias_of(address)) &&
-      is_painted(alias_of(address + block.bytes), alias_of(end_of(address, block.bytes)));
+  const std::byte* const end = alias_of(end_of(address, block.bytes));
+  permit(alias_of(address - red_zone), end);
+  const bool intact = is_painted(alias_of(address - red_zone), alias_of(address)) &&
+                      is_painted(alias_of(address + block.bytes), end);
   std::memset(alias_of(address), nan_byte, block.bytes);
   quarantine_.push_back(address);
   quarantined_bytes_ += block.bytes;
@@ -208,6 +229,7 @@ void* PinnedMemory::allocate(std::size_t bytes) {
   auto* const first = static_cast<std::byte*>(pages);
   std::memset(pages, nan_byte, bytes);
   paint(first + bytes, first + mapped);
+  forbid(first + bytes, first + mapped);
   blocks_.emplace(address_of(pages), Pages{bytes, mapped, true});
   ++held_blocks_;
   return pages;
@@ -220,6 +242,7 @@ void PinnedMemory::release(const void* pointer) {
   }
   auto& [first, pages] = *block;
   const auto* const bytes = reinterpret_cast<const std::byte*>(first);
+  permit(bytes, bytes + pages.mapped);
   const bool intact = is_painted(bytes + pages.bytes, bytes + pages.mapped);
   give_back(first, pages);
   if (!intact) {
@@ -258,6 +281,8 @@ const PinnedMemory::Blocks::value_type* PinnedMemory::find(Address address) cons
 void PinnedMemory::clear() {
   for (auto& [first, pages] : blocks_) {
     if (pages.held) {
+      const auto* const bytes = reinterpret_cast<const std::byte*>(first);
+      permit(bytes, bytes + pages.mapped);
       give_back(first, pages);
     }
   }
