@@ -15,6 +15,9 @@
 /// among those that events allow. Memory of the device cannot be read by the host, holds NaN until
 /// it is written, and no address is given twice.
 ///
+/// Pinned memory that the device writes holds NaN from the call on, and what the host changes
+/// before the device has read it is a fault.
+///
 /// What the real library checks returns its status; so does, at once, what would go wrong there
 /// later (an operand outside of one allocation, host memory as operand). What goes wrong while the
 /// work runs is cudaErrorIllegalAddress from then on, as there. `last_fault` says it in words.

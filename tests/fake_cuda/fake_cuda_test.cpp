@@ -106,10 +106,10 @@ TEST_CASE("pinned memory is read when the copy runs, pageable memory when it is 
   float* pinned = nullptr;
   ok(cudaMallocHost(&pinned, sizeof(float)));
   float pageable = 1;
-  *pinned = 1;
+  *pinned = 2;
   ok(cudaMemcpyAsync(values, &pageable, sizeof(float), cudaMemcpyHostToDevice, stream));
   ok(cudaMemcpyAsync(values + 1, pinned, sizeof(float), cudaMemcpyHostToDevice, stream));
-  pageable = *pinned = 2;
+  pageable = 3;
   CHECK_EQ(fake_cuda::counters().hidden_synchronizations, 1);
   float result[2] = {};
   ok(cudaMemcpyAsync(result, values, sizeof result, cudaMemcpyDeviceToHost, stream));
@@ -117,6 +117,27 @@ TEST_CASE("pinned memory is read when the copy runs, pageable memory when it is 
   CHECK_EQ(result[1], 2);
   CHECK_EQ(fake_cuda::counters().hidden_synchronizations, 2);
 
+  *pinned = 4;
+  ok(cudaMemcpyAsync(pinned, values, sizeof(float), cudaMemcpyDeviceToHost, stream));
+  CHECK(std::isnan(*pinned)); // not yet the result, and not what was there before
+  ok(cudaMemcpyAsync(values + 1, pinned, sizeof(float), cudaMemcpyHostToDevice, stream));
+  ok(cudaStreamSynchronize(stream)); // the order of the stream is enough for the device
+  CHECK_EQ(*pinned, 1);
+  CHECK_EQ(values.download(stream, 1), 1);
+
+  ok(cudaMemcpyAsync(values, pinned, sizeof(float), cudaMemcpyHostToDevice, stream));
+  *pinned = 5;
+  CHECK_EQ(cudaStreamSynchronize(stream), cudaErrorIllegalAddress);
+  CHECK_CONTAINS(fake_cuda::last_fault(), "the host changed pinned memory, 4 x 1 bytes");
+  fake_cuda::reset();
+}
+
+TEST_CASE("pinned memory cannot be touched once it is given back") {
+  fake_cuda::reset();
+  const Stream stream;
+  Buffer<float> values(stream, 1);
+  float* pinned = nullptr;
+  ok(cudaMallocHost(&pinned, sizeof(float)));
   ok(cudaMemcpyAsync(pinned, values, sizeof(float), cudaMemcpyDeviceToHost, stream));
   ok(cudaFreeHost(pinned)); // waits
   CHECK(is_signalled([&] { *static_cast<volatile float*>(pinned) = 0; }));

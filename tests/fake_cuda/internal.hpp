@@ -73,6 +73,13 @@ struct Graph {
   std::vector<Node> nodes;
 };
 
+/// Pinned memory of the host that a copy on its way reads or writes.
+struct PinnedUse {
+  Address first;
+  Address last;
+  bool written;
+};
+
 struct Stream;
 
 struct Capture {
@@ -154,6 +161,7 @@ struct Session {
   std::shared_ptr<Stream> per_thread = std::make_shared<Stream>(Stream{.blocking = true});
   std::vector<std::shared_ptr<Stream>> working; ///< those that have work, destroyed ones too
   std::vector<std::shared_ptr<Capture>> captures;
+  std::vector<std::shared_ptr<const PinnedUse>> pinned_uses;
 
   std::size_t below(std::size_t count) { return random() % count; }
 };

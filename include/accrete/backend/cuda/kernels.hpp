@@ -154,6 +154,20 @@ struct Kernels<Cuda> {
   static void download(Device<Cuda>& device, Source<Scalar> a, Scalar* host) {
     detail::cuda_download(device, a, host);
   }
+  /// The same with pinned memory of the host, in any order and with any stride, without a wait.
+  /// @throws ArgumentError if it is pageable.
+  template <class Scalar>
+  static void upload_async(Device<Cuda>& device, std::type_identity_t<View<const Scalar>> host,
+                           Target<Scalar> c) {
+    detail::check_pinned("from_host_async", host);
+    detail::cuda_send<Scalar>(device, host, c);
+  }
+  template <class Scalar>
+  static void download_async(Device<Cuda>& device, std::type_identity_t<Source<Scalar>> a,
+                             View<Scalar> host) {
+    detail::check_pinned("to_host_async", host);
+    detail::cuda_receive<Scalar>(device, a, host);
+  }
 };
 
 ACCRETE_END_NAMESPACE
