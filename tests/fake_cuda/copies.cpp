@@ -28,7 +28,7 @@ struct Rows {
   /// The bytes while the work runs.
   [[nodiscard]] std::byte* bytes() const {
     if (place == Place::device) {
-      return state().device.alias(first, extent());
+      return state().device.alias(first, extent(), any_device);
     }
     if (place == Place::pinned) {
       state().pinned.check(first, extent());
@@ -187,7 +187,7 @@ cudaError_t cudaMemsetAsync(void* pointer, int value, size_t bytes, cudaStream_t
     const Address address = address_of(pointer);
     state().device.check_held(address, bytes);
     enqueue(stream, "cudaMemsetAsync",
-            [=] { std::memset(state().device.alias(address, bytes), value, bytes); });
+            [=] { std::memset(state().device.alias(address, bytes, any_device), value, bytes); });
     ++state().session.counters.copies;
     record(" ", bytes);
     return cudaSuccess;

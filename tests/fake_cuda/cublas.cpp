@@ -11,6 +11,7 @@ std::shared_ptr<BlasHandle> blas_handle(cublasHandle_t handle) {
 
 void enqueue_blas(const BlasHandle& handle, std::function<void()> work) {
   const auto stream = stream_of(handle.stream);
+  check_device(handle.device, *stream);
   if (stream->capture != nullptr && handle.workspace == 0) {
     invalidate(*stream->capture);
     refuse(cudaErrorStreamCaptureUnsupported,

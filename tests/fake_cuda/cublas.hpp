@@ -9,6 +9,7 @@
 namespace fake_cuda::detail {
 
 struct BlasHandle {
+  int device = current_device();
   cudaStream_t stream = nullptr;
   Address workspace = 0; ///< 0: the library's own
   std::size_t workspace_bytes = 0;

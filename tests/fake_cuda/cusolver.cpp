@@ -10,6 +10,7 @@
 namespace fake_cuda::detail {
 
 struct SolverHandle {
+  int device = current_device();
   cudaStream_t stream = nullptr;
 };
 struct SolverParams {};
@@ -121,7 +122,9 @@ Operand info_operand(int* info) { return {"info", address_of(info), CUDA_R_32I, 
 template <class Body>
 void enqueue_solver(cusolverDnHandle_t handle, int* info, Address workspace, std::size_t bytes,
                     bool with_host, Body body) {
-  const auto stream = stream_of(solver_handle(handle)->stream);
+  const auto solver = solver_handle(handle);
+  const auto stream = stream_of(solver->stream);
+  check_device(solver->device, *stream);
   info_operand(info).check_held();
   if (with_host) {
     forbid_captured(*stream);
@@ -130,7 +133,7 @@ void enqueue_solver(cusolverDnHandle_t handle, int* info, Address workspace, std
   enqueue(stream, state().call, [=, body = std::move(body)] {
     spoil(workspace, bytes);
     const int outcome = body();
-    std::memcpy(state().device.alias(to, sizeof outcome), &outcome, sizeof outcome);
+    std::memcpy(working_alias(to, sizeof outcome), &outcome, sizeof outcome);
   });
   ++state().session.counters.library_calls;
 }

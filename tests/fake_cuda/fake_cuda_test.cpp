@@ -52,15 +52,18 @@ bool is_signalled(Touch&& touch) {
 
 } // namespace
 
-TEST_CASE("there is one device, and texts for errors") {
+TEST_CASE("there are two devices, and texts for errors") {
   fake_cuda::reset();
   int value = -1;
   ok(cudaGetDeviceCount(&value));
-  CHECK_EQ(value, 1);
-  ok(cudaSetDevice(0));
+  CHECK_EQ(value, 2);
   ok(cudaGetDevice(&value));
   CHECK_EQ(value, 0);
-  CHECK_EQ(cudaSetDevice(1), cudaErrorInvalidDevice);
+  ok(cudaSetDevice(1));
+  ok(cudaGetDevice(&value));
+  CHECK_EQ(value, 1);
+  ok(cudaSetDevice(0));
+  CHECK_EQ(cudaSetDevice(2), cudaErrorInvalidDevice);
   CHECK_EQ(cudaPeekAtLastError(), cudaErrorInvalidDevice);
   CHECK_EQ(cudaGetLastError(), cudaErrorInvalidDevice);
   CHECK_EQ(cudaGetLastError(), cudaSuccess);
@@ -257,6 +260,60 @@ TEST_CASE("the host cannot touch memory of the device") {
   CHECK_EQ(attributes.devicePointer, static_cast<float*>(values));
   ok(cudaPointerGetAttributes(&attributes, &attributes));
   CHECK_EQ(attributes.type, cudaMemoryTypeUnregistered);
+}
+
+TEST_CASE("a device reaches its own memory alone, by copies that of the other") {
+  fake_cuda::reset();
+  const Stream first;
+  Buffer<float> here(first, std::vector<float>{1});
+  ok(cudaSetDevice(1));
+  const Stream second;
+  const Event event;
+  Buffer<float> there(second, 1);
+  const auto device_of = [](const void* pointer) {
+    cudaPointerAttributes attributes{};
+    ok(cudaPointerGetAttributes(&attributes, pointer));
+    return attributes.device;
+  };
+  CHECK_EQ(device_of(here), 0);
+  CHECK_EQ(device_of(there), 1); // where its stream is
+  ok(cudaStreamSynchronize(first));
+  ok(cudaMemcpyAsync(there, here, sizeof(float), cudaMemcpyDeviceToDevice, second));
+  add_one(second, there, 1);
+  CHECK_EQ(there.download(second), 2);
+
+  CHECK_EQ(cudaEventRecord(event, first), cudaErrorInvalidResourceHandle);
+  CHECK_CONTAINS(fake_cuda::last_fault(),
+                 "the event is one of device 1, the stream one of device 0");
+  CHECK_EQ(fake_cuda::launch(first, "kernel", [] {}), cudaErrorInvalidResourceHandle);
+  CHECK_CONTAINS(fake_cuda::last_fault(), "the stream is one of device 0");
+  ok(cudaSetDevice(0));
+  add_one(first, there, 1);
+  CHECK_EQ(cudaStreamSynchronize(first), cudaErrorIllegalAddress);
+  CHECK_CONTAINS(fake_cuda::last_fault(), "lie on device 1, which device 0 does not reach");
+  fake_cuda::reset();
+}
+
+TEST_CASE("a synchronisation of a device waits for its streams alone") {
+  bool waited = false;
+  bool apart = false;
+  for (unsigned seed = 0; seed < 20; ++seed) {
+    fake_cuda::reset();
+    fake_cuda::seed(seed);
+    bool done[2] = {};
+    const Stream first;
+    ok(fake_cuda::launch(first, "first", [&] { done[0] = true; }));
+    ok(cudaSetDevice(1));
+    const Stream second;
+    ok(fake_cuda::launch(second, "second", [&] { done[1] = true; }));
+    ok(cudaDeviceSynchronize());
+    CHECK(done[1]);
+    (done[0] ? waited : apart) = true;
+    ok(cudaStreamSynchronize(first));
+  }
+  CHECK(waited);
+  CHECK(apart);
+  fake_cuda::reset();
 }
 
 TEST_CASE("memory is NaN until it is written") {

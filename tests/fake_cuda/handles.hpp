@@ -16,6 +16,15 @@ std::shared_ptr<Object> find_handle(const Handles<Handle, Object>& handles, Hand
   throw Refusal<Status>{Codes<Status>::no_handle, "no handle, or one that was destroyed"};
 }
 
+/// A handle works on the device where it was made. @throws RuntimeRefusal for another.
+inline void check_device(int device, const Stream& stream) {
+  if (stream.device != device) {
+    refuse(cudaErrorInvalidResourceHandle, "the handle is one of device ", device,
+           ", its stream one of device ", stream.device);
+  }
+  check_current(stream);
+}
+
 /// It allocates memory of the device, for which it waits.
 template <class Status, class Handle, class Object>
 Status create_handle(const char* name, Handles<Handle, Object>& handles, Handle* handle) {
@@ -36,7 +45,9 @@ template <class Status, class Handle, class Object>
 Status destroy_handle(const char* name, Handles<Handle, Object>& handles, Handle handle) {
   return release_call<Status>(name, [&] {
     forbid_while_capturing();
-    static_cast<void>(find_handle<Status>(handles, handle));
+    if (find_handle<Status>(handles, handle)->device != current_device()) {
+      refuse(cudaErrorInvalidResourceHandle, "the handle is one of another device");
+    }
     count_hidden_synchronization();
     run_all();
     handles.remove(handle);

@@ -100,13 +100,13 @@ DeviceMemory::DeviceMemory() {
   stop("fake_cuda: mmap");
 }
 
-Address DeviceMemory::allocate(std::size_t bytes, bool live) {
+Address DeviceMemory::allocate(std::size_t bytes, bool live, int device) {
   if (bytes > device_limit - held_bytes_ || end_of(next_ + red_zone, bytes) > first_ + reserved_) {
     throw std::bad_alloc();
   }
   const Address first = next_ + red_zone;
   const Address end = end_of(first, bytes);
-  blocks_.emplace(first, Block{.bytes = bytes, .live = live});
+  blocks_.emplace(first, Block{.bytes = bytes, .device = device, .live = live});
   next_ = end;
   ++held_blocks_;
   held_bytes_ += bytes;
@@ -200,21 +200,26 @@ const DeviceMemory::Blocks::value_type& DeviceMemory::block_with(Address address
   return *block;
 }
 
-void DeviceMemory::check_held(Address address, std::size_t bytes) const {
+int DeviceMemory::check_held(Address address, std::size_t bytes) const {
   const auto& [first, block] = block_with(address, bytes);
   if (!block.held) {
     throw MemoryFault{text(bytes, " bytes at ", hex(address), " are in the block of ", block.bytes,
                            " at ", hex(first), ", which was given back")};
   }
+  return block.device;
 }
 
-std::byte* DeviceMemory::alias(Address address, std::size_t bytes) const {
+std::byte* DeviceMemory::alias(Address address, std::size_t bytes, int device) const {
   const auto& [first, block] = block_with(address, bytes);
   if (!block.live) {
     throw MemoryFault{text(bytes, " bytes at ", hex(address), " are in the block of ", block.bytes,
                            " at ", hex(first), ", which is ",
                            block.held ? "not allocated yet" : "not allocated yet or freed",
                            " at this point of the order of the streams")};
+  }
+  if (device != any_device && device != block.device) {
+    throw MemoryFault{text(bytes, " bytes at ", hex(address), " lie on device ", block.device,
+                           ", which device ", device, " does not reach")};
   }
   return alias_of(address);
 }

@@ -48,6 +48,7 @@ View<Scalar, Cuda> cuda_dense_as(Frame<Cuda>& frame, const View<HostScalar>& hos
 /// c <- a matrix of the host, which a copy on the stream reads: at once if it is pageable.
 template <class Scalar>
 void cuda_send(Device<Cuda>& device, const View<const Scalar>& host, const View<Scalar, Cuda>& c) {
+  device.check_reachable(c);
   if (c.empty() || cuda_copy(device, c, host, cudaMemcpyHostToDevice)) {
     return;
   }
@@ -61,6 +62,7 @@ void cuda_send(Device<Cuda>& device, const View<const Scalar>& host, const View<
 template <class Scalar>
 void cuda_receive(Device<Cuda>& device, const View<const Scalar, Cuda>& a,
                   const View<Scalar>& host) {
+  device.check_reachable(a);
   if (a.empty() || cuda_copy(device, host, a, cudaMemcpyDeviceToHost)) {
     return;
   }
