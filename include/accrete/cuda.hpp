@@ -6,3 +6,5 @@
 #include <accrete/backend/cuda/bfloat16.hpp>
 #include <accrete/backend/cuda/graph.hpp>
 #include <accrete/backend/cuda/kernels.hpp>
+#include <accrete/backend/cuda/pinned.hpp>
+#include <accrete/matrix/async_host_copy.hpp>

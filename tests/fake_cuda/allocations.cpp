@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "streams.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 using namespace fake_cuda::detail;
@@ -33,8 +34,14 @@ cudaError_t allocate_pinned(void** pointer, std::size_t bytes) {
   return cudaSuccess;
 }
 
-// What stands for the only pool there is.
-char default_pool = 0;
+// What stands for the only pool of each device.
+std::array<char, device_count> default_pools;
+
+bool is_pool(cudaMemPool_t pool) {
+  return std::any_of(default_pools.begin(), default_pools.end(), [=](const char& known) {
+    return pool == reinterpret_cast<cudaMemPool_t>(const_cast<char*>(&known));
+  });
+}
 
 } // namespace
 
@@ -46,7 +53,7 @@ cudaError_t cudaMalloc(void** pointer, size_t bytes) {
     }
     *pointer = nullptr;
     if (bytes > 0) {
-      *pointer = reinterpret_cast<void*>(state().device.allocate(bytes, true));
+      *pointer = reinterpret_cast<void*>(state().device.allocate(bytes, true, current_device()));
     }
     count_hidden_synchronization();
     ++state().session.counters.device_allocations;
@@ -78,7 +85,7 @@ cudaError_t cudaMallocAsync(void** pointer, size_t bytes, cudaStream_t handle) {
     if (stream->capture != nullptr) {
       forbid_captured(*stream); // allocations as nodes are more than this GPU knows
     }
-    const Address address = state().device.allocate(bytes, false);
+    const Address address = state().device.allocate(bytes, false, stream->device);
     *pointer = reinterpret_cast<void*>(address);
     submit(stream, {.name = "cudaMallocAsync",
                     .run = [=] { state().device.block_at(address)->live = true; },
@@ -101,7 +108,7 @@ cudaError_t cudaFreeAsync(void* pointer, cudaStream_t handle) {
                     .run =
                         [=] {
                           if (state().session.sticky == cudaSuccess) {
-                            static_cast<void>(state().device.alias(address, 0));
+                            static_cast<void>(state().device.alias(address, 0, any_device));
                           }
                           state().device.release(address);
                         },
@@ -137,18 +144,17 @@ cudaError_t cudaFreeHost(void* pointer) {
 
 cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int device) {
   return call<cudaError_t>("cudaDeviceGetDefaultMemPool", cudaErrorNotSupported, [&] {
-    if (pool == nullptr || device != 0) {
+    if (pool == nullptr || device < 0 || device >= device_count) {
       return pool == nullptr ? cudaErrorInvalidValue : cudaErrorInvalidDevice;
     }
-    *pool = reinterpret_cast<cudaMemPool_t>(&default_pool);
+    *pool = reinterpret_cast<cudaMemPool_t>(&default_pools.at(static_cast<std::size_t>(device)));
     return cudaSuccess;
   });
 }
 
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribute, void* value) {
   return call<cudaError_t>("cudaMemPoolSetAttribute", cudaErrorNotSupported, [&] {
-    if (pool != reinterpret_cast<cudaMemPool_t>(&default_pool) || value == nullptr ||
-        attribute < cudaMemPoolReuseFollowEventDependencies ||
+    if (!is_pool(pool) || value == nullptr || attribute < cudaMemPoolReuseFollowEventDependencies ||
         attribute > cudaMemPoolAttrReleaseThreshold) {
       return cudaErrorInvalidValue;
     }
@@ -169,7 +175,7 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
     void* const same = const_cast<void*>(pointer);
     try {
       if (place_of(pointer) == Place::device) {
-        state().device.check_held(address_of(pointer), 1);
+        attributes->device = state().device.check_held(address_of(pointer), 1);
         attributes->type = cudaMemoryTypeDevice;
         attributes->devicePointer = same;
       } else if (place_of(pointer) == Place::pinned) {

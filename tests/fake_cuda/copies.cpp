@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "streams.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 namespace {
@@ -27,7 +28,7 @@ struct Rows {
   /// The bytes while the work runs.
   [[nodiscard]] std::byte* bytes() const {
     if (place == Place::device) {
-      return state().device.alias(first, extent());
+      return state().device.alias(first, extent(), any_device);
     }
     if (place == Place::pinned) {
       state().pinned.check(first, extent());
@@ -41,6 +42,60 @@ void copy_rows(std::byte* to, std::size_t to_pitch, const std::byte* from, std::
   for (std::size_t row = 0; row < height; ++row) {
     std::memmove(to + row * to_pitch, from + row * from_pitch, width);
   }
+}
+
+std::vector<std::byte> bytes_of(const Rows& rows) {
+  std::vector<std::byte> bytes(rows.width * rows.height);
+  copy_rows(bytes.data(), rows.width, rows.bytes(), rows.pitch, rows.width, rows.height);
+  return bytes;
+}
+
+/// Whether a copy on its way uses some of it, or writes some of it.
+bool is_used(const Rows& rows, bool written) {
+  const auto& uses = state().session.pinned_uses;
+  return std::any_of(uses.begin(), uses.end(), [&](const auto& use) {
+    return (use->written || !written) && use->first < rows.first + rows.extent() &&
+           rows.first < use->last;
+  });
+}
+
+std::shared_ptr<const PinnedUse> add_use(const Rows& rows, bool written) {
+  auto use =
+      std::make_shared<const PinnedUse>(PinnedUse{rows.first, rows.first + rows.extent(), written});
+  state().session.pinned_uses.push_back(use);
+  return use;
+}
+
+/// Between a copy from or to pinned memory and the wait for it the host must not touch that memory.
+/// A change of what is read is a fault when the copy runs; what is written holds NaN until then.
+std::function<void()> guarded(const Rows& to, const Rows& from, std::function<void()> run) {
+  std::vector<std::shared_ptr<const PinnedUse>> uses;
+  std::vector<std::byte> given;
+  if (to.place == Place::pinned) {
+    if (!is_used(to, false)) {
+      for (std::size_t row = 0; row < to.height; ++row) {
+        std::memset(to.bytes() + row * to.pitch, 0xFF, to.width);
+      }
+    }
+    uses.push_back(add_use(to, true));
+  }
+  if (from.place == Place::pinned) {
+    if (!is_used(from, true)) {
+      given = bytes_of(from);
+    }
+    uses.push_back(add_use(from, false));
+  }
+  return [=, run = std::move(run)] {
+    if (!given.empty() && given != bytes_of(from)) {
+      throw MemoryFault{text("the host changed pinned memory, ", from.width, " x ", from.height,
+                             " bytes, before the copy from it had run")};
+    }
+    run();
+    auto& all = state().session.pinned_uses;
+    for (const auto& use : uses) {
+      std::erase(all, use);
+    }
+  };
 }
 
 /// @throws RuntimeRefusal if the direction says another place than the pointers.
@@ -80,9 +135,12 @@ cudaError_t copy(const Rows& to, const Rows& from, cudaMemcpyKind kind, cudaStre
       copy_rows(to.bytes(), to.pitch, staged->data(), to.width, to.width, to.height);
     });
   } else {
-    enqueue(stream, here.call, [=] {
+    std::function<void()> run = [=] {
       copy_rows(to.bytes(), to.pitch, from.bytes(), from.pitch, to.width, to.height);
-    });
+    };
+    // A graph reads what is there when it is launched.
+    enqueue(stream, here.call,
+            stream->capture != nullptr ? std::move(run) : guarded(to, from, std::move(run)));
   }
   ++here.session.counters.copies;
   static constexpr const char* directions[] = {"HostToHost", "HostToDevice", "DeviceToHost",
@@ -129,7 +187,7 @@ cudaError_t cudaMemsetAsync(void* pointer, int value, size_t bytes, cudaStream_t
     const Address address = address_of(pointer);
     state().device.check_held(address, bytes);
     enqueue(stream, "cudaMemsetAsync",
-            [=] { std::memset(state().device.alias(address, bytes), value, bytes); });
+            [=] { std::memset(state().device.alias(address, bytes, any_device), value, bytes); });
     ++state().session.counters.copies;
     record(" ", bytes);
     return cudaSuccess;

@@ -6,14 +6,12 @@
 namespace fake_cuda::detail {
 
 std::shared_ptr<BlasHandle> blas_handle(cublasHandle_t handle) {
-  if (auto found = state().session.blas_handles.find(handle)) {
-    return found;
-  }
-  refuse(CUBLAS_STATUS_NOT_INITIALIZED, "no handle, or one that was destroyed");
+  return find_handle<cublasStatus_t>(state().session.blas_handles, handle);
 }
 
 void enqueue_blas(const BlasHandle& handle, std::function<void()> work) {
   const auto stream = stream_of(handle.stream);
+  check_device(handle.device, *stream);
   if (stream->capture != nullptr && handle.workspace == 0) {
     invalidate(*stream->capture);
     refuse(cudaErrorStreamCaptureUnsupported,
@@ -52,29 +50,11 @@ constexpr auto success = CUBLAS_STATUS_SUCCESS;
 using namespace fake_cuda::detail;
 
 cublasStatus_t cublasCreate_v2(cublasHandle_t* handle) {
-  return call<cublasStatus_t>("cublasCreate", CUBLAS_STATUS_ALLOC_FAILED, [&] {
-    forbid_while_capturing();
-    if (handle == nullptr) {
-      return invalid;
-    }
-    *handle = state().session.blas_handles.add(std::make_shared<BlasHandle>());
-    ++state().session.counters.device_allocations;
-    count_hidden_synchronization();
-    record();
-    return success;
-  });
+  return create_handle<cublasStatus_t>("cublasCreate", state().session.blas_handles, handle);
 }
 
 cublasStatus_t cublasDestroy_v2(cublasHandle_t handle) {
-  return release_call<cublasStatus_t>("cublasDestroy", [&] {
-    forbid_while_capturing();
-    blas_handle(handle);
-    count_hidden_synchronization();
-    run_all();
-    state().session.blas_handles.remove(handle);
-    record();
-    return success;
-  });
+  return destroy_handle<cublasStatus_t>("cublasDestroy", state().session.blas_handles, handle);
 }
 
 cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, cudaStream_t stream) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "handles.hpp"
 #include "operands.hpp"
 
 #include <cublas_v2.h>
@@ -8,6 +9,7 @@
 namespace fake_cuda::detail {
 
 struct BlasHandle {
+  int device = current_device();
   cudaStream_t stream = nullptr;
   Address workspace = 0; ///< 0: the library's own
   std::size_t workspace_bytes = 0;
@@ -18,6 +20,8 @@ template <>
 struct Codes<cublasStatus_t> {
   static cublasStatus_t broken() { return CUBLAS_STATUS_EXECUTION_FAILED; }
   static cublasStatus_t of(cudaError_t /*status*/) { return CUBLAS_STATUS_EXECUTION_FAILED; }
+  static constexpr auto invalid = CUBLAS_STATUS_INVALID_VALUE;
+  static constexpr auto no_handle = CUBLAS_STATUS_NOT_INITIALIZED;
   static constexpr auto refused = CUBLAS_STATUS_EXECUTION_FAILED;
   static constexpr auto no_memory = CUBLAS_STATUS_ALLOC_FAILED;
   static constexpr auto while_running = CUBLAS_STATUS_EXECUTION_FAILED;

@@ -313,7 +313,7 @@ struct Grouped {
 std::vector<Address> addresses(Address table, std::int64_t count) {
   const auto size = static_cast<std::size_t>(count);
   const auto* const first =
-      reinterpret_cast<const Address*>(state().device.alias(table, size * sizeof(Address)));
+      reinterpret_cast<const Address*>(working_alias(table, size * sizeof(Address)));
   return {first, first + size};
 }
 

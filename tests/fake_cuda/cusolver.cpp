@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "factorizations.hpp"
+#include "handles.hpp"
 
 #include <cusolverDn.h>
 
@@ -9,6 +10,7 @@
 namespace fake_cuda::detail {
 
 struct SolverHandle {
+  int device = current_device();
   cudaStream_t stream = nullptr;
 };
 struct SolverParams {};
@@ -17,6 +19,8 @@ template <>
 struct Codes<cusolverStatus_t> {
   static cusolverStatus_t broken() { return CUSOLVER_STATUS_EXECUTION_FAILED; }
   static cusolverStatus_t of(cudaError_t /*status*/) { return CUSOLVER_STATUS_EXECUTION_FAILED; }
+  static constexpr auto invalid = CUSOLVER_STATUS_INVALID_VALUE;
+  static constexpr auto no_handle = CUSOLVER_STATUS_NOT_INITIALIZED;
   static constexpr auto refused = CUSOLVER_STATUS_EXECUTION_FAILED;
   static constexpr auto no_memory = CUSOLVER_STATUS_ALLOC_FAILED;
   static constexpr auto while_running = CUSOLVER_STATUS_EXECUTION_FAILED;
@@ -33,10 +37,7 @@ template <class... Parts>
 }
 
 std::shared_ptr<SolverHandle> solver_handle(cusolverDnHandle_t handle) {
-  if (auto found = state().session.solver_handles.find(handle)) {
-    return found;
-  }
-  refuse(CUSOLVER_STATUS_NOT_INITIALIZED, "no handle, or one that was destroyed");
+  return find_handle<cusolverStatus_t>(state().session.solver_handles, handle);
 }
 
 /// The arguments that most calls have in common.
@@ -121,7 +122,9 @@ Operand info_operand(int* info) { return {"info", address_of(info), CUDA_R_32I, 
 template <class Body>
 void enqueue_solver(cusolverDnHandle_t handle, int* info, Address workspace, std::size_t bytes,
                     bool with_host, Body body) {
-  const auto stream = stream_of(solver_handle(handle)->stream);
+  const auto solver = solver_handle(handle);
+  const auto stream = stream_of(solver->stream);
+  check_device(solver->device, *stream);
   info_operand(info).check_held();
   if (with_host) {
     forbid_captured(*stream);
@@ -130,7 +133,7 @@ void enqueue_solver(cusolverDnHandle_t handle, int* info, Address workspace, std
   enqueue(stream, state().call, [=, body = std::move(body)] {
     spoil(workspace, bytes);
     const int outcome = body();
-    std::memcpy(state().device.alias(to, sizeof outcome), &outcome, sizeof outcome);
+    std::memcpy(working_alias(to, sizeof outcome), &outcome, sizeof outcome);
   });
   ++state().session.counters.library_calls;
 }
@@ -157,29 +160,13 @@ Operand column(const char* name, const void* data, cudaDataType type, std::int64
 using namespace fake_cuda::detail;
 
 cusolverStatus_t cusolverDnCreate(cusolverDnHandle_t* handle) {
-  return call<cusolverStatus_t>("cusolverDnCreate", CUSOLVER_STATUS_ALLOC_FAILED, [&] {
-    forbid_while_capturing();
-    if (handle == nullptr) {
-      return invalid;
-    }
-    *handle = state().session.solver_handles.add(std::make_shared<SolverHandle>());
-    ++state().session.counters.device_allocations;
-    count_hidden_synchronization();
-    record();
-    return success;
-  });
+  return create_handle<cusolverStatus_t>("cusolverDnCreate", state().session.solver_handles,
+                                         handle);
 }
 
 cusolverStatus_t cusolverDnDestroy(cusolverDnHandle_t handle) {
-  return release_call<cusolverStatus_t>("cusolverDnDestroy", [&] {
-    forbid_while_capturing();
-    static_cast<void>(solver_handle(handle));
-    count_hidden_synchronization();
-    run_all();
-    state().session.solver_handles.remove(handle);
-    record();
-    return success;
-  });
+  return destroy_handle<cusolverStatus_t>("cusolverDnDestroy", state().session.solver_handles,
+                                          handle);
 }
 
 cusolverStatus_t cusolverDnSetStream(cusolverDnHandle_t handle, cudaStream_t stream) {

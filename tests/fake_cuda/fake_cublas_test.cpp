@@ -321,6 +321,22 @@ TEST_CASE("a workspace is memory that holds nothing else, until the stream is se
   CHECK_EQ(p.gemm(again, 2, p.c, 2), CUBLAS_STATUS_EXECUTION_FAILED);
 }
 
+TEST_CASE("a handle works on the device where it was made") {
+  fake_cuda::reset();
+  Product p;
+  ok(cudaSetDevice(1));
+  CHECK_EQ(p.gemm(p.a, 2, p.c, 2), CUBLAS_STATUS_EXECUTION_FAILED);
+  CHECK_CONTAINS(fake_cuda::last_fault(), "but the current device is 1");
+  const Stream there;
+  ok(cublasSetStream(p.handle, there));
+  CHECK_EQ(p.gemm(p.a, 2, p.c, 2), CUBLAS_STATUS_EXECUTION_FAILED);
+  CHECK_CONTAINS(fake_cuda::last_fault(), "the handle is one of device 0, its stream one of");
+  ok(cudaSetDevice(0));
+  ok(cublasSetStream(p.handle, p.stream));
+  ok(p.gemm(p.a, 2, p.c, 2));
+  CHECK_EQ(p.c.values(), std::vector<float>{6, 8, 6, 8});
+}
+
 TEST_CASE("handles of cuBLAS are balanced, and their settings checked") {
   fake_cuda::reset();
   {

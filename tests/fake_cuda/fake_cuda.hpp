@@ -13,7 +13,11 @@
 /// cuSOLVER that this library calls, defined against NVIDIA's own headers. What is asynchronous
 /// there is late here: it runs at a synchronisation, in an order of the streams that `seed` draws
 /// among those that events allow. Memory of the device cannot be read by the host, holds NaN until
-/// it is written, and no address is given twice.
+/// it is written, and no address is given twice. There are two devices, each of which reaches its
+/// own memory alone; copies reach both.
+///
+/// Pinned memory that the device writes holds NaN from the call on, and what the host changes
+/// before the device has read it is a fault.
 ///
 /// What the real library checks returns its status; so does, at once, what would go wrong there
 /// later (an operand outside of one allocation, host memory as operand). What goes wrong while the

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <csignal>
+#include <fcntl.h>
 #include <stdexcept>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,10 +27,19 @@ void add_one(cudaStream_t stream, float* values, std::size_t count) {
   }));
 }
 
+/// What AddressSanitizer would notice before the red zones do.
+#ifdef __SANITIZE_ADDRESS__
+__attribute__((no_sanitize_address))
+#endif
+void write_beside(float* values, std::ptrdiff_t offset) {
+  values[offset] = 0;
+}
+
 template <class Touch>
 bool is_signalled(Touch&& touch) {
   const pid_t child = fork();
   if (child == 0) {
+    static_cast<void>(dup2(open("/dev/null", O_WRONLY), STDERR_FILENO)); // what a sanitizer says
     std::signal(SIGSEGV, SIG_DFL);
     std::signal(SIGBUS, SIG_DFL);
     touch();
@@ -42,15 +52,18 @@ bool is_signalled(Touch&& touch) {
 
 } // namespace
 
-TEST_CASE("there is one device, and texts for errors") {
+TEST_CASE("there are two devices, and texts for errors") {
   fake_cuda::reset();
   int value = -1;
   ok(cudaGetDeviceCount(&value));
-  CHECK_EQ(value, 1);
-  ok(cudaSetDevice(0));
+  CHECK_EQ(value, 2);
   ok(cudaGetDevice(&value));
   CHECK_EQ(value, 0);
-  CHECK_EQ(cudaSetDevice(1), cudaErrorInvalidDevice);
+  ok(cudaSetDevice(1));
+  ok(cudaGetDevice(&value));
+  CHECK_EQ(value, 1);
+  ok(cudaSetDevice(0));
+  CHECK_EQ(cudaSetDevice(2), cudaErrorInvalidDevice);
   CHECK_EQ(cudaPeekAtLastError(), cudaErrorInvalidDevice);
   CHECK_EQ(cudaGetLastError(), cudaErrorInvalidDevice);
   CHECK_EQ(cudaGetLastError(), cudaSuccess);
@@ -96,10 +109,10 @@ TEST_CASE("pinned memory is read when the copy runs, pageable memory when it is 
   float* pinned = nullptr;
   ok(cudaMallocHost(&pinned, sizeof(float)));
   float pageable = 1;
-  *pinned = 1;
+  *pinned = 2;
   ok(cudaMemcpyAsync(values, &pageable, sizeof(float), cudaMemcpyHostToDevice, stream));
   ok(cudaMemcpyAsync(values + 1, pinned, sizeof(float), cudaMemcpyHostToDevice, stream));
-  pageable = *pinned = 2;
+  pageable = 3;
   CHECK_EQ(fake_cuda::counters().hidden_synchronizations, 1);
   float result[2] = {};
   ok(cudaMemcpyAsync(result, values, sizeof result, cudaMemcpyDeviceToHost, stream));
@@ -107,6 +120,27 @@ TEST_CASE("pinned memory is read when the copy runs, pageable memory when it is 
   CHECK_EQ(result[1], 2);
   CHECK_EQ(fake_cuda::counters().hidden_synchronizations, 2);
 
+  *pinned = 4;
+  ok(cudaMemcpyAsync(pinned, values, sizeof(float), cudaMemcpyDeviceToHost, stream));
+  CHECK(std::isnan(*pinned)); // not yet the result, and not what was there before
+  ok(cudaMemcpyAsync(values + 1, pinned, sizeof(float), cudaMemcpyHostToDevice, stream));
+  ok(cudaStreamSynchronize(stream)); // the order of the stream is enough for the device
+  CHECK_EQ(*pinned, 1);
+  CHECK_EQ(values.download(stream, 1), 1);
+
+  ok(cudaMemcpyAsync(values, pinned, sizeof(float), cudaMemcpyHostToDevice, stream));
+  *pinned = 5;
+  CHECK_EQ(cudaStreamSynchronize(stream), cudaErrorIllegalAddress);
+  CHECK_CONTAINS(fake_cuda::last_fault(), "the host changed pinned memory, 4 x 1 bytes");
+  fake_cuda::reset();
+}
+
+TEST_CASE("pinned memory cannot be touched once it is given back") {
+  fake_cuda::reset();
+  const Stream stream;
+  Buffer<float> values(stream, 1);
+  float* pinned = nullptr;
+  ok(cudaMallocHost(&pinned, sizeof(float)));
   ok(cudaMemcpyAsync(pinned, values, sizeof(float), cudaMemcpyDeviceToHost, stream));
   ok(cudaFreeHost(pinned)); // waits
   CHECK(is_signalled([&] { *static_cast<volatile float*>(pinned) = 0; }));
@@ -228,6 +262,60 @@ TEST_CASE("the host cannot touch memory of the device") {
   CHECK_EQ(attributes.type, cudaMemoryTypeUnregistered);
 }
 
+TEST_CASE("a device reaches its own memory alone, by copies that of the other") {
+  fake_cuda::reset();
+  const Stream first;
+  Buffer<float> here(first, std::vector<float>{1});
+  ok(cudaSetDevice(1));
+  const Stream second;
+  const Event event;
+  Buffer<float> there(second, 1);
+  const auto device_of = [](const void* pointer) {
+    cudaPointerAttributes attributes{};
+    ok(cudaPointerGetAttributes(&attributes, pointer));
+    return attributes.device;
+  };
+  CHECK_EQ(device_of(here), 0);
+  CHECK_EQ(device_of(there), 1); // where its stream is
+  ok(cudaStreamSynchronize(first));
+  ok(cudaMemcpyAsync(there, here, sizeof(float), cudaMemcpyDeviceToDevice, second));
+  add_one(second, there, 1);
+  CHECK_EQ(there.download(second), 2);
+
+  CHECK_EQ(cudaEventRecord(event, first), cudaErrorInvalidResourceHandle);
+  CHECK_CONTAINS(fake_cuda::last_fault(),
+                 "the event is one of device 1, the stream one of device 0");
+  CHECK_EQ(fake_cuda::launch(first, "kernel", [] {}), cudaErrorInvalidResourceHandle);
+  CHECK_CONTAINS(fake_cuda::last_fault(), "the stream is one of device 0");
+  ok(cudaSetDevice(0));
+  add_one(first, there, 1);
+  CHECK_EQ(cudaStreamSynchronize(first), cudaErrorIllegalAddress);
+  CHECK_CONTAINS(fake_cuda::last_fault(), "lie on device 1, which device 0 does not reach");
+  fake_cuda::reset();
+}
+
+TEST_CASE("a synchronisation of a device waits for its streams alone") {
+  bool waited = false;
+  bool apart = false;
+  for (unsigned seed = 0; seed < 20; ++seed) {
+    fake_cuda::reset();
+    fake_cuda::seed(seed);
+    bool done[2] = {};
+    const Stream first;
+    ok(fake_cuda::launch(first, "first", [&] { done[0] = true; }));
+    ok(cudaSetDevice(1));
+    const Stream second;
+    ok(fake_cuda::launch(second, "second", [&] { done[1] = true; }));
+    ok(cudaDeviceSynchronize());
+    CHECK(done[1]);
+    (done[0] ? waited : apart) = true;
+    ok(cudaStreamSynchronize(first));
+  }
+  CHECK(waited);
+  CHECK(apart);
+  fake_cuda::reset();
+}
+
 TEST_CASE("memory is NaN until it is written") {
   fake_cuda::reset();
   const Stream stream;
@@ -269,7 +357,7 @@ TEST_CASE("red zones tell what a kernel writes beside its memory") {
     const Stream stream;
     float* values = nullptr;
     ok(cudaMallocAsync(&values, 3 * sizeof(float), stream));
-    ok(fake_cuda::launch(stream, "stray", [=] { fake_cuda::local(values)[offset] = 0; }));
+    ok(fake_cuda::launch(stream, "stray", [=] { write_beside(fake_cuda::local(values), offset); }));
     ok(cudaStreamSynchronize(stream));
     ok(cudaFreeAsync(values, stream));
     CHECK_EQ(cudaStreamSynchronize(stream), cudaErrorIllegalAddress);
@@ -277,6 +365,32 @@ TEST_CASE("red zones tell what a kernel writes beside its memory") {
   }
   fake_cuda::reset();
 }
+
+#ifdef __SANITIZE_ADDRESS__
+TEST_CASE("AddressSanitizer stops a kernel that reads beside its memory") {
+  for (const std::ptrdiff_t offset : {-1, 2, 3}) {
+    fake_cuda::reset();
+    const Stream stream;
+    Buffer<float> values(stream, 3);
+    const auto read = [&] {
+      ok(fake_cuda::launch(stream, "stray", [&] {
+        static_cast<void>(*const_cast<volatile float*>(fake_cuda::local(+values) + offset));
+      }));
+      ok(cudaStreamSynchronize(stream));
+    };
+    CHECK_EQ(is_signalled(read), offset != 2);
+  }
+}
+
+TEST_CASE("AddressSanitizer stops the host beside pinned memory") {
+  fake_cuda::reset();
+  float* pinned = nullptr;
+  ok(cudaMallocHost(&pinned, 3 * sizeof(float)));
+  CHECK_FALSE(is_signalled([&] { static_cast<volatile float*>(pinned)[2] = 0; }));
+  CHECK(is_signalled([&] { static_cast<volatile float*>(pinned)[3] = 0; }));
+  ok(cudaFreeHost(pinned));
+}
+#endif
 
 TEST_CASE("copies are checked as the real library does") {
   fake_cuda::reset();

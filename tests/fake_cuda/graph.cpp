@@ -129,7 +129,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode mo
     if (mode < cudaStreamCaptureModeGlobal || mode > cudaStreamCaptureModeRelaxed) {
       return cudaErrorInvalidValue;
     }
-    if (stream == state().session.legacy) {
+    if (is_legacy(stream)) {
       refuse(cudaErrorStreamCaptureUnsupported, "the default stream cannot be captured");
     }
     if (stream->capture != nullptr) {

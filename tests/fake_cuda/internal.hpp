@@ -7,6 +7,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -73,6 +74,13 @@ struct Graph {
   std::vector<Node> nodes;
 };
 
+/// Pinned memory of the host that a copy on its way reads or writes.
+struct PinnedUse {
+  Address first;
+  Address last;
+  bool written;
+};
+
 struct Stream;
 
 struct Capture {
@@ -83,8 +91,13 @@ struct Capture {
   Graph graph = {};
 };
 
+inline constexpr int device_count = 2;
+/// Of this thread.
+[[nodiscard]] int& current_device();
+
 struct Stream {
-  bool blocking = false; ///< ordered with the legacy default stream
+  bool blocking = false; ///< ordered with the legacy default stream of its device
+  int device = current_device();
   std::deque<Work> queue = {};
   std::shared_ptr<Capture> capture = nullptr;
   std::vector<std::size_t> last_nodes = {};
@@ -92,6 +105,7 @@ struct Stream {
 
 struct Event {
   bool timed = true;
+  int device = current_device();
   std::shared_ptr<Marker> recorded = nullptr;
   std::shared_ptr<Capture> capture = nullptr; ///< where it was recorded last, if in one
   std::vector<std::size_t> nodes = {};
@@ -130,6 +144,9 @@ class Handles {
   std::map<Address, std::shared_ptr<Object>> objects_;
 };
 
+using DefaultStreams = std::array<std::shared_ptr<Stream>, device_count>;
+[[nodiscard]] DefaultStreams default_streams();
+
 /// All that `reset` makes new.
 struct Session {
   std::mt19937 random{1};
@@ -150,10 +167,11 @@ struct Session {
   Handles<cusolverDnContext*, SolverHandle> solver_handles;
   Handles<cusolverDnParams*, SolverParams> solver_params;
 
-  std::shared_ptr<Stream> legacy = std::make_shared<Stream>(Stream{.blocking = true});
-  std::shared_ptr<Stream> per_thread = std::make_shared<Stream>(Stream{.blocking = true});
+  DefaultStreams legacy = default_streams();
+  DefaultStreams per_thread = default_streams();
   std::vector<std::shared_ptr<Stream>> working; ///< those that have work, destroyed ones too
   std::vector<std::shared_ptr<Capture>> captures;
+  std::vector<std::shared_ptr<const PinnedUse>> pinned_uses;
 
   std::size_t below(std::size_t count) { return random() % count; }
 };
@@ -165,7 +183,8 @@ struct State {
   PinnedMemory pinned;
   Session session;
   const char* call = "";
-  bool running = false; ///< work of the device, which may not call the library
+  bool running = false;        ///< work of a device, which may not call the library
+  int running_on = any_device; ///< the device that it runs on
 };
 
 State& state();

@@ -10,6 +10,10 @@
 #include <cstdlib>
 #include <cstring>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace fake_cuda::detail {
 namespace {
 
@@ -44,6 +48,20 @@ bool is_painted(const std::byte* first, const std::byte* last) {
   }
   return true;
 }
+
+/// Under AddressSanitizer nobody may touch these bytes, until that is permitted: what a kernel
+/// reads beside its memory is noticed there, too.
+void forbid([[maybe_unused]] const std::byte* first, [[maybe_unused]] const std::byte* last) {
+#ifdef __SANITIZE_ADDRESS__
+  __asan_poison_memory_region(first, static_cast<std::size_t>(last - first));
+#endif
+}
+void permit([[maybe_unused]] const std::byte* first, [[maybe_unused]] const std::byte* last) {
+#ifdef __SANITIZE_ADDRESS__
+  __asan_unpoison_memory_region(first, static_cast<std::size_t>(last - first));
+#endif
+}
+
 std::string hex(Address address) { return text("0x", std::hex, address); }
 
 [[noreturn]] void stop(const char* what) {
@@ -82,19 +100,21 @@ DeviceMemory::DeviceMemory() {
   stop("fake_cuda: mmap");
 }
 
-Address DeviceMemory::allocate(std::size_t bytes, bool live) {
+Address DeviceMemory::allocate(std::size_t bytes, bool live, int device) {
   if (bytes > device_limit - held_bytes_ || end_of(next_ + red_zone, bytes) > first_ + reserved_) {
     throw std::bad_alloc();
   }
   const Address first = next_ + red_zone;
   const Address end = end_of(first, bytes);
-  blocks_.emplace(first, Block{.bytes = bytes, .live = live});
+  blocks_.emplace(first, Block{.bytes = bytes, .device = device, .live = live});
   next_ = end;
   ++held_blocks_;
   held_bytes_ += bytes;
   paint(alias_of(first - red_zone), alias_of(first));
   std::memset(alias_of(first), nan_byte, bytes);
   paint(alias_of(first + bytes), alias_of(end));
+  forbid(alias_of(first - red_zone), alias_of(first));
+  forbid(alias_of(first + bytes), alias_of(end));
   return first;
 }
 
@@ -112,9 +132,10 @@ void DeviceMemory::give_back(Block& block) {
 void DeviceMemory::release(Address address) {
   auto& block = blocks_.at(address);
   block.live = false;
-  const bool intact =
-      is_painted(alias_of(address - red_zone), alias_of(address)) &&
-      is_painted(alias_of(address + block.bytes), alias_of(end_of(address, block.bytes)));
+  const std::byte* const end = alias_of(end_of(address, block.bytes));
+  permit(alias_of(address - red_zone), end);
+  const bool intact = is_painted(alias_of(address - red_zone), alias_of(address)) &&
+                      is_painted(alias_of(address + block.bytes), end);
   std::memset(alias_of(address), nan_byte, block.bytes);
   quarantine_.push_back(address);
   quarantined_bytes_ += block.bytes;
@@ -179,21 +200,26 @@ const DeviceMemory::Blocks::value_type& DeviceMemory::block_with(Address address
   return *block;
 }
 
-void DeviceMemory::check_held(Address address, std::size_t bytes) const {
+int DeviceMemory::check_held(Address address, std::size_t bytes) const {
   const auto& [first, block] = block_with(address, bytes);
   if (!block.held) {
     throw MemoryFault{text(bytes, " bytes at ", hex(address), " are in the block of ", block.bytes,
                            " at ", hex(first), ", which was given back")};
   }
+  return block.device;
 }
 
-std::byte* DeviceMemory::alias(Address address, std::size_t bytes) const {
+std::byte* DeviceMemory::alias(Address address, std::size_t bytes, int device) const {
   const auto& [first, block] = block_with(address, bytes);
   if (!block.live) {
     throw MemoryFault{text(bytes, " bytes at ", hex(address), " are in the block of ", block.bytes,
                            " at ", hex(first), ", which is ",
                            block.held ? "not allocated yet" : "not allocated yet or freed",
                            " at this point of the order of the streams")};
+  }
+  if (device != any_device && device != block.device) {
+    throw MemoryFault{text(bytes, " bytes at ", hex(address), " lie on device ", block.device,
+                           ", which device ", device, " does not reach")};
   }
   return alias_of(address);
 }
@@ -208,6 +234,7 @@ void* PinnedMemory::allocate(std::size_t bytes) {
   auto* const first = static_cast<std::byte*>(pages);
   std::memset(pages, nan_byte, bytes);
   paint(first + bytes, first + mapped);
+  forbid(first + bytes, first + mapped);
   blocks_.emplace(address_of(pages), Pages{bytes, mapped, true});
   ++held_blocks_;
   return pages;
@@ -220,6 +247,7 @@ void PinnedMemory::release(const void* pointer) {
   }
   auto& [first, pages] = *block;
   const auto* const bytes = reinterpret_cast<const std::byte*>(first);
+  permit(bytes, bytes + pages.mapped);
   const bool intact = is_painted(bytes + pages.bytes, bytes + pages.mapped);
   give_back(first, pages);
   if (!intact) {
@@ -258,6 +286,8 @@ const PinnedMemory::Blocks::value_type* PinnedMemory::find(Address address) cons
 void PinnedMemory::clear() {
   for (auto& [first, pages] : blocks_) {
     if (pages.held) {
+      const auto* const bytes = reinterpret_cast<const std::byte*>(first);
+      permit(bytes, bytes + pages.mapped);
       give_back(first, pages);
     }
   }

@@ -27,11 +27,15 @@ enum class Place { device, pinned, pageable };
 /// runs later.
 struct Block {
   std::size_t bytes = 0;
+  int device = 0;
   bool held = true;  ///< by the host: no call has given it back
   bool live = false; ///< on the device, whose work has allocated and not freed it
 };
 
-/// Addresses of pages that the host cannot touch, and a second mapping of them for the work.
+inline constexpr int any_device = -1;
+
+/// Addresses of pages that the host cannot touch, and a second mapping of them for the work. All
+/// devices share them, as they share one space of addresses.
 class DeviceMemory {
  public:
   DeviceMemory();
@@ -40,7 +44,7 @@ class DeviceMemory {
     return address >= first_ && address < first_ + reserved_;
   }
   /// Filled with NaN, between red zones. @throws std::bad_alloc beyond the device's memory.
-  Address allocate(std::size_t bytes, bool live);
+  Address allocate(std::size_t bytes, bool live, int device);
   /// The block that begins at an address, or nullptr.
   [[nodiscard]] Block* block_at(Address address);
   /// The host gives a block back.
@@ -48,10 +52,12 @@ class DeviceMemory {
   /// The device frees a block: it is poisoned. @throws MemoryFault if a red zone was written to.
   void release(Address address);
 
-  /// @throws MemoryFault unless the bytes lie in one block that the host holds.
-  void check_held(Address address, std::size_t bytes) const;
-  /// The alias of bytes. @throws MemoryFault unless they lie in one block that is live.
-  [[nodiscard]] std::byte* alias(Address address, std::size_t bytes) const;
+  /// The device that has them. @throws MemoryFault unless the bytes lie in one block that the host
+  /// holds.
+  int check_held(Address address, std::size_t bytes) const;
+  /// The alias of bytes. @throws MemoryFault unless they lie in one block that is live, and on that
+  /// device.
+  [[nodiscard]] std::byte* alias(Address address, std::size_t bytes, int device) const;
 
   [[nodiscard]] std::size_t held_blocks() const { return held_blocks_; }
   [[nodiscard]] std::size_t held_bytes() const { return held_bytes_; }

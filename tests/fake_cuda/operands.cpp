@@ -52,6 +52,10 @@ std::size_t size_of(cudaDataType type) {
   return type == CUDA_R_64F ? 8 : type == CUDA_R_16BF ? 2 : 4;
 }
 
+std::byte* working_alias(Address address, std::size_t bytes) {
+  return state().device.alias(address, bytes, state().running_on);
+}
+
 std::size_t Operand::extent() const {
   if (empty()) {
     return 0;
@@ -87,7 +91,7 @@ void Operand::check_held() const {
 Eigen::MatrixXd Operand::read() const {
   Eigen::MatrixXd values(rows, cols);
   if (!empty()) {
-    const std::byte* const bytes = state().device.alias(address, extent());
+    const std::byte* const bytes = working_alias(address, extent());
     for (Eigen::Index j = 0; j < cols; ++j) {
       for (Eigen::Index i = 0; i < rows; ++i) {
         values(i, j) =
@@ -100,7 +104,7 @@ Eigen::MatrixXd Operand::read() const {
 
 void Operand::write(const Eigen::MatrixXd& values) const {
   if (!empty()) {
-    std::byte* const bytes = state().device.alias(address, extent());
+    std::byte* const bytes = working_alias(address, extent());
     for (Eigen::Index j = 0; j < cols; ++j) {
       for (Eigen::Index i = 0; i < rows; ++i) {
         write_entry(bytes + static_cast<std::size_t>(j * ld + i) * size_of(type), type,
@@ -157,7 +161,7 @@ Scalar::Scalar(const char* name, const void* pointer, bool on_device, cudaDataTy
 }
 
 double Scalar::value() const {
-  return address_ == 0 ? value_ : read_entry(state().device.alias(address_, size_of(type_)), type_);
+  return address_ == 0 ? value_ : read_entry(working_alias(address_, size_of(type_)), type_);
 }
 
 void spoil(Address address, std::size_t bytes) {
@@ -166,7 +170,7 @@ void spoil(Address address, std::size_t bytes) {
   }
   // The ends will do where all of it would take long.
   constexpr std::size_t much = 65536;
-  std::byte* const memory = state().device.alias(address, bytes);
+  std::byte* const memory = working_alias(address, bytes);
   std::memset(memory, 0xFF, (std::min)(bytes, much));
   std::memset(memory + bytes - (std::min)(bytes, much), 0xFF, (std::min)(bytes, much));
 }

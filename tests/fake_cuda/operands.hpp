@@ -39,6 +39,9 @@ struct Operand {
   void write(const Eigen::MatrixXd& values) const;
 };
 
+/// The alias of bytes that the device which runs reaches.
+[[nodiscard]] std::byte* working_alias(Address address, std::size_t bytes);
+
 /// Whether two matrices share an entry.
 [[nodiscard]] bool overlap(const Operand& left, const Operand& right);
 /// @throws MemoryFault if an output shares entries with an input.

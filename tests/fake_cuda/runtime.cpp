@@ -12,6 +12,20 @@ State& state() {
   return *state;
 }
 
+int& current_device() {
+  thread_local int device = 0;
+  return device;
+}
+
+DefaultStreams default_streams() {
+  DefaultStreams streams;
+  for (int device = 0; device < device_count; ++device) {
+    streams.at(static_cast<std::size_t>(device)) =
+        std::make_shared<Stream>(Stream{.blocking = true, .device = device});
+  }
+  return streams;
+}
+
 void note_fault(const std::string& what) {
   state().session.fault = what;
   ++state().session.counters.faults;
@@ -28,7 +42,7 @@ void* local_bytes(const void* device_address, std::size_t bytes) {
   if (!here.running) {
     throw std::logic_error("fake_cuda: local() is for kernels while they run");
   }
-  return here.device.alias(address_of(device_address), bytes);
+  return here.device.alias(address_of(device_address), bytes, here.running_on);
 }
 
 namespace {
@@ -46,6 +60,7 @@ void reset() {
   for (const auto captures = state().session.captures; const auto& capture : captures) {
     detail::end_capture(capture); // which hold each other
   }
+  detail::current_device() = 0;
   state().session = {};
   state().device.clear();
   state().pinned.clear();
@@ -103,6 +118,7 @@ std::string last_fault() {
 cudaError_t launch(cudaStream_t stream, const char* name, std::function<void()> body) {
   return detail::call<cudaError_t>(name, cudaErrorLaunchOutOfResources, [&] {
     const auto target = detail::stream_of(stream);
+    detail::check_current(*target);
     detail::enqueue(target, name, std::move(body));
     ++state().session.counters.launches;
     detail::record();
@@ -211,7 +227,7 @@ cudaError_t cudaGetDeviceCount(int* count) {
     if (count == nullptr) {
       return cudaErrorInvalidValue;
     }
-    *count = 1;
+    *count = device_count;
     return cudaSuccess;
   });
 }
@@ -221,14 +237,19 @@ cudaError_t cudaGetDevice(int* device) {
     if (device == nullptr) {
       return cudaErrorInvalidValue;
     }
-    *device = 0;
+    *device = current_device();
     return cudaSuccess;
   });
 }
 
 cudaError_t cudaSetDevice(int device) {
-  return call<cudaError_t>("cudaSetDevice", cudaErrorNoDevice,
-                           [&] { return device == 0 ? cudaSuccess : cudaErrorInvalidDevice; });
+  return call<cudaError_t>("cudaSetDevice", cudaErrorNoDevice, [&] {
+    if (device < 0 || device >= device_count) {
+      return cudaErrorInvalidDevice;
+    }
+    current_device() = device;
+    return cudaSuccess;
+  });
 }
 
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
@@ -236,7 +257,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
     if (value == nullptr || attribute <= 0 || attribute >= cudaDevAttrMax) {
       return cudaErrorInvalidValue;
     }
-    if (device != 0) {
+    if (device < 0 || device >= device_count) {
       return cudaErrorInvalidDevice;
     }
     *value = attribute_value(attribute);

@@ -24,15 +24,15 @@ void wait_for(const std::shared_ptr<Stream>& stream, const std::shared_ptr<Strea
 
 void order_with_legacy_stream(const std::shared_ptr<Stream>& stream) {
   auto& session = state().session;
-  if (stream == session.legacy) {
+  if (is_legacy(stream)) {
     const auto working = session.working;
     for (const auto& other : working) {
-      if (other->blocking) {
+      if (other->blocking && other->device == stream->device) {
         wait_for(stream, other);
       }
     }
   } else if (stream->blocking) {
-    wait_for(stream, session.legacy);
+    wait_for(stream, session.legacy.at(static_cast<std::size_t>(stream->device)));
   }
 }
 
@@ -56,8 +56,9 @@ void fail(cudaError_t status, const std::string& why) {
   }
 }
 
-void execute(Work& work) {
+void execute(Work& work, int device) {
   auto& here = state();
+  here.running_on = device;
   here.session.time += 1 + here.session.below(1000);
   if (work.run) {
     here.running = true;
@@ -97,7 +98,7 @@ bool step() {
   if (stream->queue.empty()) {
     std::erase(session.working, stream);
   }
-  execute(work);
+  execute(work, stream->device);
   return true;
 }
 
@@ -105,11 +106,12 @@ bool step() {
 
 std::shared_ptr<Stream> stream_of(cudaStream_t handle) {
   auto& session = state().session;
+  const auto current = static_cast<std::size_t>(current_device());
   if (handle == nullptr || handle == cudaStreamLegacy) {
-    return session.legacy;
+    return session.legacy.at(current);
   }
   if (handle == cudaStreamPerThread) {
-    return session.per_thread;
+    return session.per_thread.at(current);
   }
   if (auto stream = session.streams.find(handle)) {
     return stream;
@@ -117,11 +119,23 @@ std::shared_ptr<Stream> stream_of(cudaStream_t handle) {
   refuse(cudaErrorInvalidResourceHandle, "no stream, or one that was destroyed");
 }
 
+bool is_legacy(const std::shared_ptr<Stream>& stream) {
+  return stream == state().session.legacy.at(static_cast<std::size_t>(stream->device));
+}
+
+void check_current(const Stream& stream) {
+  if (stream.device != current_device()) {
+    refuse(cudaErrorInvalidResourceHandle, "the stream is one of device ", stream.device,
+           ", but the current device is ", current_device());
+  }
+}
+
 void submit(const std::shared_ptr<Stream>& stream, Work work) {
   auto& session = state().session;
-  if (stream == session.legacy) {
+  if (is_legacy(stream)) {
     for (const auto& capture : session.captures) {
-      if (capture->streams.front()->blocking) {
+      const auto& captured = *capture->streams.front();
+      if (captured.blocking && captured.device == stream->device) {
         invalidate(*capture);
         refuse(cudaErrorStreamCaptureImplicit,
                "the default stream is ordered with one that is captured");
@@ -149,6 +163,15 @@ void run_stream(const std::shared_ptr<Stream>& stream) {
   const auto marker = std::make_shared<Marker>();
   submit(stream, {.name = "", .run = {}, .passes = marker});
   run_until(*marker);
+}
+
+void run_device(int device) {
+  const auto working = state().session.working;
+  for (const auto& stream : working) {
+    if (stream->device == device) {
+      run_stream(stream);
+    }
+  }
 }
 
 void run_all() {
@@ -252,7 +275,7 @@ cudaError_t cudaDeviceSynchronize() {
     }
     ++session.counters.synchronizations;
     record();
-    run_all();
+    run_device(current_device());
     return cudaSuccess;
   });
 }
@@ -304,6 +327,10 @@ cudaError_t cudaEventRecord(cudaEvent_t event_handle, cudaStream_t stream_handle
   return call<cudaError_t>("cudaEventRecord", cudaErrorUnknown, [&] {
     const auto event = event_of(event_handle);
     const auto stream = stream_of(stream_handle);
+    if (event->device != stream->device) {
+      refuse(cudaErrorInvalidResourceHandle, "the event is one of device ", event->device,
+             ", the stream one of device ", stream->device);
+    }
     check_capture(*stream);
     event->capture = stream->capture;
     event->nodes = stream->last_nodes;

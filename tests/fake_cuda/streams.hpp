@@ -10,6 +10,10 @@ namespace fake_cuda::detail {
 /// @throws RuntimeRefusal if there is no such stream.
 std::shared_ptr<Stream> stream_of(cudaStream_t handle);
 
+[[nodiscard]] bool is_legacy(const std::shared_ptr<Stream>& stream);
+/// @throws RuntimeRefusal for a stream of another device than the current one.
+void check_current(const Stream& stream);
+
 /// Appends work to a stream or to what is captured of it.
 void enqueue(const std::shared_ptr<Stream>& stream, std::string name, std::function<void()> run);
 /// Work that is never captured.
@@ -18,6 +22,7 @@ void submit(const std::shared_ptr<Stream>& stream, Work work);
 /// Runs work of all streams, in an order drawn among those allowed, until a marker is passed.
 void run_until(const Marker& marker);
 void run_stream(const std::shared_ptr<Stream>& stream);
+void run_device(int device);
 void run_all();
 /// A few pieces of work, as time would pass.
 void run_some();

@@ -106,6 +106,22 @@ class Device;
 
 namespace detail {
 
+/// What holds while a context of the device is the current one.
+template <class Backend>
+class ScopeOf {
+ public:
+  explicit ScopeOf(const Device<Backend>&) noexcept {}
+};
+
+/// Refuses memory that the device does not reach, where there are several devices of a kind.
+template <class Device, class... Views>
+void check_reachable([[maybe_unused]] const Device& device,
+                     [[maybe_unused]] const Views&... views) {
+  if constexpr (requires { (device.check_reachable(views), ...); }) {
+    (device.check_reachable(views), ...);
+  }
+}
+
 /// Temporaries in a backend's memory, which return to its workspace at the end of the scope.
 template <class Backend>
 using Frame =

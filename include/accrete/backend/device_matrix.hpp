@@ -134,8 +134,9 @@ class DeviceMatrix {
   }
   void copy_entries(View<const Scalar, Space> from) {
     if (!from.empty()) {
-      Kernels<Backend>::combine(Context<Backend>::current().device(), Scalar{1}, from, Scalar{0},
-                                view());
+      auto& device = Context<Backend>::current().device();
+      detail::check_reachable(device, from);
+      Kernels<Backend>::combine(device, Scalar{1}, from, Scalar{0}, view());
     }
   }
 

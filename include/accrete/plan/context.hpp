@@ -192,7 +192,7 @@ class Context {
 template <class Backend>
 class [[nodiscard]] ScopedContext {
  public:
-  explicit ScopedContext(Context<Backend>& context) : context_(context) {
+  explicit ScopedContext(Context<Backend>& context) : context_(context), scope_(context.device()) {
     if constexpr (has_streams) {
       context.device().wait_for(Context<Backend>::current().device());
     }
@@ -214,6 +214,7 @@ class [[nodiscard]] ScopedContext {
       requires(Device<Backend>& a, Device<Backend>& b) { a.wait_for(b); };
 
   Context<Backend>& context_;
+  [[no_unique_address]] detail::ScopeOf<Backend> scope_;
   Context<Backend>* before_ = nullptr;
 };
 

@@ -116,8 +116,10 @@ void evaluate_gathered(Context<Backend>& context,
                        Scalar alpha, Scalar beta, const ViewOn<Scalar, Backend>& target,
                        bool may_overlap) {
   bool overlap = false;
-  for (int i = 0; may_overlap && i < expression.operand_count; ++i) {
-    overlap = overlap || overlaps(expression.operands[i], target);
+  check_reachable(context.device(), target);
+  for (int i = 0; i < expression.operand_count; ++i) {
+    check_reachable(context.device(), expression.operands[i]);
+    overlap = overlap || (may_overlap && overlaps(expression.operands[i], target));
   }
   const Plan& plan = plan_of(context, expression);
   Frame<Backend> frame(context.device().workspace());

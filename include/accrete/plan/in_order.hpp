@@ -19,6 +19,7 @@ class WrittenOrder {
   template <class Holder, class LeafBackend, class Scalar>
   void write(const Dense<Holder, LeafBackend>& node, Scalar alpha, Scalar beta,
              ViewOn<Scalar, Backend> target) {
+    check_reachable(device_, node.view(), target);
     Table::combine(device_, alpha, node.view(), beta, target);
   }
   template <class Operand, class Scalar>
@@ -53,11 +54,13 @@ class WrittenOrder {
  private:
   template <class Scalar, class Holder, class LeafBackend>
   ViewOn<const Scalar, Backend> operand(Frame<Backend>&, const Dense<Holder, LeafBackend>& node) {
+    check_reachable(device_, node.view());
     return node.view();
   }
   template <class Scalar, class Holder, class LeafBackend>
   ViewOn<const Scalar, Backend> operand(Frame<Backend>&,
                                         const Transposed<Dense<Holder, LeafBackend>>& node) {
+    check_reachable(device_, node.operand().view());
     return node.operand().view().transposed();
   }
   template <class Scalar, class Node>
@@ -97,6 +100,7 @@ class InOrder : public detail::LazyValue<InOrder<Node>> {
   friend void assign_expression(const InOrder& source, const ViewOn<Scalar, Backend>& target,
                                 Scalar alpha, Scalar beta) {
     const auto value = source.value();
+    detail::check_reachable(Context<Backend>::current().device(), target);
     Kernels<Backend>::combine(Context<Backend>::current().device(), alpha, view_of(value), beta,
                               target);
   }

@@ -82,13 +82,15 @@ class PreparedProduct {
     }
     const detail::Gathered<Expression> gathered(expression_);
     const auto operands = gathered.expression();
+    auto& context = Context<Backend>::current();
+    detail::check_reachable(context.device(), result);
     for (int i = 0; i < operands.operand_count; ++i) {
+      detail::check_reachable(context.device(), operands.operands[i]);
       if (overlaps(operands.operands[i], result)) {
         ACCRETE_THROW ArgumentError("the destination of a prepared product overlaps an operand; "
                                     "evaluate into another matrix");
       }
     }
-    auto& context = Context<Backend>::current();
     if (!ready_) {
       memory_ = Matrix<Stored, Backend>(plan_.workspace_scalars, 1);
       detail::execute(context, plan_, operands, Scalar{1}, Scalar{0}, result, memory_.data(), true);

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <accrete/backend/cuda/memory.hpp>
+#include <accrete/backend/cuda/ordinal.hpp>
 #include <accrete/backend/device_matrix.hpp>
 #include <accrete/backend/workspace.hpp>
 
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -53,7 +55,8 @@ struct HandleOf<Status (*)(T*)> {
 
 } // namespace detail
 
-/// Stream, handles, memory and temporaries of one GPU. Belongs to one thread at a time. Everything
+/// Stream, handles, memory and temporaries of one GPU, the one that is current when it is made and
+/// while it works (ScopedContext sees to that). Belongs to one thread at a time. Everything
 /// is ordered by the stream; what comes back to the host waits for it.
 template <>
 class Device<Cuda> {
@@ -61,6 +64,8 @@ class Device<Cuda> {
   Device() : Device(CudaOptions{}) {}
   explicit Device(const CudaOptions& options) : state_(std::make_unique<State>(options)) {}
 
+  /// The number of the GPU.
+  [[nodiscard]] int ordinal() const noexcept { return state_->ordinal.number(); }
   [[nodiscard]] cudaStream_t stream() const noexcept { return state_->stream->get(); }
   [[nodiscard]] Memory<Cuda> memory() const { return Memory<Cuda>(state_->memory); }
   [[nodiscard]] Arena<Cuda>& workspace() noexcept { return state_->workspace; }
@@ -90,10 +95,21 @@ class Device<Cuda> {
     return 1e-3 * static_cast<double>(milliseconds);
   }
 
+  /// @throws ArgumentError for memory of another GPU. Does not wait, and takes no call of CUDA
+  /// where the address has been seen before.
+  template <class Scalar>
+  void check_reachable(const View<Scalar, Cuda>& view) const {
+    state_->ordinal.check(view);
+  }
+
   /// What is given to this stream from now on waits for what the other has been given.
   void wait_for(const Device& other) {
     if (other.stream() == stream()) {
       return;
+    }
+    std::optional<detail::CurrentCuda> current; // an event is of the GPU of its stream
+    if (!state_->ordinal.is_alone()) {
+      current.emplace(other.ordinal());
     }
     const Event event(cudaEventDisableTiming);
     event.record(other.stream());
@@ -183,6 +199,13 @@ class Device<Cuda> {
     State(const State&) = delete;
     State& operator=(const State&) = delete;
     ~State() {
+      std::optional<detail::CurrentCuda> current; // the handles are of this GPU
+      if (!ordinal.is_alone()) {
+        ACCRETE_TRY { current.emplace(ordinal.number()); }
+        ACCRETE_CATCH(const Error&) {}
+      }
+      params.reset();
+      cusolver.reset();
       cublas.reset(); // before its workspace
       Memory<Cuda>(memory).deallocate(cublas_memory, cublas_bytes);
     }
@@ -228,6 +251,7 @@ class Device<Cuda> {
     static constexpr std::size_t cublas_bytes = std::size_t{32} << 20;
 
     CudaOptions options;
+    detail::CudaOrdinal ordinal;
     std::shared_ptr<detail::CudaStream> stream;
     std::shared_ptr<MemoryResource> memory;
     Arena<Cuda> workspace;
@@ -239,6 +263,16 @@ class Device<Cuda> {
   };
 
   std::unique_ptr<State> state_;
+};
+
+/// The GPU of a context is the current one of the thread while the context is.
+template <>
+class detail::ScopeOf<Cuda> {
+ public:
+  explicit ScopeOf(const Device<Cuda>& device) : current_(device.ordinal()) {}
+
+ private:
+  CurrentCuda current_;
 };
 
 ACCRETE_END_NAMESPACE

@@ -67,18 +67,21 @@ struct Kernels<Cuda> {
 
   template <class Scalar>
   static double dot(Device<Cuda>& device, Source<Scalar> a, Source<Scalar> b) {
+    detail::check_reachable(device, a, b);
     return detail::cuda_sum<Scalar>(device, a.size(), [&](auto... scratch) {
       Launches<Scalar>::dot(device.stream(), a, b, scratch...);
     });
   }
   template <class Scalar>
   static double squared_norm(Device<Cuda>& device, Source<Scalar> a) {
+    detail::check_reachable(device, a);
     return detail::cuda_sum<Scalar>(device, a.size(), [&](auto... scratch) {
       Launches<Scalar>::squared_norm(device.stream(), a, scratch...);
     });
   }
   template <class Scalar>
   static bool all_finite(Device<Cuda>& device, Source<Scalar> a) {
+    detail::check_reachable(device, a);
     return detail::cuda_all_finite(device, a);
   }
 
@@ -126,16 +129,19 @@ struct Kernels<Cuda> {
 
   template <class Scalar>
   static void thin_qr(Device<Cuda>& device, Target<Scalar> a_to_q, Target<Scalar> r) {
+    detail::check_reachable(device, a_to_q, r);
     detail::CudaFactorizations<Scalar>::thin_qr(device, a_to_q, r);
   }
   template <class Scalar>
   static double cholesky_qr(Device<Cuda>& device, Source<Scalar> a, Target<Scalar> r,
                             Target<Scalar> r_inverse) {
+    detail::check_reachable(device, a, r, r_inverse);
     return detail::CudaFactorizations<Scalar>::cholesky_qr(device, a, r, r_inverse);
   }
   template <class Scalar>
   static void svd(Device<Cuda>& device, std::type_identity_t<Source<Scalar>> a, Target<Scalar> u,
                   Target<Scalar> values, Target<Scalar> v) {
+    detail::check_reachable(device, a, u, values, v);
     detail::CudaFactorizations<Scalar>::svd(device, a, u, values, v);
   }
 
@@ -145,6 +151,7 @@ struct Kernels<Cuda> {
                            Target<Scalar> second, const AdamWStep<Scalar>& step,
                            std::type_identity_t<std::span<const AdamWColumn<Scalar>>> columns) {
     detail::check_adamw<Scalar>(parameter, gradient, first, second, columns);
+    detail::check_reachable(device, parameter, gradient, first, second);
     detail::Frame<Cuda> frame(device.workspace());
     Launches<Scalar>::adamw_update(device.stream(), parameter, gradient, first, second, step,
                                    device.uploaded(frame, columns), columns.size() == 1);
@@ -157,6 +164,20 @@ struct Kernels<Cuda> {
   template <class Scalar>
   static void download(Device<Cuda>& device, Source<Scalar> a, Scalar* host) {
     detail::cuda_download(device, a, host);
+  }
+  /// The same with pinned memory of the host, in any order and with any stride, without a wait.
+  /// @throws ArgumentError if it is pageable.
+  template <class Scalar>
+  static void upload_async(Device<Cuda>& device, std::type_identity_t<View<const Scalar>> host,
+                           Target<Scalar> c) {
+    detail::check_pinned("from_host_async", host);
+    detail::cuda_send<Scalar>(device, host, c);
+  }
+  template <class Scalar>
+  static void download_async(Device<Cuda>& device, std::type_identity_t<Source<Scalar>> a,
+                             View<Scalar> host) {
+    detail::check_pinned("to_host_async", host);
+    detail::cuda_receive<Scalar>(device, a, host);
   }
 };
 

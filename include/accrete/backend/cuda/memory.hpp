@@ -74,6 +74,27 @@ class CudaEvent {
   cudaEvent_t event_ = nullptr;
 };
 
+/// Page-locked memory of the host; nullptr for no bytes.
+inline void* allocate_pinned(std::size_t bytes) {
+  if (bytes == 0) {
+    return nullptr;
+  }
+  void* memory = nullptr;
+  const cudaError_t status = cudaHostAlloc(&memory, bytes, cudaHostAllocDefault);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    ACCRETE_THROW CudaOutOfMemory("cudaHostAlloc", bytes);
+  }
+  check_cuda(status, "cudaHostAlloc", {static_cast<Index>(bytes)});
+  return memory;
+}
+/// Waits for what uses it.
+inline void free_pinned(void* memory) noexcept {
+  if (memory != nullptr) {
+    cudaFreeHost(memory);
+  }
+}
+
 /// Pinned memory of the host through which small arrays go to the device without a wait: a ring
 /// whose parts are free again once the stream has been waited for.
 class CudaStaging {
@@ -81,7 +102,7 @@ class CudaStaging {
   CudaStaging() = default;
   CudaStaging(const CudaStaging&) = delete;
   CudaStaging& operator=(const CudaStaging&) = delete;
-  ~CudaStaging() { cudaFreeHost(memory_); }
+  ~CudaStaging() { free_pinned(memory_); }
 
   /// Room for `bytes` bytes that no copy uses. Waits for the stream where the ring is full.
   [[nodiscard]] std::byte* take(cudaStream_t stream, std::size_t bytes) {
@@ -103,17 +124,10 @@ class CudaStaging {
     if (needed <= size_) {
       return;
     }
-    cudaFreeHost(std::exchange(memory_, nullptr));
+    free_pinned(std::exchange(memory_, nullptr));
     const std::size_t size = needed > least_size ? 2 * needed : least_size;
     size_ = 0;
-    void* memory = nullptr;
-    const cudaError_t status = cudaMallocHost(&memory, size);
-    if (status == cudaErrorMemoryAllocation) {
-      cudaGetLastError();
-      ACCRETE_THROW CudaOutOfMemory("cudaMallocHost", size);
-    }
-    check_cuda(status, "cudaMallocHost", {static_cast<Index>(size)});
-    memory_ = static_cast<std::byte*>(memory);
+    memory_ = static_cast<std::byte*>(allocate_pinned(size));
     size_ = size;
   }
 
