@@ -129,7 +129,9 @@ class ProjectedWeight : public TrainedWeight<WeightScalar, WeightBackend> {
   void decay(double learning_rate) {
     if (weight_decay_ > 0) {
       const auto keep = static_cast<Scalar>(1 - learning_rate * weight_decay_);
-      weight_ *= keep;
+      const auto weight = view_of(weight_);
+      Kernels<Backend>::combine(Context<Backend>::current().device(), keep, weight.as_const(),
+                                Scalar{0}, weight);
     }
   }
 
@@ -149,7 +151,7 @@ class ProjectedWeight : public TrainedWeight<WeightScalar, WeightBackend> {
   double weight_decay_;
   AdamWOptions adamw_;
   Storage basis_, gradient_;
-  Storage direction_; // of a step, in the subspace
+  Storage direction_;                // of a step, in the subspace
   AdamW<Scalar, Backend> optimizer_; // of the projection
 };
 
