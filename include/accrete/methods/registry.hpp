@@ -3,6 +3,7 @@
 
 #include <accrete/methods/adarankgrad.hpp>
 #include <accrete/methods/apollo.hpp>
+#include <accrete/methods/extrapolated.hpp>
 #include <accrete/methods/fira.hpp>
 #include <accrete/methods/full_rank.hpp>
 #include <accrete/methods/galore.hpp>
@@ -26,7 +27,7 @@ namespace detail {
 
 /// All methods. A new one is a header of its own, and a name here.
 using Methods = std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, Fira,
-                           SwitchLoRA, AdaRankGrad, APOLLO, APOLLOMini, LDAdam>;
+                           SwitchLoRA, AdaRankGrad, APOLLO, APOLLOMini, LDAdam, Extrapolated>;
 
 /// Calls function(entry) for each method.
 template <class Function>
