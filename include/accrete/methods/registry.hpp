@@ -11,6 +11,7 @@
 #include <accrete/methods/dora.hpp>
 #include <accrete/methods/dynamic_rank.hpp>
 #include <accrete/methods/factorised.hpp>
+#include <accrete/methods/extrapolated.hpp>
 #include <accrete/methods/fira.hpp>
 #include <accrete/methods/full_rank.hpp>
 #include <accrete/methods/galore.hpp>

@@ -104,7 +104,9 @@ class SubspaceWeight : public TrainedWeight<WeightScalar, WeightBackend> {
 
   void decay(double learning_rate) {
     if (weight_decay_ > 0) {
-      weight_ *= static_cast<Scalar>(1 - learning_rate * weight_decay_);
+      const auto keep = static_cast<Scalar>(1 - learning_rate * weight_decay_);
+      const View weight = view_of(weight_);
+      Kernels<Backend>::combine(device(), keep, weight.as_const(), Scalar{0}, weight);
     }
   }
 
