@@ -13,6 +13,7 @@
 #include <accrete/methods/low_rank.hpp>
 #include <accrete/methods/options.hpp>
 #include <accrete/methods/relora.hpp>
+#include <accrete/methods/sltrain.hpp>
 #include <accrete/methods/spectron.hpp>
 
 #include <memory>
@@ -28,7 +29,7 @@ namespace detail {
 /// All methods. A new one is a header of its own, and a name here.
 using Methods =
     std::tuple<FullRank, LowRank, InRank, InRankEfficient, LoRA, ReLoRA, GaLore, CoLA,
-                           CRNet, DoRA, Spectron, LoRAMuon, LORO>;
+                           CRNet, DoRA, Spectron, LoRAMuon, LORO, SLTrain>;
 
 /// Calls function(entry) for each method.
 template <class Function>
