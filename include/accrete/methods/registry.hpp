@@ -10,8 +10,8 @@
 #include <accrete/methods/dlrt.hpp>
 #include <accrete/methods/dora.hpp>
 #include <accrete/methods/dynamic_rank.hpp>
-#include <accrete/methods/factorised.hpp>
 #include <accrete/methods/extrapolated.hpp>
+#include <accrete/methods/factorised.hpp>
 #include <accrete/methods/fira.hpp>
 #include <accrete/methods/full_rank.hpp>
 #include <accrete/methods/galore.hpp>
@@ -27,6 +27,7 @@
 #include <accrete/methods/options.hpp>
 #include <accrete/methods/powerpropagation.hpp>
 #include <accrete/methods/relora.hpp>
+#include <accrete/methods/sltrain.hpp>
 #include <accrete/methods/spectron.hpp>
 #include <accrete/methods/sst.hpp>
 #include <accrete/methods/switchlora.hpp>
@@ -47,7 +48,7 @@ using Methods =
     std::tuple<FullRank, LowRank, Factorised, AttentionLowRank, GreedyLowRank, InRank,
                InRankEfficient, LoRA, DoRA, ReLoRA, SwitchLoRA, GaLore, Fira, AdaRankGrad, APOLLO,
                APOLLOMini, LDAdam, SST, OIALR, DLRT, LORO, Spectron, LoRAMuon, CoLA, CRNet, WeLore,
-               DynamicRank, Compressed, Powerpropagation, MEST>;
+               DynamicRank, SLTrain, Compressed, Powerpropagation, MEST, Extrapolated>;
 
 /// Calls function(entry) for each method.
 template <class Function>
