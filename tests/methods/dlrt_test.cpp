@@ -74,7 +74,8 @@ constexpr std::pair<Index, Index> shapes[] = {{9, 11}, {11, 9}};
 } // namespace
 
 TEST_CASE("DLRT: 20 steps of the parallel integrator are those of the dense formulas") {
-  for (const auto& [rows, cols] : shapes) {
+  for (const auto& shape : shapes) {
+    const Index rows = shape.first, cols = shape.second;
     const auto weight = make("dlrt", settings("parallel", "sgd"), rows, cols, decayed());
     Truncated own = factors_of(*weight);
     double asymmetry = 0;
@@ -112,7 +113,8 @@ TEST_CASE("DLRT: 20 steps of the parallel integrator are those of the dense form
 }
 
 TEST_CASE("DLRT: 20 steps of the augmented integrator take the core's gradient of the next batch") {
-  for (const auto& [rows, cols] : shapes) {
+  for (const auto& shape : shapes) {
+    const Index rows = shape.first, cols = shape.second;
     const auto weight = make("dlrt", settings("augmented", "sgd"), rows, cols, decayed());
     Truncated own = factors_of(*weight);
     Mat u, v, core;
@@ -144,7 +146,8 @@ TEST_CASE("DLRT: 20 steps of the augmented integrator take the core's gradient o
 }
 
 TEST_CASE("DLRT: AdamW's moments of the core follow its bases") {
-  for (const auto& [rows, cols] : shapes) {
+  for (const auto& shape : shapes) {
+    const Index rows = shape.first, cols = shape.second;
     for (const bool parallel : {true, false}) {
       CAPTURE(parallel);
       const auto weight = make("dlrt", settings(parallel ? "parallel" : "augmented", "adam"), rows,

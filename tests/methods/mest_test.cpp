@@ -22,7 +22,8 @@ MethodSettings settings(double lambda, double share = 0.4) {
 
 TEST_CASE("MEST: 20 steps are those of the dense formulas") {
   int swayed = 0;
-  for (const auto& [rows, cols] : {std::pair<Index, Index>{11, 9}, {9, 11}}) {
+  for (const auto& shape : {std::pair<Index, Index>{11, 9}, {9, 11}}) {
+    const Index rows = shape.first, cols = shape.second;
     CAPTURE(rows);
     const double lambda = 3;
     accrete::AdamWOptions adamw;

@@ -42,7 +42,8 @@ void rotate(DenseAdamW& adam, const Mat& p, const Mat& q, const accrete::AdamWOp
 
 TEST_CASE("OIALR: 20 steps are those of the dense formulas") {
   for (const bool rotates : {true, false}) {
-    for (const auto& [rows, cols] : {std::pair<Index, Index>{9, 7}, {7, 9}}) {
+    for (const auto& shape : {std::pair<Index, Index>{9, 7}, {7, 9}}) {
+      const Index rows = shape.first, cols = shape.second;
       CAPTURE(rotates);
       CAPTURE(rows);
       accrete::AdamWOptions adamw;

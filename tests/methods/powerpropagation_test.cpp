@@ -25,7 +25,8 @@ Eigen::VectorXd raised(const Eigen::VectorXd& theta, double power) {
 } // namespace
 
 TEST_CASE("Powerpropagation: 20 steps are those of the dense formulas") {
-  for (const auto& [rows, cols] : {std::pair<Index, Index>{11, 9}, {9, 11}}) {
+  for (const auto& shape : {std::pair<Index, Index>{11, 9}, {9, 11}}) {
+    const Index rows = shape.first, cols = shape.second;
     for (const Index power : {1, 2, 3}) {
       CAPTURE(rows);
       CAPTURE(power);

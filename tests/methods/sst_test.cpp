@@ -71,7 +71,8 @@ Mat reordered(const Mat& m, const std::vector<Index>& order) {
 } // namespace
 
 TEST_CASE("SST: 20 steps are those of the dense formulas") {
-  for (const auto& [rows, cols] : {std::pair<Index, Index>{9, 7}, {7, 9}}) {
+  for (const auto& shape : {std::pair<Index, Index>{9, 7}, {7, 9}}) {
+    const Index rows = shape.first, cols = shape.second;
     CAPTURE(rows);
     accrete::AdamWOptions adamw;
     adamw.weight_decay = 0.1;

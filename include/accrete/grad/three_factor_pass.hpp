@@ -28,9 +28,9 @@ struct ThreeFactorGradients {
 ///     const auto g = pass.backward(W, X, dY);
 ///     dS += g.S;
 ///
-/// Results refer to the pass, the weight, X and dY. Allocates when a shape comes for the first
-/// time. FLOPs for p columns: 2 p r (m + n + r) forward and for dX, 2 p r² for dS, 2 p r m and
-/// 2 p r n for dU and dV.
+/// Results refer to the pass, the weight, X and dY. Allocates when more room is needed than before.
+/// FLOPs for p columns: 2 p r (m + n + r) forward and for dX, 2 p r² for dS, 2 p r m and 2 p r n
+/// for dU and dV.
 template <class PassScalar, class PassBackend = Cpu>
 class ThreeFactorPass {
  public:
@@ -42,7 +42,11 @@ class ThreeFactorPass {
   /// Y = U S Vᵀ X, computed where it is assigned. @throws ShapeError when the shapes do not fit.
   template <detail::Operand X>
   [[nodiscard]] auto forward(const Weight& weight, X&& x) {
-    evaluate(detail::transposed(leaf(weight.v_view())) * detail::lift(std::forward<X>(x)), z_);
+    const auto input = detail::lift(std::forward<X>(x));
+    const auto z = detail::transposed(leaf(weight.v_view())) * input; // checks the shapes
+    rank_ = weight.rank();
+    columns_ = input.cols();
+    evaluate(z, z_);
     evaluate(leaf(weight.core_view()) * leaf(z_), core_z_);
     return leaf(weight.u_view()) * leaf(core_z_);
   }
@@ -53,8 +57,8 @@ class ThreeFactorPass {
   [[nodiscard]] auto backward(const Weight& weight, X&& x, Upstream&& dy) {
     const auto input = detail::lift(std::forward<X>(x));
     const auto y = detail::lift(std::forward<Upstream>(dy));
-    if (z_.rows() != weight.rank() || z_.cols() != input.cols()) {
-      detail::throw_shape_error("ThreeFactorPass backward", z_.rows(), z_.cols(), weight.rank(),
+    if (rank_ != weight.rank() || columns_ != input.cols()) {
+      detail::throw_shape_error("ThreeFactorPass backward", rank_, columns_, weight.rank(),
                                 input.cols(),
                                 "the forward pass was of the first rank and number of columns; "
                                 "call forward() with this weight and X first");
@@ -81,20 +85,22 @@ class ThreeFactorPass {
   static Leaf leaf(ViewOn<const Scalar, Backend> view) {
     return detail::factor_leaf<Scalar, Backend>(view);
   }
-  static Leaf leaf(const Storage& storage) {
-    return Leaf(detail::ReferencedColumns<Storage>(storage));
+  [[nodiscard]] Leaf leaf(const Storage& storage) const {
+    return leaf(ViewOn<const Scalar, Backend>{view_of(storage).data, rank_, columns_, rank_});
   }
+  /// Storage that once sufficed serves smaller ranks too, which come and go with truncations.
   template <class Node>
-  static void evaluate(const Node& node, Storage& value) {
-    if (value.rows() != node.rows() || value.cols() != node.cols()) {
-      value = Storage(node.rows(), node.cols());
+  void evaluate(const Node& node, Storage& value) {
+    if (value.size() < rank_ * columns_) {
+      value = Storage(rank_, columns_);
     }
-    detail::evaluate_into(Context<Backend>::current(), node, Scalar{1}, Scalar{0}, view_of(value),
-                          false);
+    const ViewOn<Scalar, Backend> target{view_of(value).data, rank_, columns_, rank_};
+    detail::evaluate_into(Context<Backend>::current(), node, Scalar{1}, Scalar{0}, target, false);
   }
 
-  Storage z_, core_z_; // Vᵀ X and S Vᵀ X, r x p
-  Storage d_, core_d_; // Uᵀ dY and Sᵀ Uᵀ dY, r x p
+  Index rank_ = 0, columns_ = 0; // of the last forward pass
+  Storage z_, core_z_;           // Vᵀ X and S Vᵀ X, r x p
+  Storage d_, core_d_;           // Uᵀ dY and Sᵀ Uᵀ dY, r x p
 };
 
 ACCRETE_END_NAMESPACE

@@ -102,19 +102,19 @@ class PowerpropagationWeight : public SpectralWeight<Scalar, Backend> {
   /// σ and dσ/dθ from θ.
   void raise() {
     auto& device = Base::device();
-    const auto multiply = [&](const Storage& a, const Storage& b, Storage& product) {
-      Kernels<Backend>::hadamard(device, Scalar{1}, view_of(a), view_of(b), Scalar{0},
-                                 view_of(product));
+    const auto multiply = [&](double factor, const Storage& a, const Storage& b, Storage& product) {
+      Kernels<Backend>::hadamard(device, static_cast<Scalar>(factor), view_of(a), view_of(b),
+                                 Scalar{0}, view_of(product));
     };
+    const auto power = static_cast<double>(options_.power);
     Base::copy(view_of(std::as_const(theta_)), view_of(magnitude_));
     Kernels<Backend>::absolute(device, view_of(magnitude_));
-    Kernels<Backend>::fill(device, Scalar{1}, view_of(this->slope_));
+    Kernels<Backend>::fill(device, static_cast<Scalar>(power), view_of(this->slope_));
     for (Index i = 1; i < options_.power; ++i) {
-      multiply(this->slope_, magnitude_, this->sigma_);
+      multiply(1, this->slope_, magnitude_, this->sigma_);
       std::swap(this->slope_, this->sigma_);
     }
-    multiply(theta_, this->slope_, this->sigma_);
-    this->slope_ *= static_cast<Scalar>(options_.power);
+    multiply(1 / power, theta_, this->slope_, this->sigma_);
   }
   void cut() {
     const Eigen::VectorXd size = this->host_sigma().cwiseAbs();
