@@ -137,9 +137,9 @@ TEST_CASE("methods: gradients of batches add up") {
     backward(*weight, batch);
     const auto once = gradients_of(*weight);
     accumulate(*weight, batch);
-    for (const auto& [name, gradient] : gradients_of(*weight)) {
-      CAPTURE(name);
-      CHECK(difference(gradient, 2 * once.at(name)) < 1e-12);
+    for (const auto& entry : gradients_of(*weight)) {
+      CAPTURE(entry.first);
+      CHECK(difference(entry.second, 2 * once.at(entry.first)) < 1e-12);
     }
   });
 }
@@ -202,9 +202,9 @@ TEST_CASE("methods: a learning rate of zero, or a gradient of zero, makes no NaN
       batch.target = forward(*weight, batch);
       train(*weight, batch, step_info(i));
     }
-    for (const auto& [name, value] : parameters_of(*weight)) {
-      CAPTURE(name);
-      CHECK(value.allFinite());
+    for (const auto& entry : parameters_of(*weight)) {
+      CAPTURE(entry.first);
+      CHECK(entry.second.allFinite());
     }
     CHECK(dense_of(*weight).allFinite());
   });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "app/comparison.hpp"
 #include "app/comparison_report.hpp"
+#include "model/methods.hpp"
 #include "tests/app_process.hpp"
 
 #include <string>

@@ -64,9 +64,7 @@ class DenseWeight : public TrainedWeight<WeightScalar, WeightBackend> {
   void visit_state(StateVisitor<Scalar, Backend>& visitor) override {
     detail::visit_optimizer(optimizer_, "weight.", visitor);
   }
-  [[nodiscard]] double flops() const override {
-    return 6.0 * static_cast<double>(rows() * cols());
-  }
+  [[nodiscard]] double flops() const override { return 6.0 * static_cast<double>(rows() * cols()); }
 
  protected:
   Storage weight_, gradient_;

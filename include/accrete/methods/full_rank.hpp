@@ -22,8 +22,9 @@ class FullRankWeight : public DenseWeight<Scalar, Backend> {
 
 struct FullRank {
   static constexpr MethodDescription description{
-      "full", "Full rank", "Loshchilov and Hutter, Decoupled Weight Decay Regularization, ICLR 2019",
-      "a dense matrix", LayerSet::none};
+      "full", "Full rank",
+      "Loshchilov and Hutter, Decoupled Weight Decay Regularization, ICLR 2019", "a dense matrix",
+      LayerSet::none};
   using Options = FullRankOptions;
   template <class Scalar, class Backend>
   using Weight = FullRankWeight<Scalar, Backend>;

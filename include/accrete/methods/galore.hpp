@@ -78,9 +78,9 @@ class GaLoreWeight : public ProjectedWeight<Scalar, Backend> {
 };
 
 struct GaLore {
-  static constexpr MethodDescription description{
-      "galore", "GaLore", "Zhao et al., GaLore, ICML 2024, arXiv 2403.03507",
-      "dense W, AdamW on a projected gradient"};
+  static constexpr MethodDescription description{"galore", "GaLore",
+                                                 "Zhao et al., GaLore, ICML 2024, arXiv 2403.03507",
+                                                 "dense W, AdamW on a projected gradient"};
   using Options = GaLoreOptions;
   template <class Scalar, class Backend>
   using Weight = GaLoreWeight<Scalar, Backend>;

@@ -42,8 +42,8 @@ struct LoRAOptions {
   }
 };
 
-/// W0 + s U Vᵀ with a frozen W0 and trained factors (Hu et al., LoRA, ICLR 2022); U is the paper's B
-/// and V its Aᵀ.
+/// W0 + s U Vᵀ with a frozen W0 and trained factors (Hu et al., LoRA, ICLR 2022); U is the paper's
+/// B and V its Aᵀ.
 template <class Scalar, class Backend = Cpu>
 class LoRAWeight : public FactoredWeight<CumulativeUpdate<Scalar, Backend>> {
   using Matrix = CumulativeUpdate<Scalar, Backend>;

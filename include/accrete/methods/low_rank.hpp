@@ -25,15 +25,14 @@ class LowRankWeight : public FactoredWeight<LowRankMatrix<Scalar, Backend>> {
                 const AdamWOptions& optimizer)
       : FactoredWeight<LowRankMatrix<Scalar, Backend>>(
             detail::normal_factors<Scalar, Backend>(
-                place,
-                detail::rank_or_quarter("low-rank", options.rank, place.rows, place.cols)),
+                place, detail::rank_or_quarter("low-rank", options.rank, place.rows, place.cols)),
             optimizer) {}
 };
 
 struct LowRank {
-  static constexpr MethodDescription description{
-      "low-rank", "U Vᵀ", "the control of Zhao et al., GaLore, ICML 2024",
-      "two factors of a fixed rank"};
+  static constexpr MethodDescription description{"low-rank", "U Vᵀ",
+                                                 "the control of Zhao et al., GaLore, ICML 2024",
+                                                 "two factors of a fixed rank"};
   using Options = LowRankOptions;
   template <class Scalar, class Backend>
   using Weight = LowRankWeight<Scalar, Backend>;

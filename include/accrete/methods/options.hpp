@@ -43,8 +43,12 @@ class OptionCollector {
   template <class Whole>
   void whole(const char* name, Whole& value, std::int64_t least, std::int64_t most,
              const char* help) {
-    options_.push_back({name, help, static_cast<std::int64_t>(value), static_cast<double>(least),
-                        static_cast<double>(most), {}});
+    options_.push_back({name,
+                        help,
+                        static_cast<std::int64_t>(value),
+                        static_cast<double>(least),
+                        static_cast<double>(most),
+                        {}});
   }
   void real(const char* name, double& value, double least, double most, const char* help) {
     options_.push_back({name, help, value, least, most, {}});
@@ -109,10 +113,10 @@ class OptionWriter {
   void finish() const {
     for (const auto& setting : settings_) {
       if (known_.find(", " + setting.first + ",") == std::string::npos) {
-        ACCRETE_THROW ArgumentError(std::string("method ") + method_ + " has no option '" +
-                                    setting.first + "'; its options are" +
-                                    (known_.size() > 2 ? known_.substr(1, known_.size() - 2)
-                                                       : std::string(" none")));
+        ACCRETE_THROW ArgumentError(
+            std::string("method ") + method_ + " has no option '" + setting.first +
+            "'; its options are" +
+            (known_.size() > 2 ? known_.substr(1, known_.size() - 2) : std::string(" none")));
       }
     }
   }

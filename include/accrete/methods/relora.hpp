@@ -92,8 +92,8 @@ class ReLoRAWeight : public FactoredWeight<CumulativeUpdate<Scalar, Backend>> {
 
   WeightChange after_step(const StepInfo& info) override {
     const std::int64_t done = info.step + 1;
-    const auto dense_steps = static_cast<std::int64_t>(
-        options_.warm_start * static_cast<double>(info.total_steps));
+    const auto dense_steps =
+        static_cast<std::int64_t>(options_.warm_start * static_cast<double>(info.total_steps));
     if (is_dense() ? done < dense_steps : (done - dense_steps) % options_.interval != 0) {
       return {};
     }

@@ -13,7 +13,8 @@ ACCRETE_BEGIN_NAMESPACE
 /// Where a weight stands in a network, and how it starts.
 struct WeightPlace {
   Index rows = 0, cols = 0;
-  /// Standard deviation of the entries of the dense matrix that the weight starts as, or stands for.
+  /// Standard deviation of the entries of the dense matrix that the weight starts as, or stands
+  /// for.
   double deviation = 0.02;
   /// Of this weight alone: the same place gives the same start.
   std::uint64_t seed = 0;
