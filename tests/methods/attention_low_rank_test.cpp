@@ -10,7 +10,7 @@ std::unique_ptr<Weight> weight_of_layer(Index layer, Index layers, const MethodS
   auto where = place(16, 24);
   where.layer = layer;
   where.layers = layers;
-  return accrete::make_weight<double, TestBackend>("attention-low-rank", settings, where, adamw);
+  return make_at("attention-low-rank", settings, where, adamw);
 }
 
 } // namespace
