@@ -129,7 +129,9 @@ class ProjectedWeight : public TrainedWeight<WeightScalar, WeightBackend> {
   void decay(double learning_rate) {
     if (weight_decay_ > 0) {
       const auto keep = static_cast<Scalar>(1 - learning_rate * weight_decay_);
-      weight_ *= keep;
+      const auto weight = view_of(weight_);
+      Kernels<Backend>::combine(Context<Backend>::current().device(), keep, weight.as_const(),
+                                Scalar{0}, weight);
     }
   }
 
