@@ -82,7 +82,8 @@ TEST_CASE_TEMPLATE("map computes a function of every entry of the view and no ot
         for (Index i = 0; i < a.size(); ++i) {
           const Long exact = expected(function, a.data()[i]);
           // A few roundings of numbers up to 1 + |x|, which cancel where the slope is zero.
-          const Long size = (std::max)({std::abs(exact), Long{1}, std::abs(static_cast<Long>(a.data()[i]))});
+          const Long size =
+              (std::max)({std::abs(exact), Long{1}, std::abs(static_cast<Long>(a.data()[i]))});
           worst = (std::max)(worst, double(std::abs(Long{values.data()[i]} - exact) / size));
         }
         CHECK(worst <= 8 * double{std::numeric_limits<S>::epsilon()});

@@ -66,8 +66,8 @@ template <class Scalar, class Backend>
           normal_matrix<Scalar, Backend>(place.cols, columns, deviation, seed_of(place, 2))};
 }
 
-/// U Vᵀ whose factors have orthogonal columns of one length, and whose entries have the deviation of
-/// the dense start.
+/// U Vᵀ whose factors have orthogonal columns of one length, and whose entries have the deviation
+/// of the dense start.
 template <class Scalar, class Backend>
 [[nodiscard]] LowRankMatrix<Scalar, Backend> orthogonal_factors(const WeightPlace& place,
                                                                 Index columns) {
