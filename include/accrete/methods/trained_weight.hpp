@@ -2,6 +2,7 @@
 #pragma once
 
 #include <accrete/backend/backend.hpp>
+#include <accrete/plan/context.hpp>
 
 #include <cstdint>
 #include <functional>
