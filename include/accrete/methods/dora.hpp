@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/backend/function.hpp>
 #include <accrete/factor/row_norms.hpp>
 #include <accrete/grow/growth.hpp>
 #include <accrete/grow/initializers.hpp>
-#include <accrete/backend/function.hpp>
 #include <accrete/methods/factored_weight.hpp>
 #include <accrete/methods/registry_entry.hpp>
 
