@@ -39,7 +39,7 @@ inline accrete::WeightPlace place(Index rows, Index cols, Index layer = 0) {
   result.deviation = 0.3;
   result.seed = 7;
   result.layer = layer;
-  result.layers = 2;
+  result.layers = layer + 1;
   return result;
 }
 
