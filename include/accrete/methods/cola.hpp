@@ -52,9 +52,7 @@ class CoLAWeight : public FactoredWeight<LowRankMatrix<Scalar, Backend>> {
         replaces_activation_(options.only_low_rank_activation) {}
 
   void forward(const Storage& x, Storage& y) override {
-    if (z_.rows() != this->factors().rank() || z_.cols() != x.cols()) {
-      z_ = Storage(this->factors().rank(), x.cols());
-    }
+    detail::fit_storage(z_, this->factors().rank(), x.cols());
     noalias(z_) = transpose(v()) * x;
     detail::Frame<Backend> frame(device().workspace());
     const auto h = detail::temporary<Scalar>(frame, z_.rows(), z_.cols());

@@ -191,9 +191,7 @@ class CompressedWeight : public TrainedWeight<WeightScalar, WeightBackend> {
   /// Allocates for a batch of another size alone.
   template <class Node>
   static void assign(Storage& target, const Node& node) {
-    if (target.rows() != node.rows() || target.cols() != node.cols()) {
-      target = Storage(node.rows(), node.cols());
-    }
+    detail::fit_storage(target, node.rows(), node.cols());
     noalias(target) = node;
   }
 

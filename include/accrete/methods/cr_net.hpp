@@ -63,9 +63,7 @@ class CRNetWeight : public TrainedWeight<Scalar, Backend> {
       beta_ = detail::zero_matrix<Scalar, Backend>(1, 1);
       Kernels<Backend>::fill(device(), static_cast<Scalar>(options.beta), view_of(beta_));
       beta_gradient_ = detail::zero_matrix<Scalar, Backend>(1, 1);
-      AdamWOptions undecayed = optimizer;
-      undecayed.weight_decay = 0;
-      beta_optimizer_ = AdamW<Scalar, Backend>(1, 1, undecayed);
+      beta_optimizer_ = AdamW<Scalar, Backend>(1, 1, detail::without_decay(optimizer));
     }
   }
 

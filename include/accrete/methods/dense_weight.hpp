@@ -12,6 +12,23 @@ ACCRETE_BEGIN_NAMESPACE
 
 namespace detail {
 
+/// For optimizers of what does not decay, or decays by itself.
+[[nodiscard]] inline AdamWOptions without_decay(AdamWOptions options) {
+  options.weight_decay = 0;
+  return options;
+}
+
+/// W <- (1 - η λ) W
+template <class Scalar, class Backend>
+void decay_weight(Matrix<Scalar, Backend>& weight, double learning_rate, double weight_decay) {
+  if (weight_decay > 0) {
+    const auto keep = static_cast<Scalar>(1 - learning_rate * weight_decay);
+    const auto values = view_of(weight);
+    Kernels<Backend>::combine(Context<Backend>::current().device(), keep, values.as_const(),
+                              Scalar{0}, values);
+  }
+}
+
 /// Shows an optimizer's state under `prefix`.
 template <class Optimizer, class Scalar, class Backend>
 void visit_optimizer(Optimizer& optimizer, const std::string& prefix,

@@ -80,9 +80,10 @@ class DLRTWeight : public ThreeFactorWeight<Scalar, Backend> {
   using ConstView = ViewOn<const Scalar, Backend>;
 
   DLRTWeight(const WeightPlace& place, const DLRTOptions& options, const AdamWOptions& optimizer)
-      : Base(start(place, options)), options_(options), adamw_(optimizer) {
-    adamw_.weight_decay = 0; // of the direction; the core decays itself
-    weight_decay_ = optimizer.weight_decay;
+      : Base(start(place, options)),
+        options_(options),
+        adamw_(detail::without_decay(optimizer)),
+        weight_decay_(optimizer.weight_decay) {
     options_.max_rank = most_columns(place, options);
     options_.min_rank = (std::min)(options.min_rank, options_.max_rank);
     this->matrix_.reserve(2 * options_.max_rank);
@@ -300,7 +301,7 @@ class DLRTWeight : public ThreeFactorWeight<Scalar, Backend> {
 
   DLRTOptions options_;
   AdamWOptions adamw_;
-  double weight_decay_ = 0;
+  double weight_decay_;             // of the core, which its optimizer does not know
   Storage k_gradient_, l_gradient_; // K' and L'
   Storage stepped_;                 // the core after a step, in both bases
   Optimizer optimizer_;             // of the core's leading block

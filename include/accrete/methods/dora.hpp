@@ -66,7 +66,7 @@ class DoRAWeight : public FactoredWeight<CumulativeUpdate<Scalar, Backend>> {
 
   void forward(const Storage& x, Storage& y) override {
     Base::forward(x, y);
-    fit(undivided_, y);
+    detail::fit_storage(undivided_, y.rows(), y.cols());
     K::combine(device(), Scalar{1}, view_of(std::as_const(y)), Scalar{0}, view_of(undivided_));
     const auto& factors = std::as_const(*this).factors();
     const View norms = view_of(inverse_norms_);
@@ -83,7 +83,7 @@ class DoRAWeight : public FactoredWeight<CumulativeUpdate<Scalar, Backend>> {
     detail::Frame<Backend> frame(device().workspace());
     const View t = detail::temporary<Scalar>(frame, this->rows(), 1);
     const View ones = detail::temporary<Scalar>(frame, dy.cols(), 1);
-    fit(upstream_, dy);
+    detail::fit_storage(upstream_, dy.rows(), dy.cols());
     K::hadamard(device(), Scalar{1}, view_of(dy), view_of(std::as_const(undivided_)), Scalar{0},
                 view_of(upstream_));
     K::fill(device(), Scalar{1}, ones);
@@ -137,11 +137,6 @@ class DoRAWeight : public FactoredWeight<CumulativeUpdate<Scalar, Backend>> {
   }
 
   static Device<Backend>& device() { return Context<Backend>::current().device(); }
-  static void fit(Storage& storage, const Storage& model) {
-    if (storage.rows() != model.rows() || storage.cols() != model.cols()) {
-      storage = Storage(model.rows(), model.cols());
-    }
-  }
   /// result = diag(factors) a; result may be a.
   static void scale_rows(ViewOn<const Scalar, Backend> a, ViewOn<const Scalar, Backend> factors,
                          View result) {

@@ -47,7 +47,7 @@ class ExtrapolatedWeight : public FactoredWeight<LowRankMatrix<Scalar, Backend>>
       : Base(detail::normal_factors<Scalar, Backend>(
                  place,
                  detail::rank_or_quarter("extrapolated", options.rank, place.rows, place.cols)),
-             without_decay(optimizer)),
+             detail::without_decay(optimizer)), // of the directions; U and V decay themselves
         look_ahead_(options.look_ahead),
         weight_decay_(optimizer.weight_decay),
         u_offset_(detail::zero_matrix<Scalar, Backend>(place.rows, this->factors().rank())),
@@ -73,11 +73,6 @@ class ExtrapolatedWeight : public FactoredWeight<LowRankMatrix<Scalar, Backend>>
   }
 
  private:
-  /// Of the directions: the decay is that of U and V, not of the point ahead.
-  static AdamWOptions without_decay(AdamWOptions options) {
-    options.weight_decay = 0;
-    return options;
-  }
   static void add(double factor, ViewOn<const Scalar, Backend> from, View to, double keep = 1) {
     Kernels<Backend>::combine(Context<Backend>::current().device(), static_cast<Scalar>(factor),
                               from, static_cast<Scalar>(keep), to);

@@ -133,9 +133,7 @@ class FactoredWeight
 
  private:
   void fit(Storage& gradient, Index rows) {
-    if (gradient.rows() != rows || gradient.cols() != factors().capacity()) {
-      gradient = Storage(rows, factors().capacity());
-    }
+    detail::fit_storage(gradient, rows, factors().capacity());
     Kernels<Backend>::fill(Context<Backend>::current().device(), Scalar{0}, view_of(gradient));
   }
 

@@ -58,7 +58,7 @@ class FactorisedWeight : public DenseOrFactoredWeight<Scalar, Backend> {
  public:
   FactorisedWeight(const WeightPlace& place, const FactorisedOptions& options,
                    const AdamWOptions& optimizer)
-      : Base(start(place, options), optimizer, without_decay(optimizer)),
+      : Base(start(place, options), optimizer, detail::without_decay(optimizer)),
         options_(options),
         place_(place),
         decay_{optimizer.weight_decay, options.decay} {
@@ -89,10 +89,6 @@ class FactorisedWeight : public DenseOrFactoredWeight<Scalar, Backend> {
  private:
   static Index rank(const WeightPlace& place, const FactorisedOptions& options) {
     return detail::rank_or_quarter("factorised", options.rank, place.rows, place.cols);
-  }
-  static AdamWOptions without_decay(AdamWOptions optimizer) {
-    optimizer.weight_decay = 0;
-    return optimizer;
   }
   static Factors start(const WeightPlace& place, const FactorisedOptions& options) {
     const Index columns = rank(place, options);

@@ -62,7 +62,7 @@ class LOROWeight : public FactoredWeight<LowRankMatrix<Scalar, Backend>> {
   LOROWeight(const WeightPlace& place, const LOROOptions& options, const AdamWOptions& optimizer)
       : Base(detail::normal_factors<Scalar, Backend>(
                  place, detail::rank_or_quarter("loro", options.rank, place.rows, place.cols)),
-             undecayed(optimizer)),
+             detail::without_decay(optimizer)), // the factors decay themselves
         options_(options),
         weight_decay_(optimizer.weight_decay) {
     if (options_.rate_scale == 0) {
@@ -99,10 +99,6 @@ class LOROWeight : public FactoredWeight<LowRankMatrix<Scalar, Backend>> {
   }
 
  private:
-  static AdamWOptions undecayed(AdamWOptions optimizer) {
-    optimizer.weight_decay = 0; // the factors decay themselves
-    return optimizer;
-  }
   static Device<Backend>& device() { return Context<Backend>::current().device(); }
   static void add(double alpha, ViewOn<const Scalar, Backend> source, double beta, View target) {
     K::combine(device(), static_cast<Scalar>(alpha), source, static_cast<Scalar>(beta), target);

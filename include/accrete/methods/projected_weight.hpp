@@ -20,6 +20,23 @@ enum class BasisSearch : unsigned char {
   exact
 };
 
+namespace detail {
+
+/// The `rank` leading left singular vectors of an expression, or the right ones.
+template <class Scalar, class Backend, class Gradient>
+[[nodiscard]] Matrix<Scalar, Backend> leading_vectors(const Gradient& gradient, bool left,
+                                                      Index rank, BasisSearch search,
+                                                      std::uint64_t seed) {
+  if (search == BasisSearch::exact) {
+    const auto parts = svd(gradient);
+    return copy_of<Scalar, Backend>(view_of(left ? parts.U : parts.V).left_columns(rank));
+  }
+  auto parts = randomized_svd(gradient, {.rank = rank, .seed = seed});
+  return std::move(left ? parts.U : parts.V);
+}
+
+} // namespace detail
+
 /// A dense W of whose gradient G = dY Xᵀ only the projection on r directions is kept. On the side
 /// of the outputs, for m < n, P is m x r and the projection (Pᵀ G)ᵀ = X (dYᵀ P) is n x r; on the
 /// side of the inputs Q is n x r and G Q = dY (Xᵀ Q) is m x r. G is never formed: 2 p r (m + n)
@@ -43,8 +60,7 @@ class ProjectedWeight : public TrainedWeight<WeightScalar, WeightBackend> {
       : weight_(std::move(weight)),
         on_outputs_(weight_.rows() < weight_.cols()),
         weight_decay_(optimizer.weight_decay),
-        adamw_(optimizer) {
-    adamw_.weight_decay = 0; // of the direction; W decays itself
+        adamw_(detail::without_decay(optimizer)) {
     set_columns(rank);
     optimizer_ = AdamW<Scalar, Backend>(gradient_.rows(), rank, adamw_);
   }
@@ -116,23 +132,12 @@ class ProjectedWeight : public TrainedWeight<WeightScalar, WeightBackend> {
   /// The leading singular vectors of G on the side of the basis.
   [[nodiscard]] Storage leading_vectors(const Storage& x, const Storage& dy, Index rank,
                                         BasisSearch search, std::uint64_t seed) const {
-    const auto gradient = lazy(dy) * transpose(x);
-    if (search == BasisSearch::exact) {
-      const auto parts = svd(gradient);
-      return detail::copy_of<Scalar, Backend>(
-          view_of(on_outputs_ ? parts.U : parts.V).left_columns(rank));
-    }
-    auto parts = randomized_svd(gradient, {.rank = rank, .seed = seed});
-    return std::move(on_outputs_ ? parts.U : parts.V);
+    return detail::leading_vectors<Scalar, Backend>(lazy(dy) * transpose(x), on_outputs_, rank,
+                                                    search, seed);
   }
 
   void decay(double learning_rate) {
-    if (weight_decay_ > 0) {
-      const auto keep = static_cast<Scalar>(1 - learning_rate * weight_decay_);
-      const auto weight = view_of(weight_);
-      Kernels<Backend>::combine(Context<Backend>::current().device(), keep, weight.as_const(),
-                                Scalar{0}, weight);
-    }
+    detail::decay_weight<Scalar, Backend>(weight_, learning_rate, weight_decay_);
   }
 
   /// W -= rate P Dᵀ, or D Qᵀ: an update in the subspace, back in the space of W.

@@ -101,7 +101,7 @@ class ReLoRAWeight : public FactoredWeight<CumulativeUpdate<Scalar, Backend>> {
     this->matrix_.merge();
     begin_update(done);
     if (!was_dense) {
-      const Pruning pruning{options_.pruned, options_.prune_by, detail_seed(done)};
+      const Pruning pruning{options_.pruned, options_.prune_by, seed_at(done)};
       transport(this->u_optimizer_, this->v_optimizer_, rank_, state::prune(pruning));
     }
     return {.restarted = true};
@@ -129,7 +129,7 @@ class ReLoRAWeight : public FactoredWeight<CumulativeUpdate<Scalar, Backend>> {
 
  private:
   [[nodiscard]] bool is_dense() const { return this->factors().rank() == 0; }
-  [[nodiscard]] std::uint64_t detail_seed(std::int64_t step) const {
+  [[nodiscard]] std::uint64_t seed_at(std::int64_t step) const {
     return detail::seed_of({.seed = seed_}, static_cast<std::uint64_t>(step) + 4);
   }
 
@@ -143,7 +143,7 @@ class ReLoRAWeight : public FactoredWeight<CumulativeUpdate<Scalar, Backend>> {
   }
   /// U zero, V Kaiming.
   void begin_update(std::int64_t step) {
-    this->matrix_.grow(rank_, init::zero(detail_seed(step)));
+    this->matrix_.grow(rank_, init::zero(seed_at(step)));
     this->fit();
     end_warm_start();
   }

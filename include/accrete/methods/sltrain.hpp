@@ -58,9 +58,8 @@ namespace detail {
 ///
 /// S is used and dY Xᵀ computed a few columns at a time, never as an m x n matrix: S X, Sᵀ dY and
 /// dS cost 2 m n p FLOPs each, as a dense layer, and 2^17 entries of memory. The method saves
-/// memory, not time. The entries of the support alone would be 2 density m n p FLOPs, but X and dY
-/// have to be gathered for each: at a density of 0.03 that took no less time (768 x 768, 64 and
-/// 1024 samples, one core), and more memory.
+/// memory, not time. The entries of the support alone would be 2 density m n p FLOPs, but a row of
+/// X and one of dY would have to be gathered for each.
 ///
 /// Memory: (m + n) r + density m n weights, as many gradients, twice as many of AdamW's state, and
 /// eight bytes of host memory for each position. Difference to the authors' code, which forms W and
@@ -103,9 +102,7 @@ class SLTrainWeight : public FactoredWeight<LowRankMatrix<Scalar, Backend>> {
   }
 
   void backward(const Storage& x, const Storage& dy, Storage& dx) override {
-    if (scaled_.rows() != dy.rows() || scaled_.cols() != dy.cols()) {
-      scaled_ = Storage(dy.rows(), dy.cols());
-    }
+    detail::fit_storage(scaled_, dy.rows(), dy.cols());
     scale(view_of(dy), view_of(scaled_));
     Base::backward(x, scaled_, dx);
     for_each_piece([&](const Piece& piece, View s) {

@@ -193,8 +193,7 @@ class SpectralWeight : public TrainedWeight<WeightScalar, WeightBackend> {
 
   /// All parts and states for these sizes; what they hold is to be written.
   void reshape(Index rows, Index cols, Index directions, Index active) {
-    AdamWOptions undecayed = adamw_;
-    undecayed.weight_decay = 0;
+    const AdamWOptions undecayed = detail::without_decay(adamw_);
     u_ = detail::zero_matrix<Scalar, Backend>(rows, directions);
     v_ = detail::zero_matrix<Scalar, Backend>(cols, directions);
     sigma_ = detail::zero_matrix<Scalar, Backend>(directions, 1);
@@ -222,9 +221,7 @@ class SpectralWeight : public TrainedWeight<WeightScalar, WeightBackend> {
  private:
   /// Row i of the result is σ_i times row i.
   void scale_rows(const Storage& from, Storage& to) {
-    if (to.rows() != from.rows() || to.cols() != from.cols()) {
-      to = Storage(from.rows(), from.cols());
-    }
+    detail::fit_storage(to, from.rows(), from.cols());
     Kernels<Backend>::scale_columns(device(), view_of(from).transposed(),
                                     view_of(std::as_const(sigma_)), view_of(to).transposed());
   }

@@ -37,6 +37,14 @@ template <class Scalar, class Backend>
   return result;
 }
 
+/// Gives storage another shape, where it has not; what it holds is lost with the old one.
+template <class Storage>
+void fit_storage(Storage& storage, Index rows, Index cols) {
+  if (storage.rows() != rows || storage.cols() != cols) {
+    storage = Storage(rows, cols);
+  }
+}
+
 template <class Scalar, class Backend>
 [[nodiscard]] Matrix<Scalar, Backend> copy_of(ViewOn<const Scalar, Backend> values) {
   Matrix<Scalar, Backend> result(values.rows, values.cols);

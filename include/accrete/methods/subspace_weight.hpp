@@ -38,7 +38,7 @@ class SubspaceWeight : public TrainedWeight<WeightScalar, WeightBackend> {
         weight_decay_(optimizer.weight_decay),
         projection_((std::max)(weight_.rows(), weight_.cols()), rank),
         direction_(projection_.rows(), rank),
-        optimizer_(projection_.rows(), rank, without_decay(optimizer)) {}
+        optimizer_(projection_.rows(), rank, detail::without_decay(optimizer)) {}
 
   [[nodiscard]] Index rows() const override { return weight_.rows(); }
   [[nodiscard]] Index cols() const override { return weight_.cols(); }
@@ -82,13 +82,8 @@ class SubspaceWeight : public TrainedWeight<WeightScalar, WeightBackend> {
   /// The leading left singular vectors of an s x l matrix.
   [[nodiscard]] Storage leading_vectors(ConstView matrix, BasisSearch search,
                                         std::uint64_t seed) const {
-    const auto leaf = detail::factor_leaf<Scalar, Backend>(matrix);
-    const Index rank = projection_.cols();
-    if (search == BasisSearch::exact) {
-      const auto parts = svd(leaf);
-      return detail::copy_of<Scalar, Backend>(view_of(parts.U).left_columns(rank));
-    }
-    return randomized_svd(leaf, {.rank = rank, .seed = seed}).U;
+    return detail::leading_vectors<Scalar, Backend>(detail::factor_leaf<Scalar, Backend>(matrix),
+                                                    true, projection_.cols(), search, seed);
   }
 
   /// R = (Pᵀ matrix)ᵀ
@@ -103,24 +98,13 @@ class SubspaceWeight : public TrainedWeight<WeightScalar, WeightBackend> {
   }
 
   void decay(double learning_rate) {
-    if (weight_decay_ > 0) {
-      const auto keep = static_cast<Scalar>(1 - learning_rate * weight_decay_);
-      const View weight = view_of(weight_);
-      Kernels<Backend>::combine(device(), keep, weight.as_const(), Scalar{0}, weight);
-    }
+    detail::decay_weight<Scalar, Backend>(weight_, learning_rate, weight_decay_);
   }
 
   Storage weight_, gradient_;
   double weight_decay_;
   Storage projection_, direction_; // R and what AdamW makes of it
   AdamW<Scalar, Backend> optimizer_;
-
- private:
-  /// W decays itself, once.
-  static AdamWOptions without_decay(AdamWOptions options) {
-    options.weight_decay = 0;
-    return options;
-  }
 };
 
 ACCRETE_END_NAMESPACE
