@@ -18,7 +18,7 @@
 namespace gpt {
 namespace {
 
-/// What a run in a comparison needs to stop at: the user did.
+/// The user stopped a run, and with it the comparison.
 struct Interrupted {};
 
 std::string processor_name() {

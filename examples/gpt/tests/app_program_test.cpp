@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "app/options_json.hpp"
 #include "app/safetensors.hpp"
 #include "tests/app_process.hpp"
 
@@ -82,26 +81,6 @@ TEST_CASE("program: where there is no GPU, or no CUDA, --backend cuda leaves not
                 result.errors);
   CHECK(!std::filesystem::exists(f.name("run")));
   CHECK(!std::filesystem::exists(f.name("metrics.jsonl")));
-}
-
-TEST_CASE("program: every method trains with every one of its options") {
-  const Fixture f;
-  const Result list = run({"methods"});
-  REQUIRE(list.status == 0);
-  for (const gpt::MethodEntry& method : gpt::method_entries()) {
-    const std::string name = method.description.name;
-    CAPTURE(name);
-    CHECK(contains(list.output, method.description.source));
-    Arguments arguments = f.train({"--method", name, "--steps", "2"});
-    for (const accrete::MethodOption& option : method.options) {
-      const nlohmann::ordered_json value = gpt::value_json(option.value);
-      arguments =
-          arguments + Arguments{"--method." + option.name,
-                                value.is_string() ? value.get<std::string>() : value.dump()};
-    }
-    const Result result = run(arguments);
-    CHECK_MESSAGE(result.status == 0, result.errors);
-  }
 }
 
 TEST_CASE("program: a checkpoint's method and its options are the run's") {

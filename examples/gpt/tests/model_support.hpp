@@ -60,7 +60,7 @@ inline GptConfig busy_config(const std::string& method,
 /// Names of all methods; under a sanitizer, where every one of them takes long, of some.
 inline std::vector<std::string> all_methods() {
 #ifdef __SANITIZE_ADDRESS__
-  return {"full", "inrank", "relora", "galore", "dlrt"};
+  return {"full", "low-rank", "inrank", "inrank-efficient", "relora", "galore", "dlrt"};
 #endif
   std::vector<std::string> names;
   for (const MethodEntry& entry : method_entries()) {

@@ -9,7 +9,7 @@ using namespace gpt::test;
 
 TEST_CASE("cuda: every method learns what it learns on the host") {
   for (const std::string& method : all_methods()) {
-    for (unsigned seed = 0; seed < 2; ++seed) {
+    for (unsigned seed = 0; seed < 3; ++seed) {
       CAPTURE(method);
       CAPTURE(seed);
       fake_cuda::seed(seed);
@@ -22,10 +22,8 @@ TEST_CASE("cuda: every method learns what it learns on the host") {
         const StepResult expected = host.step();
         const StepResult result = device.step();
         CHECK(result.loss == doctest::Approx(expected.loss).epsilon(1e-4));
-        // Training spreads rounding: without FMA 1e-8 of the first step is 3e-3 of the last.
         CAPTURE(i);
-        const double tolerance = i < 10 ? 1e-3 : 1e-2;
-        CHECK(result.grad_norm == doctest::Approx(expected.grad_norm).epsilon(tolerance));
+        CHECK(result.grad_norm == doctest::Approx(expected.grad_norm).epsilon(1e-3));
         CHECK(result.rank_changes.size() == expected.rank_changes.size());
         grew = grew || !result.rank_changes.empty();
       }
@@ -35,7 +33,7 @@ TEST_CASE("cuda: every method learns what it learns on the host") {
 }
 
 TEST_CASE("cuda: a warm step allocates nothing and waits for the loss and for the norm") {
-  for (const char* method : {"full", "low-rank", "lora", "inrank", "galore"}) {
+  for (const char* method : {"full", "low-rank", "lora", "inrank", "inrank-efficient", "galore"}) {
     CAPTURE(std::string(method));
     GptConfig config = tiny_config(method); // no step here looks for a rank
     config.bias = true;
