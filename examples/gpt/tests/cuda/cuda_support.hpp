@@ -15,9 +15,9 @@ namespace gpt::test {
 
 using accrete::Cuda;
 
-inline OptimizerConfig fast() {
+inline OptimizerConfig with_rate(double peak) {
   OptimizerConfig config;
-  config.schedule.peak = 1e-2;
+  config.schedule.peak = peak;
   config.schedule.warmup = 5;
   config.schedule.decay_steps = 200;
   return config;
@@ -28,9 +28,9 @@ template <class Backend>
 struct Training {
   static constexpr Index batch = 4, length = 8;
 
-  explicit Training(const GptConfig& config)
+  explicit Training(const GptConfig& config, double peak = 1e-2)
       : model(config, 3),
-        trainer(model, fast(), 100),
+        trainer(model, with_rate(peak), 100),
         tokens(random_tokens(batch * length, config.vocabulary, 1)),
         targets(random_tokens(batch * length, config.vocabulary, 2)) {}
 

@@ -8,6 +8,7 @@ using namespace gpt;
 using namespace gpt::test;
 
 TEST_CASE("cuda: every method learns what it learns on the host") {
+  const double peak = 1e-3; // from 1e-2 on rounding spreads: CoLA's norms part by 0.5 % in 15 steps
   for (const std::string& method : all_methods()) {
     for (unsigned seed = 0; seed < 3; ++seed) {
       CAPTURE(method);
@@ -15,15 +16,15 @@ TEST_CASE("cuda: every method learns what it learns on the host") {
       fake_cuda::seed(seed);
       GptConfig config = busy_config(method);
       config.bias = seed % 2 == 1;
-      Training<accrete::Cpu> host(config);
-      Training<Cuda> device(config);
+      Training<accrete::Cpu> host(config, peak);
+      Training<Cuda> device(config, peak);
       bool grew = false;
       for (int i = 0; i < 20; ++i) {
+        CAPTURE(i);
         const StepResult expected = host.step();
         const StepResult result = device.step();
-        CHECK(result.loss == doctest::Approx(expected.loss).epsilon(1e-4));
-        CAPTURE(i);
-        CHECK(result.grad_norm == doctest::Approx(expected.grad_norm).epsilon(1e-3));
+        CHECK(result.loss == doctest::Approx(expected.loss).epsilon(1e-6));
+        CHECK(result.grad_norm == doctest::Approx(expected.grad_norm).epsilon(1e-4));
         CHECK(result.rank_changes.size() == expected.rank_changes.size());
         grew = grew || !result.rank_changes.empty();
       }
