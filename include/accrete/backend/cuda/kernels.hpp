@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/backend/cuda/bias_products.hpp>
 #include <accrete/backend/cuda/factorizations.hpp>
 #include <accrete/backend/cuda/launches.hpp>
 #include <accrete/backend/cuda/products.hpp>
@@ -109,6 +110,11 @@ struct Kernels<Cuda> {
                                   std::span<const Index> columns, Target<Scalar> c) {
     detail::Frame<Cuda> frame(device.workspace());
     Launches<Scalar>::scatter_add_columns(device.stream(), a, device.uploaded(frame, columns), c);
+  }
+  /// By sums of pieces of the columns.
+  template <class Scalar>
+  static void add_row_sums(Device<Cuda>& device, Source<Scalar> a, Target<Scalar> sums) {
+    detail::cuda_add_row_sums<Scalar>(device, a, sums);
   }
   template <class Scalar>
   static void khatri_rao(Device<Cuda>& device, Source<Scalar> a, Source<Scalar> b,
