@@ -43,6 +43,21 @@ struct Kernels<Cuda> {
                            std::span<const GroupedProduct<Scalar, Cuda>> products) {
     detail::CudaProducts::gemm_grouped<Scalar>(device, products);
   }
+  /// c = alpha a b + bias on every column, bias m x 1 with its entries one beside the other; by
+  /// cuBLASLt in one call where it can, 2 m n k FLOPs. @throws ShapeError, CudaError
+  template <class Scalar>
+  static void gemm_bias(Device<Cuda>& device, Scalar alpha, Source<Scalar> a, Source<Scalar> b,
+                        Source<Scalar> bias, Target<Scalar> c) {
+    detail::CudaBiasProducts<Scalar>::gemm_bias(device, alpha, a, b, bias, c);
+  }
+  /// Of a layer y = W x + bias: weight += dy xᵀ with x given as xᵀ, bias += the sums of dy's rows.
+  /// The same of cost and errors.
+  template <class Scalar>
+  static void gemm_bias_gradient(Device<Cuda>& device, Source<Scalar> dy,
+                                 Source<Scalar> x_transposed, Target<Scalar> weight,
+                                 Target<Scalar> bias) {
+    detail::CudaBiasProducts<Scalar>::gemm_bias_gradient(device, dy, x_transposed, weight, bias);
+  }
   template <class Scalar>
   static void combine(Device<Cuda>& device, Scalar alpha, Source<Scalar> a, Scalar beta,
                       Target<Scalar> c) {
