@@ -4,6 +4,10 @@
 #include "numerics.hpp"
 #include "test_backend.hpp"
 
+#include <accrete/methods/adarankgrad.hpp>
+#include <accrete/methods/galore.hpp>
+#include <accrete/methods/lora.hpp>
+
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
@@ -237,4 +241,48 @@ TEST_CASE("truncating an expression allocates nothing that grows with its old ra
   largest = 0;
   truncate();
   CHECK(largest <= 3000 * 2 * sizeof(double) + 64);
+}
+
+namespace {
+
+/// The largest piece of memory that a weight asks for in five steps with a new basis every other.
+template <class Weight, class Options>
+std::size_t largest_of_steps(const Options& options, Index size) {
+  ac::WeightPlace place;
+  place.rows = place.cols = size;
+  Weight weight(place, options, {});
+  const Dense<double> x = random_matrix<double>(size, 16, 1);
+  const Dense<double> dy = random_matrix<double>(size, 16, 2);
+  Dense<double> y(size, 16), dx(size, 16);
+  largest = 0;
+  for (int step = 0; step < 5; ++step) {
+    ac::zero_gradients(weight);
+    weight.forward(x, y);
+    weight.backward(x, dy, dx);
+    const ac::StepInfo info{.step = step, .total_steps = 5, .learning_rate = 1e-3};
+    weight.step(info);
+    weight.after_step(info);
+  }
+  return largest;
+}
+
+} // namespace
+
+TEST_CASE("methods that project or factorise never form an m x n gradient") {
+  constexpr Index size = 512;
+  constexpr auto gradient = static_cast<std::size_t>(size * size) * sizeof(double);
+  ac::GaLoreOptions galore;
+  galore.rank = 8;
+  galore.period = 2;
+  CHECK(largest_of_steps<ac::GaLoreWeight<double>>(galore, size) < gradient / 4);
+  ac::AdaRankGradOptions adaptive;
+  adaptive.rank = 8;
+  adaptive.period = 2;
+  CHECK(largest_of_steps<ac::AdaRankGradWeight<double>>(adaptive, size) < gradient / 4);
+  ac::LoRAOptions lora;
+  lora.rank = 8;
+  CHECK(largest_of_steps<ac::LoRAWeight<double>>(lora, size) < gradient / 4);
+  // The exact SVD is of G itself: the counter sees it.
+  galore.basis = ac::BasisSearch::exact;
+  CHECK(largest_of_steps<ac::GaLoreWeight<double>>(galore, size) >= gradient);
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "methods/basis_checks.hpp"
 
+#include <accrete/methods/apollo.hpp>
+
 #include <doctest/doctest.h>
 
 using namespace method_test;
@@ -86,8 +88,7 @@ TEST_CASE("APOLLO: projections keep lengths on average") {
   // Another weight has another one.
   auto elsewhere = place(400, 500);
   elsewhere.seed = 8;
-  const auto other =
-      accrete::make_weight<double, TestBackend>("apollo", {{"rank", std::int64_t{25}}}, elsewhere);
+  const auto other = make_at("apollo", {{"rank", std::int64_t{25}}}, elsewhere);
   CHECK((p != Mat(accrete::to_host(dynamic_cast<const APOLLO&>(*other).basis(0)))));
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "methods/switch_support.hpp"
 
+#include <accrete/methods/attention_low_rank.hpp>
+
 using namespace method_test;
 
 namespace {
@@ -10,7 +12,7 @@ std::unique_ptr<Weight> weight_of_layer(Index layer, Index layers, const MethodS
   auto where = place(16, 24);
   where.layer = layer;
   where.layers = layers;
-  return accrete::make_weight<double, TestBackend>("attention-low-rank", settings, where, adamw);
+  return make_at("attention-low-rank", settings, where, adamw);
 }
 
 } // namespace
@@ -31,7 +33,7 @@ TEST_CASE("attention-low-rank: the rank is linear in the depth") {
   CHECK(ranks(0.25, 1, 1) == std::vector<Index>{4});
   CHECK(ranks(0, 0, 2) == std::vector<Index>{1, 1});
   CHECK_THROWS_AS((void)weight_of_layer(2, 2, {}), accrete::ArgumentError);
-  CHECK(accrete::method("attention-low-rank").description.layers == accrete::LayerSet::attention);
+  CHECK(accrete::AttentionLowRank::description.layers == accrete::LayerSet::attention);
 }
 
 TEST_CASE("attention-low-rank: 20 steps from the SVD of a dense start are those of the formulas") {

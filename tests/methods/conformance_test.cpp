@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "methods/method_support.hpp"
 
+#include <accrete/methods/projected_weight.hpp>
+#include <accrete/methods/registry.hpp>
+
 #include <doctest/doctest.h>
 
 using namespace method_test;

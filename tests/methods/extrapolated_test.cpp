@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "methods/method_support.hpp"
 
+#include <accrete/methods/extrapolated.hpp>
+
 #include <doctest/doctest.h>
 
 using namespace method_test;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "methods/basis_checks.hpp"
 
+#include <accrete/methods/ldadam.hpp>
+
 #include <doctest/doctest.h>
 
 using namespace method_test;

@@ -3,7 +3,9 @@
 
 #include "test_backend.hpp"
 
-#include <accrete/methods/registry.hpp>
+#include <accrete/methods/options.hpp>
+#include <accrete/methods/trained_weight.hpp>
+#include <accrete/optim/adamw.hpp>
 
 #include <Eigen/Dense>
 #include <doctest/doctest.h>
@@ -37,15 +39,20 @@ inline accrete::WeightPlace place(Index rows, Index cols, Index layer = 0) {
   result.deviation = 0.3;
   result.seed = 7;
   result.layer = layer;
-  result.layers = 2;
+  result.layers = layer + 1;
   return result;
 }
+
+/// accrete::make_weight; compiled in make_weight.cpp.
+[[nodiscard]] std::unique_ptr<Weight> make_at(const std::string& method,
+                                              const MethodSettings& settings,
+                                              const accrete::WeightPlace& where,
+                                              const accrete::AdamWOptions& optimizer = {});
 
 inline std::unique_ptr<Weight> make(const std::string& method, const MethodSettings& settings,
                                     Index rows, Index cols,
                                     const accrete::AdamWOptions& optimizer = {}, Index layer = 0) {
-  return accrete::make_weight<double, TestBackend>(method, settings, place(rows, cols, layer),
-                                                   optimizer);
+  return make_at(method, settings, place(rows, cols, layer), optimizer);
 }
 
 /// All parameters, by name.

@@ -128,7 +128,7 @@ TEST_CASE("OIALR: a layer is reached from the last one on, and rests between two
     where.layers = 4;
     auto options = settings("rotate", 1.0, rest);
     options["layer-share"] = share;
-    const auto weight = accrete::make_weight<double, TestBackend>("oialr", options, where);
+    const auto weight = make_at("oialr", options, where);
     for (int i = 0; i < delay + period * checks; ++i) {
       train(*weight, Batch(16, 20, 8, static_cast<unsigned>(i)), step_info(i));
     }

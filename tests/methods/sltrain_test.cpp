@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "methods/method_support.hpp"
 
+#include <accrete/methods/sltrain.hpp>
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -77,8 +79,7 @@ TEST_CASE("SLTrain: the support is a random set of the wanted size, the same for
   CHECK(support == support_of(*make("sltrain", {{"density", 0.05}}, 80, 120)));
   auto elsewhere = place(80, 120);
   elsewhere.seed = 8;
-  const auto other =
-      accrete::make_weight<double, TestBackend>("sltrain", {{"density", 0.05}}, elsewhere);
+  const auto other = make_at("sltrain", {{"density", 0.05}}, elsewhere);
   CHECK(support != support_of(*other));
   // A quarter of the entries lies in each quarter of the columns: deviation sqrt(480 3/16) = 9.5.
   for (Index quarter = 0; quarter < 4; ++quarter) {

@@ -194,8 +194,7 @@ TEST_CASE("SwitchLoRA: starts with the deviations of the paper") {
   auto where = place(m, n);
   where.deviation = 1 / std::sqrt(3.0 * n); // Kaiming's
   const auto make_it = [&](bool compensated) {
-    return accrete::make_weight<double, TestBackend>(
-        "switchlora", {{"rank", std::int64_t{20}}, {"compensate", compensated}}, where);
+    return make_at("switchlora", {{"rank", std::int64_t{20}}, {"compensate", compensated}}, where);
   };
   const auto weight = make_it(false);
   const auto p = parameters_of(*weight);

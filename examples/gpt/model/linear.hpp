@@ -45,6 +45,8 @@ class Linear {
       weight_->add_previous(previous_->output_, y);
     }
     if (has_follower_) {
+      set_shape(output_, y.rows(), y.cols());
+      set_shape(output_gradient_, y.rows(), y.cols());
       accrete::noalias(output_) = accrete::lazy(y);
     }
     if (bias_.size() != 0) {

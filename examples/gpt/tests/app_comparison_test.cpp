@@ -104,8 +104,8 @@ TEST_CASE("program: compare trains, chooses rates, writes a table, and goes on w
 
 TEST_CASE("program: an interrupted comparison goes on") {
   const Fixture f;
-  const Arguments arguments = compare(f, {"--methods", "full", "--rates", "1e-3", "--steps", "3000",
-                                          "--checkpoint-interval", "10"});
+  const Arguments arguments =
+      compare(f, {"--methods", "full", "--rates", "1e-3", "--steps", "3000"});
   Process process(arguments);
   const path metrics = f.folder / "out/full/seed-1337-steps-3000.jsonl";
   REQUIRE(wait_for(process,

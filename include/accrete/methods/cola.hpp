@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/backend/function.hpp>
 #include <accrete/methods/factored_weight.hpp>
 #include <accrete/methods/registry_entry.hpp>
 

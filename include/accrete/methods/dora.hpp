@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/backend/function.hpp>
 #include <accrete/factor/row_norms.hpp>
 #include <accrete/grow/growth.hpp>
 #include <accrete/grow/initializers.hpp>

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <accrete/backend/bias.hpp>
-#include <accrete/backend/device_matrix.hpp>
+#include <accrete/plan/context.hpp>
 
 #include <cstdint>
 #include <functional>

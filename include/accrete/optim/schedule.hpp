@@ -52,7 +52,7 @@ class CosineSchedule {
   /// Rate of the step that follows `step` others.
   [[nodiscard]] double at(std::int64_t step) const {
     const std::int64_t since = step - restarted_at_;
-    if (restarted_at_ > 0 && since < options_.restart_warmup) {
+    if (restarted_at_ > 0 && since >= 0 && since < options_.restart_warmup) {
       return smooth(restarted_at_ + options_.restart_warmup) * part(since, options_.restart_warmup);
     }
     return smooth(step);

@@ -23,7 +23,8 @@ TEST_CASE("cuda: every method learns what it learns on the host") {
         const StepResult result = device.step();
         CHECK(result.loss == doctest::Approx(expected.loss).epsilon(1e-4));
         // Training spreads rounding: without FMA 1e-8 of the first step is 3e-3 of the last.
-        const double tolerance = i < 15 ? 1e-3 : 1e-2;
+        CAPTURE(i);
+        const double tolerance = i < 10 ? 1e-3 : 1e-2;
         CHECK(result.grad_norm == doctest::Approx(expected.grad_norm).epsilon(tolerance));
         CHECK(result.rank_changes.size() == expected.rank_changes.size());
         grew = grew || !result.rank_changes.empty();
