@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # accrete::cuda where NVIDIA's toolkit is found: accrete::compiled, the kernels that nvcc compiles,
-# cuBLAS and cuSOLVER. Without the toolkit nothing changes for anyone.
+# cuBLAS, cuBLASLt and cuSOLVER. Without the toolkit nothing changes for anyone.
 
 set(accrete_cuda_status "no")
 if(ACCRETE_WITH_CUDA)
@@ -41,6 +41,6 @@ if(CUDAToolkit_FOUND AND CMAKE_CUDA_COMPILER)
   accrete_add_kernels(accrete_cuda "${PROJECT_SOURCE_DIR}/src/cuda_launches.cu")
   add_library(accrete::cuda ALIAS accrete_cuda)
   target_link_libraries(accrete_cuda PUBLIC accrete_compiled CUDA::cudart CUDA::cublas
-                                            CUDA::cusolver)
+                                            CUDA::cublasLt CUDA::cusolver)
   set_target_properties(accrete_cuda PROPERTIES EXPORT_NAME cuda POSITION_INDEPENDENT_CODE ON)
 endif()

@@ -32,6 +32,8 @@
                                                      std::span<const Index>, View<Scalar>);        \
   template void Kernels<Cpu>::scatter_add_columns<Scalar>(Device<Cpu>&, View<const Scalar>,        \
                                                           std::span<const Index>, View<Scalar>);   \
+  template void Kernels<Cpu>::add_row_sums<Scalar>(Device<Cpu>&, View<const Scalar>,               \
+                                                   View<Scalar>);                                  \
   template void Kernels<Cpu>::khatri_rao<Scalar>(Device<Cpu>&, View<const Scalar>,                 \
                                                  View<const Scalar>, View<Scalar>);                \
   template void Kernels<Cpu>::thin_qr<Scalar>(Device<Cpu>&, View<Scalar>, View<Scalar>);           \

@@ -180,6 +180,7 @@ struct RemoteKernels {
   ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, add_diagonal)
   ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, gather_columns)
   ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, scatter_add_columns)
+  ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, add_row_sums)
   ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, khatri_rao)
   ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, thin_qr)
   ACCRETE_TEST_FORWARD(Kernels<accrete::Reference>, svd)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Products with W0 + U Vᵀ and truncation on this machine's GPU, beside calls of cuBLAS by hand.
-// Prints tables in Markdown:
+// Products with W0 + U Vᵀ or a bias, and truncation, on this machine's GPU, beside calls of cuBLAS
+// by hand. Prints tables in Markdown:
 //
 //     build/cuda/benchmarks/cuda/gpu
 //
@@ -114,6 +114,45 @@ void measure_products(const char* title, const ac::CudaOptions& options,
   }
 }
 
+/// A layer with a bias, its products and the bias in one call each or one after the other.
+void measure_bias(const char* title, const ac::CudaOptions& options,
+                  const std::vector<std::pair<Index, Index>>& layers,
+                  const std::vector<Index>& batches, int rounds) {
+  using Kernels = ac::Kernels<ac::Cuda>;
+  ac::Context<ac::Cuda> context{ac::Device<ac::Cuda>(options)};
+  const ac::ScopedContext<ac::Cuda> scope(context);
+  ac::Device<ac::Cuda>& device = context.device();
+  std::printf(
+      "\n## Y = W X + b and dW += dY X', db += the sums of dY's rows, %s\n\n"
+      "| m | n | p | Y apart, us | Y fused, us | apart / fused | dW apart, us | dW fused, us "
+      "| apart / fused |\n|---|---|---|---|---|---|---|---|---|\n",
+      title);
+  for (const auto& [m, n] : layers) {
+    for (const Index p : batches) {
+      Matrix W = random(m, n, 1);
+      Matrix b = random(m, 1, 2);
+      const Matrix X = random(n, p, 3);
+      const Matrix dY = random(m, p, 4);
+      Matrix Y(m, p);
+      const ac::View<const float, ac::Cuda> transposed = ac::view_of(X).transposed();
+      const auto times =
+          medians<4>(device, rounds, p > 64 ? 5 : 200,
+                     {[&] {
+                        Kernels::gemm<float>(device, 1.0F, W, X, 0.0F, Y);
+                        ac::add_to_columns<ac::Cuda, float>(device, b, Y);
+                      },
+                      [&] { Kernels::gemm_bias<float>(device, 1.0F, W, X, b, Y); },
+                      [&] {
+                        Kernels::gemm<float>(device, 1.0F, dY, transposed, 1.0F, W);
+                        Kernels::add_row_sums<float>(device, dY, b);
+                      },
+                      [&] { Kernels::gemm_bias_gradient<float>(device, dY, transposed, W, b); }});
+      std::printf("| %td | %td | %td | %.1f | %.1f | %.2f | %.1f | %.1f | %.2f |\n", m, n, p,
+                  times[0], times[1], times[0] / times[1], times[2], times[3], times[2] / times[3]);
+    }
+  }
+}
+
 void measure_truncation(Index size, Index rank, int rounds) {
   ac::Context<ac::Cuda>& context = ac::Context<ac::Cuda>::current();
   const ac::LowRankMatrix<float, ac::Cuda> start(random(size, rank, 1), random(size, rank, 2));
@@ -136,10 +175,11 @@ int main(int argc, char** argv) {
       quick ? std::vector<std::pair<Index, Index>>{{24, 16}}
             : std::vector<std::pair<Index, Index>>{
                   {1024, 1024}, {3072, 1024}, {4096, 1024}, {1024, 4096}};
+  const std::vector<Index> batches =
+      quick ? std::vector<Index>{1, 8} : std::vector<Index>{1, 16, 4096, 16384};
   for (const auto& [m, n] : layers) {
     for (const Index r : quick ? std::vector<Index>{2} : std::vector<Index>{16, 64, 256}) {
-      for (const Index p :
-           quick ? std::vector<Index>{1, 8} : std::vector<Index>{1, 16, 4096, 16384}) {
+      for (const Index p : batches) {
         shapes.push_back({m, n, r, p});
       }
     }
@@ -149,6 +189,8 @@ int main(int argc, char** argv) {
   ac::CudaOptions tf32;
   tf32.math = ac::CudaMath::tf32;
   measure_products("products in TF32", tf32, shapes, rounds);
+  measure_bias("float", {}, layers, batches, rounds);
+  measure_bias("products in TF32", tf32, layers, batches, rounds);
   measure_truncation(quick ? 64 : 8192, quick ? 8 : 256, rounds);
   return 0;
 }

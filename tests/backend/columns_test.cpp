@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "placed.hpp"
 
+#include <accrete/backend/bias.hpp>
+
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -196,4 +198,48 @@ TEST_CASE_TEMPLATE("large matrices are shared out to threads column by column", 
   Kernels::gather_columns(test_device(), view_of(operand), reversed, view_of(gathered));
   CHECK(to_host(scaled) == a * factors.col(0).asDiagonal());
   CHECK(to_host(gathered) == a.rowwise().reverse());
+}
+
+TEST_CASE_TEMPLATE("add_row_sums adds the columns, in their order on hosts", S, float, double) {
+  for (const Index rows : {1, 21, 200}) { // of 200 rows several threads take some each
+    for (const Index cols : {0, 1, 5, 400}) {
+      CAPTURE(rows);
+      CAPTURE(cols);
+      const Mat<S> whole = whole_numbers<S>(rows, cols);
+      const Mat<S> start = whole_numbers<S>(rows, 1);
+      const Mat<S> sums = start + whole * Mat<S>::Ones(cols, 1);
+      check_orders<S>(whole, start, sums, [](StoredView<const S> from, StoredView<S> to) {
+        Kernels::add_row_sums(test_device(), from, to);
+      });
+      if constexpr (accrete::is_host_backend<TestBackend>) {
+        const Mat<S> a = Mat<S>::Random(rows, cols);
+        Mat<S> expected = start;
+        for (Index j = 0; j < cols; ++j) {
+          expected += a.col(j);
+        }
+        Mat<S> result = start;
+        Kernels::add_row_sums(test_device(), view_of(a), view_of(result));
+        CHECK(result == expected);
+      }
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("add_to_columns adds a bias to every column", S, float, double) {
+  for (const Index cols : {0, 1, 5, 3000}) {
+    CAPTURE(cols);
+    const Mat<S> c = Mat<S>::Random(21, cols);
+    const Mat<S> bias = Mat<S>::Random(21, 1);
+    const Stored<S> vector = on_backend(bias);
+    for (const Layout layout : layouts) {
+      Placed<S> target(c, layout);
+      accrete::add_to_columns<TestBackend, S>(test_device(), view_of(vector), target.view());
+      CHECK(target.is(c.colwise() + bias.col(0)));
+    }
+  }
+  const Stored<S> vector = on_backend(Mat<S>(Mat<S>::Random(5, 1)));
+  Stored<S> target = on_backend(Mat<S>(Mat<S>::Random(4, 3)));
+  CHECK_THROWS_WITH_AS(
+      (accrete::add_to_columns<TestBackend, S>(test_device(), view_of(vector), view_of(target))),
+      doctest::Contains("a bias of 5 x 1 with a matrix of 4 x 3"), accrete::ShapeError);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "cublas.hpp"
+#include "cublas_gemm.hpp"
 
 #include <algorithm>
 
@@ -10,39 +10,6 @@ using Eigen::MatrixXd;
 
 constexpr auto invalid = CUBLAS_STATUS_INVALID_VALUE;
 constexpr auto success = CUBLAS_STATUS_SUCCESS;
-
-/// @throws Refusal unless it is one of the three.
-bool is_transposed(cublasOperation_t operation) {
-  if (operation != CUBLAS_OP_N && operation != CUBLAS_OP_T && operation != CUBLAS_OP_C) {
-    refuse(invalid, "no operation: ", static_cast<int>(operation));
-  }
-  return operation != CUBLAS_OP_N;
-}
-char letter(bool transposed) { return transposed ? 'T' : 'N'; }
-
-/// A matrix that a call takes as op(A) of a shape. @throws Refusal if columns would overlap.
-Operand operand(const char* name, const void* data, cudaDataType type, bool transposed,
-                std::int64_t rows, std::int64_t cols, std::int64_t ld) {
-  if (rows < 0 || cols < 0) {
-    refuse(invalid, name, " has the shape ", rows, " x ", cols);
-  }
-  if (transposed) {
-    std::swap(rows, cols);
-  }
-  if (ld < (std::max)(std::int64_t{1}, rows)) {
-    refuse(invalid, "the leading dimension ", ld, " of ", name, " is less than its ", rows,
-           " rows");
-  }
-  return {name, address_of(data), type, rows, cols, ld};
-}
-
-MatrixXd read(const Operand& matrix, bool transposed) {
-  MatrixXd values = matrix.read();
-  if (transposed) {
-    values.transposeInPlace();
-  }
-  return values;
-}
 
 struct Scalars {
   Scalar alpha;
@@ -57,98 +24,11 @@ Scalars scalars(const BlasHandle& blas, const void* alpha, const void* beta, cud
           Scalar("beta", beta, blas.scalars_on_device, type)};
 }
 
-struct Gemm {
-  bool a_transposed;
-  bool b_transposed;
-  Operand a;
-  Operand b;
-  Operand c;
-
-  Gemm(cublasOperation_t a_operation, cublasOperation_t b_operation, std::int64_t m, std::int64_t n,
-       std::int64_t k, const void* a_data, cudaDataType a_type, std::int64_t lda,
-       const void* b_data, cudaDataType b_type, std::int64_t ldb, void* c_data, cudaDataType c_type,
-       std::int64_t ldc)
-      : a_transposed(is_transposed(a_operation)),
-        b_transposed(is_transposed(b_operation)),
-        a(operand("A", a_data, a_type, a_transposed, m, k, lda)),
-        b(operand("B", b_data, b_type, b_transposed, k, n, ldb)),
-        c(operand("C", c_data, c_type, false, m, n, ldc)) {}
-
-  [[nodiscard]] std::string sizes() const {
-    return text(letter(a_transposed), " ", letter(b_transposed), " ", c.rows, " ", c.cols, " ",
-                a_transposed ? a.rows : a.cols, " ld ", a.ld, " ", b.ld, " ", c.ld);
-  }
-  void check_memory(bool reads_factors) const {
-    if (c.empty()) {
-      return;
-    }
-    c.check_held();
-    if (reads_factors) {
-      a.check_held();
-      b.check_held();
-      check_apart(c, {a, b});
-    }
-  }
-  void run(double alpha, double beta) const {
-    if (c.empty()) {
-      return;
-    }
-    MatrixXd result = MatrixXd::Zero(c.rows, c.cols);
-    if (alpha != 0 && !a.empty()) {
-      result.noalias() += alpha * (read(a, a_transposed) * read(b, b_transposed));
-    }
-    if (beta != 0) { // or C is not read
-      result += beta * c.read();
-    }
-    c.write(result);
-  }
-  [[nodiscard]] Gemm moved(std::int64_t a_entries, std::int64_t b_entries,
-                           std::int64_t c_entries) const {
-    Gemm result = *this;
-    result.a = a.moved(a_entries);
-    result.b = b.moved(b_entries);
-    result.c = c.moved(c_entries);
-    return result;
-  }
-};
-
 void enqueue_gemm(const BlasHandle& blas, const Gemm& gemm, const Scalars& scale) {
   gemm.check_memory(!scale.alpha.is_known_zero());
   if (!gemm.c.empty()) {
     enqueue_blas(blas, [=] { gemm.run(scale.alpha.value(), scale.beta.value()); });
   }
-}
-
-/// The type of alpha and beta. @throws Refusal for types that are not computed with.
-cudaDataType scale_type(cublasComputeType_t compute, cudaDataType a, cudaDataType b,
-                        cudaDataType c) {
-  const bool floats = a == CUDA_R_32F && b == CUDA_R_32F && c == CUDA_R_32F;
-  const bool halves = a == CUDA_R_16BF && b == CUDA_R_16BF && (c == a || c == CUDA_R_32F);
-  switch (compute) {
-  case CUBLAS_COMPUTE_32F:
-  case CUBLAS_COMPUTE_32F_PEDANTIC:
-    if (floats || halves) {
-      return CUDA_R_32F;
-    }
-    break;
-  case CUBLAS_COMPUTE_32F_FAST_TF32:
-  case CUBLAS_COMPUTE_32F_FAST_16BF:
-    if (floats) {
-      return CUDA_R_32F;
-    }
-    break;
-  case CUBLAS_COMPUTE_64F:
-  case CUBLAS_COMPUTE_64F_PEDANTIC:
-    if (a == CUDA_R_64F && b == CUDA_R_64F && c == CUDA_R_64F) {
-      return CUDA_R_64F;
-    }
-    break;
-  default:
-    break;
-  }
-  refuse(CUBLAS_STATUS_NOT_SUPPORTED, "compute type ", static_cast<int>(compute),
-         " with operands of types ", static_cast<int>(a), ", ", static_cast<int>(b), " and ",
-         static_cast<int>(c));
 }
 
 void check_algorithm(cublasGemmAlgo_t algorithm) {

@@ -9,12 +9,12 @@
 #include <type_traits>
 #include <vector>
 
-/// An NVIDIA GPU that a test can have anywhere: the entry points of the CUDA runtime, cuBLAS and
-/// cuSOLVER that this library calls, defined against NVIDIA's own headers. What is asynchronous
-/// there is late here: it runs at a synchronisation, in an order of the streams that `seed` draws
-/// among those that events allow. Memory of the device cannot be read by the host, holds NaN until
-/// it is written, and no address is given twice. There are two devices, each of which reaches its
-/// own memory alone; copies reach both.
+/// An NVIDIA GPU that a test can have anywhere: the entry points of the CUDA runtime, cuBLAS,
+/// cuBLASLt and cuSOLVER that this library calls, defined against NVIDIA's own headers. What is
+/// asynchronous there is late here: it runs at a synchronisation, in an order of the streams that
+/// `seed` draws among those that events allow. Memory of the device cannot be read by the host,
+/// holds NaN until it is written, and no address is given twice. There are two devices, each of
+/// which reaches its own memory alone; copies reach both.
 ///
 /// Pinned memory that the device writes holds NaN from the call on, and what the host changes
 /// before the device has read it is a fault.
@@ -46,6 +46,7 @@ struct Balance {
   std::size_t events = 0;
   std::size_t graphs = 0; ///< instantiated ones too
   std::size_t library_handles = 0;
+  std::size_t descriptors = 0; ///< of cuBLASLt
 
   bool operator==(const Balance&) const = default;
 };
@@ -60,6 +61,16 @@ void seed(unsigned value);
 void fail_at(long n);
 /// Calls counted since `fail_at` or `reset`.
 [[nodiscard]] long calls();
+
+/// Which products cuBLASLt has an algorithm for, and how it says that there is none.
+enum class LtSupport {
+  all,
+  none_found,    ///< the heuristic succeeds with no result
+  unusable,      ///< its result has a status of its own
+  not_supported, ///< it fails
+  not_at_call    ///< the product does
+};
+void support(LtSupport support);
 
 [[nodiscard]] Counters counters();
 [[nodiscard]] Balance balance();

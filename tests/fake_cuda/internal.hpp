@@ -5,6 +5,7 @@
 
 #include "memory.hpp"
 
+#include <cublasLt.h>
 #include <cuda_runtime_api.h>
 
 #include <array>
@@ -114,6 +115,10 @@ struct Event {
 struct BlasHandle;
 struct SolverHandle;
 struct SolverParams;
+struct LtHandle;
+struct LtOperation;
+struct LtLayout;
+struct LtPreference;
 
 /// Objects by handles that nobody can look into, and that are never given twice.
 template <class Handle, class Object>
@@ -172,6 +177,12 @@ struct Session {
   std::vector<std::shared_ptr<Stream>> working; ///< those that have work, destroyed ones too
   std::vector<std::shared_ptr<Capture>> captures;
   std::vector<std::shared_ptr<const PinnedUse>> pinned_uses;
+
+  Handles<cublasLtHandle_t, LtHandle> lt_handles;
+  Handles<cublasLtMatmulDesc_t, LtOperation> lt_operations;
+  Handles<cublasLtMatrixLayout_t, LtLayout> lt_layouts;
+  Handles<cublasLtMatmulPreference_t, LtPreference> lt_preferences;
+  LtSupport lt_support = LtSupport::all;
 
   std::size_t below(std::size_t count) { return random() % count; }
 };

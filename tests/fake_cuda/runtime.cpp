@@ -77,6 +77,11 @@ void fail_at(long n) {
   state().session.failing = n;
 }
 
+void support(LtSupport support) {
+  const auto locked = lock();
+  state().session.lt_support = support;
+}
+
 long calls() {
   const auto locked = lock();
   return state().session.calls;
@@ -96,8 +101,10 @@ Balance balance() {
           .streams = session.streams.size(),
           .events = session.events.size(),
           .graphs = session.graphs.size() + session.executables.size(),
-          .library_handles = session.blas_handles.size() + session.solver_handles.size() +
-                             session.solver_params.size()};
+          .library_handles = session.blas_handles.size() + session.lt_handles.size() +
+                             session.solver_handles.size() + session.solver_params.size(),
+          .descriptors = session.lt_operations.size() + session.lt_layouts.size() +
+                         session.lt_preferences.size()};
 }
 
 std::vector<std::string> log() {

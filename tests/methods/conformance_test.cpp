@@ -147,6 +147,46 @@ TEST_CASE("methods: gradients of batches add up") {
   });
 }
 
+TEST_CASE("methods: passes with a bias are those without and the bias") {
+  for_each_weight([](const MethodInfo& info, const MethodSettings& settings, const Shape& shape) {
+    const auto weight = make(info, settings, shape);
+    train_some(*weight, shape, 0, 3);
+    const Batch batch(shape.rows, shape.cols, 5, 3);
+    const auto x = on_backend(batch.x);
+    const auto dy = on_backend(batch.target);
+    const Mat bias = random_matrix(shape.rows, 1, 9);
+    Stored<double> y(shape.rows, 5), dx(shape.cols, 5);
+    const auto passes = [&](bool with_bias) {
+      accrete::zero_gradients(*weight);
+      const auto vector = on_backend(bias);
+      auto bias_gradient = on_backend(bias);
+      if (with_bias) {
+        weight->forward_with_bias(x, accrete::view_of(vector), y);
+        weight->backward_with_bias(x, dy, dx, accrete::view_of(bias_gradient));
+      } else {
+        weight->forward(x, y);
+        weight->backward(x, dy, dx);
+      }
+      return Mat(accrete::to_host(bias_gradient));
+    };
+    passes(false);
+    const Mat expected_y = Mat(accrete::to_host(y)).colwise() + bias.col(0);
+    const Mat expected_dx = accrete::to_host(dx);
+    const auto expected = gradients_of(*weight);
+    const Mat bias_gradient = passes(true);
+    CHECK(difference(bias_gradient, bias + batch.target.rowwise().sum()) < 1e-14);
+    CHECK(difference(accrete::to_host(y), expected_y) < 1e-14);
+    CHECK(difference(accrete::to_host(dx), expected_dx) < 1e-14);
+    for (const auto& entry : gradients_of(*weight)) {
+      CAPTURE(entry.first);
+      CHECK(difference(entry.second, expected.at(entry.first)) < 1e-14);
+    }
+    if constexpr (accrete::is_host_backend<TestBackend>) {
+      CHECK(Mat(accrete::to_host(y)) == expected_y);
+    }
+  });
+}
+
 TEST_CASE("methods: the loss on one batch falls") {
   for_each_weight([](const MethodInfo& info, const MethodSettings& settings, const Shape& shape) {
     const auto weight = make(info, settings, shape);

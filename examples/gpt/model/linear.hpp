@@ -2,9 +2,10 @@
 #pragma once
 
 #include "model/methods.hpp"
-#include "model/operations/host.hpp"
 #include "model/parameter.hpp"
 #include "model/storage.hpp"
+
+#include <accrete/backend/bias.hpp>
 
 #include <string>
 #include <utility>
@@ -34,6 +35,11 @@ class Linear {
   }
 
   void forward(const Storage& x, Storage& y) {
+    using accrete::view_of;
+    if (bias_.size() != 0 && is_alone()) {
+      weight_->forward_with_bias(x, view_of(bias_).as_const(), y);
+      return;
+    }
     weight_->forward(x, y);
     if (previous_ != nullptr) {
       weight_->add_previous(previous_->output_, y);
@@ -44,14 +50,21 @@ class Linear {
       accrete::noalias(output_) = accrete::lazy(y);
     }
     if (bias_.size() != 0) {
-      Operations<Backend>::template add_bias<Scalar>(bias_, y);
+      accrete::add_to_columns<Backend, Scalar>(current_device<Backend>(), view_of(bias_),
+                                               view_of(y));
     }
   }
 
   /// Adds to the parameters' gradients; dx is overwritten.
   void backward(const Storage& x, const Storage& dy, Storage& dx) {
+    using accrete::view_of;
+    if (bias_.size() != 0 && is_alone()) {
+      weight_->backward_with_bias(x, dy, dx, view_of(bias_gradient_));
+      return;
+    }
     if (bias_.size() != 0) {
-      Operations<Backend>::template bias_gradient<Scalar>(dy, bias_gradient_);
+      accrete::Kernels<Backend>::template add_row_sums<Scalar>(
+          current_device<Backend>(), view_of(dy), view_of(bias_gradient_));
     }
     if (has_follower_) {
       accrete::noalias(output_gradient_) += accrete::lazy(dy); // to the follower's part
@@ -88,6 +101,9 @@ class Linear {
   }
 
  private:
+  /// Nothing comes between the weight's product and the bias.
+  [[nodiscard]] bool is_alone() const noexcept { return previous_ == nullptr && !has_follower_; }
+
   void backward_weight(const Storage& x, const Storage& dy, Storage& dx) {
     weight_->backward(x, dy, dx);
     if (previous_ != nullptr) {

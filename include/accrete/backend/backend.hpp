@@ -132,9 +132,9 @@ using Frame =
 /// The table of kernels that a backend folder provides: static member templates over the scalar
 /// that take a device and Views (docs/architecture.md lists what each computes). A kernel treats a
 /// whole matrix in one call, also where it does something else to each column (scale_columns,
-/// column_norms, gather_columns, scatter_add_columns, khatri_rao): nobody loops over calls. What
-/// comes back by value (dot, squared_norm, all_finite, the growth of cholesky_qr) waits for the
-/// device; upload and download are the only transfers of matrices.
+/// column_norms, gather_columns, scatter_add_columns, add_row_sums, khatri_rao): nobody loops over
+/// calls. What comes back by value (dot, squared_norm, all_finite, the growth of cholesky_qr) waits
+/// for the device; upload and download are the only transfers of matrices.
 template <class Backend>
 struct Kernels;
 

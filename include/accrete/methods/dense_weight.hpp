@@ -72,6 +72,30 @@ class DenseWeight : public TrainedWeight<WeightScalar, WeightBackend> {
     noalias(dx) = g.X;
   }
 
+  /// In one product with the bias, where the backend has that.
+  void forward_with_bias(const Storage& x, ViewOn<const Scalar, Backend> bias,
+                         Storage& y) override {
+    if constexpr (has_bias_products) {
+      if (y.rows() != rows() || y.cols() != x.cols()) {
+        y = Storage(rows(), x.cols());
+      }
+      Kernels<Backend>::template gemm_bias<Scalar>(device(), Scalar{1}, view_of(weight_),
+                                                   view_of(x), bias, view_of(y));
+    } else {
+      Base::forward_with_bias(x, bias, y);
+    }
+  }
+  void backward_with_bias(const Storage& x, const Storage& dy, Storage& dx,
+                          ViewOn<Scalar, Backend> bias_gradient) override {
+    if constexpr (has_bias_products) {
+      Kernels<Backend>::template gemm_bias_gradient<Scalar>(
+          device(), view_of(dy), view_of(x).transposed(), view_of(gradient_), bias_gradient);
+      noalias(dx) = gradients(lazy(weight_) * x, dy).X;
+    } else {
+      Base::backward_with_bias(x, dy, dx, bias_gradient);
+    }
+  }
+
   void visit_parameters(const ParameterVisitor& visitor) override {
     visitor(Parameter{"weight", view_of(weight_), view_of(gradient_)});
   }
@@ -82,6 +106,14 @@ class DenseWeight : public TrainedWeight<WeightScalar, WeightBackend> {
     detail::visit_optimizer(optimizer_, "weight.", visitor);
   }
   [[nodiscard]] double flops() const override { return 6.0 * static_cast<double>(rows() * cols()); }
+
+ private:
+  static constexpr bool has_bias_products = requires(
+      Device<Backend>& device, ViewOn<const Scalar, Backend> a, ViewOn<Scalar, Backend> c) {
+    Kernels<Backend>::template gemm_bias<Scalar>(device, Scalar{1}, a, a, a, c);
+    Kernels<Backend>::template gemm_bias_gradient<Scalar>(device, a, a, c, c);
+  };
+  static Device<Backend>& device() { return Context<Backend>::current().device(); }
 
  protected:
   Storage weight_, gradient_;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <accrete/backend/backend.hpp>
+#include <accrete/backend/bias.hpp>
 #include <accrete/plan/context.hpp>
 
 #include <cstdint>
@@ -113,6 +113,20 @@ class TrainedWeight {
   virtual void forward(const Storage& x, Storage& y) = 0;
   /// Adds to the gradients; overwrites dx = Wᵀ dy. `x` is that of the last forward().
   virtual void backward(const Storage& x, const Storage& dy, Storage& dx) = 0;
+
+  /// forward(), and adds bias, rows() x 1, to every column of y.
+  virtual void forward_with_bias(const Storage& x, ViewOn<const Scalar, Backend> bias, Storage& y) {
+    forward(x, y);
+    add_to_columns<Backend, Scalar>(Context<Backend>::current().device(), bias, view_of(y));
+  }
+  /// backward(), and adds the sums of dy's rows to bias_gradient, rows() x 1.
+  virtual void backward_with_bias(const Storage& x, const Storage& dy, Storage& dx,
+                                  ViewOn<Scalar, Backend> bias_gradient) {
+    detail::check_bias("backward_with_bias", bias_gradient, view_of(dy));
+    Kernels<Backend>::template add_row_sums<Scalar>(Context<Backend>::current().device(),
+                                                    view_of(dy), bias_gradient);
+    backward(x, dy, dx);
+  }
 
   /// Calls visit(parameter) for each tensor, frozen ones too.
   virtual void visit_parameters(const ParameterVisitor& visitor) = 0;

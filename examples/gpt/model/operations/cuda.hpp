@@ -98,9 +98,10 @@ struct Operations<accrete::Cuda> {
     set_shape(norm.partial, x.rows(), pieces(x.cols()));
     Launches<Scalar>::partial_weight_gradient(stream(), x, dy, norm.mean, norm.inverse_deviation,
                                               token_piece, norm.partial);
-    Launches<Scalar>::add_columns(stream(), norm.partial, norm.weight_gradient);
+    accrete::detail::CudaLaunches<Scalar>::add_columns(stream(), norm.partial,
+                                                       norm.weight_gradient);
     if (norm.has_bias()) {
-      bias_gradient(dy, norm.bias_gradient);
+      accrete::Kernels<accrete::Cuda>::add_row_sums<Scalar>(device(), dy, norm.bias_gradient);
     }
   }
 
@@ -112,18 +113,6 @@ struct Operations<accrete::Cuda> {
   template <class Scalar>
   static void gelu_gradient(const Storage<Scalar>& x, Storage<Scalar>& gradient) {
     Launches<Scalar>::gelu_gradient(stream(), x, gradient);
-  }
-
-  template <class Scalar>
-  static void add_bias(const Storage<Scalar>& bias, Storage<Scalar>& y) {
-    Launches<Scalar>::add_bias(stream(), bias, y);
-  }
-  template <class Scalar>
-  static void bias_gradient(const Storage<Scalar>& dy, Storage<Scalar>& gradient) {
-    Frame frame(device().workspace());
-    const auto partial = frame.matrix<Scalar>(dy.rows(), pieces(dy.cols()));
-    Launches<Scalar>::partial_bias_gradient(stream(), dy, token_piece, partial);
-    Launches<Scalar>::add_columns(stream(), partial, gradient);
   }
 
   template <class Scalar>

@@ -155,33 +155,6 @@ struct PartialWeightGradient {
   }
 };
 
-struct PartialBiasGradient {
-  Index piece;
-  template <class Scalar>
-  ACCRETE_DEVICE_TOO void operator()(Index k, const View<const Scalar>& dy,
-                                     const View<Scalar>& partial) const {
-    const Index i = k % partial.rows;
-    const Index p = k / partial.rows;
-    Scalar sum{0};
-    for (Index t = p * piece; t < (p + 1) * piece && t < dy.cols; ++t) {
-      sum += dy(i, t);
-    }
-    partial(i, p) = sum;
-  }
-};
-
-struct AddColumns {
-  template <class Scalar>
-  ACCRETE_DEVICE_TOO void operator()(Index i, const View<const Scalar>& partial,
-                                     const View<Scalar>& gradient) const {
-    Scalar sum = gradient(i, 0);
-    for (Index p = 0; p < partial.cols; ++p) {
-      sum += partial(i, p);
-    }
-    gradient(i, 0) = sum;
-  }
-};
-
 /// The distribution function of the standard normal; erfc keeps its precision in the lower tail.
 template <class Scalar>
 ACCRETE_DEVICE_TOO Scalar normal_distribution(Scalar x) {
@@ -205,14 +178,6 @@ struct GeluGradient {
     const Scalar density =
         static_cast<Scalar>(0.39894228040143267794) * std::exp(Scalar{-0.5} * value * value);
     gradient(k % x.rows, k / x.rows) *= normal_distribution(value) + value * density;
-  }
-};
-
-struct AddBias {
-  template <class Scalar>
-  ACCRETE_DEVICE_TOO void operator()(Index k, const View<const Scalar>& bias,
-                                     const View<Scalar>& y) const {
-    y(k % y.rows, k / y.rows) += bias(k % y.rows, 0);
   }
 };
 
@@ -401,18 +366,6 @@ void ModelLaunches<Scalar>::partial_weight_gradient(cudaStream_t stream, const S
                                      kernel::PartialWeightGradient{piece}, x, dy, mean,
                                      inverse_deviation, partial);
 }
-template <class Scalar>
-void ModelLaunches<Scalar>::partial_bias_gradient(cudaStream_t stream, const Source& dy,
-                                                  Index piece, const Target& partial) {
-  accrete::detail::for_each_position(stream, "partial_bias_gradient", partial.size(),
-                                     kernel::PartialBiasGradient{piece}, dy, partial);
-}
-template <class Scalar>
-void ModelLaunches<Scalar>::add_columns(cudaStream_t stream, const Source& partial,
-                                        const Target& gradient) {
-  accrete::detail::for_each_position(stream, "add_columns", gradient.rows, kernel::AddColumns{},
-                                     partial, gradient);
-}
 
 template <class Scalar>
 void ModelLaunches<Scalar>::gelu(cudaStream_t stream, const Source& x, const Target& y) {
@@ -423,10 +376,6 @@ void ModelLaunches<Scalar>::gelu_gradient(cudaStream_t stream, const Source& x,
                                           const Target& gradient) {
   accrete::detail::for_each_position(stream, "gelu_gradient", x.size(), kernel::GeluGradient{}, x,
                                      gradient);
-}
-template <class Scalar>
-void ModelLaunches<Scalar>::add_bias(cudaStream_t stream, const Source& bias, const Target& y) {
-  accrete::detail::for_each_position(stream, "add_bias", y.size(), kernel::AddBias{}, bias, y);
 }
 
 template <class Scalar>

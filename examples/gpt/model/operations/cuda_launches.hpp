@@ -52,18 +52,13 @@ struct ModelLaunches {
                             const Source& mean, const Source& inverse_deviation,
                             const Source& weight, const Source& means, bool overwrite,
                             const Target& dx);
-  /// partial(:, p) = sums over the p-th piece of the tokens, of dy times the normalised x or of dy.
+  /// partial(:, p) = sums over the p-th piece of the tokens, of dy times the normalised x.
   static void partial_weight_gradient(cudaStream_t stream, const Source& x, const Source& dy,
                                       const Source& mean, const Source& inverse_deviation,
                                       Index piece, const Target& partial);
-  static void partial_bias_gradient(cudaStream_t stream, const Source& dy, Index piece,
-                                    const Target& partial);
-  /// gradient += the columns of partial.
-  static void add_columns(cudaStream_t stream, const Source& partial, const Target& gradient);
 
   static void gelu(cudaStream_t stream, const Source& x, const Target& y);
   static void gelu_gradient(cudaStream_t stream, const Source& x, const Target& gradient);
-  static void add_bias(cudaStream_t stream, const Source& bias, const Target& y);
 
   /// Scores to probabilities, zero for keys after the query; log_sum is heads x tokens.
   static void softmax(cudaStream_t stream, const QueryBlock& block, Scalar scale,

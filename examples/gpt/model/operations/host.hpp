@@ -105,19 +105,6 @@ struct Operations<accrete::Cpu> {
   }
 
   template <class Scalar>
-  static void add_bias(const Vector<Scalar>& bias, Matrix<Scalar>& y) {
-    parallel_for(y.cols(), [&](Index t) { y.col(t) += bias; });
-  }
-  template <class Scalar>
-  static void bias_gradient(const Matrix<Scalar>& dy, Vector<Scalar>& gradient) {
-    parallel_pieces(dy.rows(), row_piece, [&](Index first, Index rows) {
-      for (Index t = 0; t < dy.cols(); ++t) {
-        gradient.segment(first, rows) += dy.col(t).segment(first, rows);
-      }
-    });
-  }
-
-  template <class Scalar>
   static void attention(const Matrix<Scalar>& qkv, Index heads, Index length, Matrix<Scalar>& y,
                         Matrix<Scalar>& log_sum, Matrix<Scalar>& scratch) {
     HostAttention<Scalar>(qkv, heads, length, scratch).forward(y, log_sum);

@@ -19,7 +19,6 @@ namespace gpt {
 ///   normalise_gradient(norm, x, dy, overwrite, dx)
 ///                                                adds to dx (or writes it) and to norm's gradients
 ///   gelu(x, y), gelu_gradient(x, dy)             y = x Phi(x); dy becomes dx
-///   add_bias(bias, y), bias_gradient(dy, g)      y += bias; g += the sum of dy over the tokens
 ///   attention(...), attention_gradient(...)      those of CausalAttention
 ///   cross_entropy(logits, targets, gradient)     the mean, and its gradient
 ///   squared_norm(views)                          of all of them together, in double

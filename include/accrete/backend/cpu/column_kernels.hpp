@@ -75,6 +75,20 @@ struct CpuColumns {
     });
   }
 
+  /// sums(i) += Σⱼ a(i, j), sums m x 1: added in the order of the columns, on any number of
+  /// threads.
+  template <class Scalar>
+  static void add_row_sums(Device<Cpu>& device, View<const Scalar> a, View<Scalar> sums) {
+    constexpr Index grain = 64; // whole cache lines of the sums
+    parallel_ranges(threads_for(device, a), a.rows, grain, [&](Index first, Index count) {
+      const View<const Scalar> rows = a.block(first, 0, count, a.cols);
+      const Run<Scalar> target = run(sums.block(first, 0, count, 1), 0);
+      for (Index j = 0; j < a.cols; ++j) {
+        update(count, run(rows, j), target, [](Scalar x, Scalar y) { return y + x; });
+      }
+    });
+  }
+
   /// c(:, i q + j) = a(:, i) ∘ b(:, j), q columns of b: the row-wise Khatri-Rao product.
   template <class Scalar>
   static void khatri_rao(Device<Cpu>& device, View<const Scalar> a, View<const Scalar> b,
@@ -109,11 +123,16 @@ struct CpuColumns {
     return {a.data + j * a.col_step(), a.row_step()};
   }
 
+  template <class Scalar>
+  static int threads_for(const Device<Cpu>& device, const View<Scalar>& c) {
+    const bool small = c.size() * static_cast<Index>(sizeof(Scalar)) < parallel_bytes;
+    return small ? 1 : device.threads();
+  }
+
   /// Calls body(j) for each column of c, from several threads where c is large.
   template <class Scalar, class Body>
   static void for_each_column(const Device<Cpu>& device, const View<Scalar>& c, const Body& body) {
-    const bool small = c.size() * static_cast<Index>(sizeof(Scalar)) < parallel_bytes;
-    parallel_ranges(small ? 1 : device.threads(), c.cols, 1, [&](Index first, Index count) {
+    parallel_ranges(threads_for(device, c), c.cols, 1, [&](Index first, Index count) {
       for (Index j = first; j < first + count; ++j) {
         body(j);
       }

@@ -58,6 +58,8 @@ struct Kernels<Cpu> {
   static void scatter_add_columns(Device<Cpu>& device, View<const Scalar> a,
                                   std::span<const Index> columns, View<Scalar> c);
   template <class Scalar>
+  static void add_row_sums(Device<Cpu>& device, View<const Scalar> a, View<Scalar> sums);
+  template <class Scalar>
   static void khatri_rao(Device<Cpu>& device, View<const Scalar> a, View<const Scalar> b,
                          View<Scalar> c);
 

@@ -85,6 +85,10 @@ void Kernels<Cpu>::scatter_add_columns(Device<Cpu>& device, View<const Scalar> a
   detail::CpuColumns::scatter_add_columns(device, a, columns, c);
 }
 template <class Scalar>
+void Kernels<Cpu>::add_row_sums(Device<Cpu>& device, View<const Scalar> a, View<Scalar> sums) {
+  detail::CpuColumns::add_row_sums(device, a, sums);
+}
+template <class Scalar>
 void Kernels<Cpu>::khatri_rao(Device<Cpu>& device, View<const Scalar> a, View<const Scalar> b,
                               View<Scalar> c) {
   detail::CpuColumns::khatri_rao(device, a, b, c);

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/backend/cuda/handle.hpp>
+#include <accrete/backend/cuda/matmul_plan.hpp>
 #include <accrete/backend/cuda/memory.hpp>
 #include <accrete/backend/cuda/ordinal.hpp>
 #include <accrete/backend/device_matrix.hpp>
 #include <accrete/backend/workspace.hpp>
 
+#include <cstddef>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -43,17 +47,6 @@ struct CudaOptions {
   /// Results repeat bit for bit, as far as cuBLAS and cuSOLVER promise it.
   bool deterministic = false;
 };
-
-namespace detail {
-
-template <class Destroy>
-struct HandleOf;
-template <class Status, class T>
-struct HandleOf<Status (*)(T*)> {
-  using type = T;
-};
-
-} // namespace detail
 
 /// Stream, handles, memory and temporaries of one GPU, the one that is current when it is made and
 /// while it works (ScopedContext sees to that). Belongs to one thread at a time. Everything
@@ -124,6 +117,21 @@ class Device<Cuda> {
     }
     return state_->cublas.get();
   }
+  /// Takes the stream with each call.
+  [[nodiscard]] cublasLtHandle_t cublas_lt() {
+    if (state_->cublas_lt == nullptr) {
+      state_->make_cublas_lt();
+    }
+    return state_->cublas_lt.get();
+  }
+  /// That of cublas(): calls on one stream follow each other.
+  [[nodiscard]] std::span<std::byte> cublas_workspace() {
+    state_->make_cublas_memory();
+    return {static_cast<std::byte*>(state_->cublas_memory), State::cublas_bytes};
+  }
+  [[nodiscard]] std::map<detail::CudaMatmul, detail::CudaMatmulPlan>& matmul_plans() noexcept {
+    return state_->matmul_plans;
+  }
   [[nodiscard]] cusolverDnHandle_t cusolver() {
     if (state_->cusolver == nullptr) {
       state_->make_cusolver();
@@ -177,17 +185,8 @@ class Device<Cuda> {
     }
   }
 
-  /// A handle of a library and what gives it back.
   template <auto destroy>
-  struct Destroy {
-    template <class T>
-    void operator()(T* handle) const noexcept {
-      destroy(handle);
-    }
-  };
-  template <auto destroy>
-  using Handle =
-      std::unique_ptr<typename detail::HandleOf<decltype(destroy)>::type, Destroy<destroy>>;
+  using Handle = detail::CudaHandle<destroy>;
 
   struct State {
     explicit State(const CudaOptions& with)
@@ -206,6 +205,8 @@ class Device<Cuda> {
       }
       params.reset();
       cusolver.reset();
+      matmul_plans.clear();
+      cublas_lt.reset();
       cublas.reset(); // before its workspace
       Memory<Cuda>(memory).deallocate(cublas_memory, cublas_bytes);
     }
@@ -224,13 +225,21 @@ class Device<Cuda> {
       detail::check_cuda(cublasCreate(&created), "cublasCreate");
       Handle<cublasDestroy_v2> handle(created);
       detail::check_cuda(cublasSetStream(created, stream->get()), "cublasSetStream");
-      if (cublas_memory == nullptr) {
-        cublas_memory = Memory<Cuda>(memory).allocate(cublas_bytes);
-      }
+      make_cublas_memory();
       // After each SetStream, which takes the workspace away.
       detail::check_cuda(cublasSetWorkspace(created, cublas_memory, cublas_bytes),
                          "cublasSetWorkspace", {static_cast<Index>(cublas_bytes)});
       cublas = std::move(handle);
+    }
+    void make_cublas_lt() {
+      cublasLtHandle_t created = nullptr;
+      detail::check_cuda(cublasLtCreate(&created), "cublasLtCreate");
+      cublas_lt.reset(created);
+    }
+    void make_cublas_memory() {
+      if (cublas_memory == nullptr) {
+        cublas_memory = Memory<Cuda>(memory).allocate(cublas_bytes);
+      }
     }
     void make_cusolver() {
       cusolverDnHandle_t created = nullptr;
@@ -257,6 +266,8 @@ class Device<Cuda> {
     Arena<Cuda> workspace;
     detail::CudaStaging staging;
     Handle<cublasDestroy_v2> cublas;
+    Handle<cublasLtDestroy> cublas_lt;
+    std::map<detail::CudaMatmul, detail::CudaMatmulPlan> matmul_plans;
     Handle<cusolverDnDestroy> cusolver;
     Handle<cusolverDnDestroyParams> params;
     void* cublas_memory = nullptr;

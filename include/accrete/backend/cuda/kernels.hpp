@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <accrete/backend/cuda/bias_products.hpp>
 #include <accrete/backend/cuda/factorizations.hpp>
 #include <accrete/backend/cuda/launches.hpp>
 #include <accrete/backend/cuda/products.hpp>
@@ -41,6 +42,21 @@ struct Kernels<Cuda> {
   static void gemm_grouped(Device<Cuda>& device,
                            std::span<const GroupedProduct<Scalar, Cuda>> products) {
     detail::CudaProducts::gemm_grouped<Scalar>(device, products);
+  }
+  /// c = alpha a b + bias on every column, bias m x 1 with its entries one beside the other; by
+  /// cuBLASLt in one call where it can, 2 m n k FLOPs. @throws ShapeError, CudaError
+  template <class Scalar>
+  static void gemm_bias(Device<Cuda>& device, Scalar alpha, Source<Scalar> a, Source<Scalar> b,
+                        Source<Scalar> bias, Target<Scalar> c) {
+    detail::CudaBiasProducts<Scalar>::gemm_bias(device, alpha, a, b, bias, c);
+  }
+  /// Of a layer y = W x + bias: weight += dy xᵀ with x given as xᵀ, bias += the sums of dy's rows.
+  /// The same of cost and errors.
+  template <class Scalar>
+  static void gemm_bias_gradient(Device<Cuda>& device, Source<Scalar> dy,
+                                 Source<Scalar> x_transposed, Target<Scalar> weight,
+                                 Target<Scalar> bias) {
+    detail::CudaBiasProducts<Scalar>::gemm_bias_gradient(device, dy, x_transposed, weight, bias);
   }
   template <class Scalar>
   static void combine(Device<Cuda>& device, Scalar alpha, Source<Scalar> a, Scalar beta,
@@ -109,6 +125,11 @@ struct Kernels<Cuda> {
                                   std::span<const Index> columns, Target<Scalar> c) {
     detail::Frame<Cuda> frame(device.workspace());
     Launches<Scalar>::scatter_add_columns(device.stream(), a, device.uploaded(frame, columns), c);
+  }
+  /// By sums of pieces of the columns.
+  template <class Scalar>
+  static void add_row_sums(Device<Cuda>& device, Source<Scalar> a, Target<Scalar> sums) {
+    detail::cuda_add_row_sums<Scalar>(device, a, sums);
   }
   template <class Scalar>
   static void khatri_rao(Device<Cuda>& device, Source<Scalar> a, Source<Scalar> b,

@@ -114,6 +114,33 @@ struct ScatterAddColumns {
   }
 };
 
+struct PartialRowSums {
+  Index piece;
+  template <class Scalar>
+  ACCRETE_DEVICE_TOO void operator()(Index k, const View<const Scalar>& a,
+                                     const View<Scalar>& partial) const {
+    const Index i = k % partial.rows;
+    const Index p = k / partial.rows;
+    Scalar sum{0};
+    for (Index j = p * piece; j < (p + 1) * piece && j < a.cols; ++j) {
+      sum += at(i, j, a);
+    }
+    at(i, p, partial) = sum;
+  }
+};
+
+struct AddColumns {
+  template <class Scalar>
+  ACCRETE_DEVICE_TOO void operator()(Index i, const View<const Scalar>& partial,
+                                     const View<Scalar>& sums) const {
+    Scalar sum = at(i, 0, sums);
+    for (Index p = 0; p < partial.cols; ++p) {
+      sum += at(i, p, partial);
+    }
+    at(i, 0, sums) = sum;
+  }
+};
+
 struct KhatriRao {
   template <class Scalar>
   ACCRETE_DEVICE_TOO void operator()(Index k, const View<const Scalar>& a,
@@ -277,6 +304,17 @@ void CudaLaunches<Scalar>::scatter_add_columns(cudaStream_t stream, const Source
                                                const Index* columns, const Target& c) {
   for_each_position(stream, "scatter_add_columns", a.size(), cuda_kernel::ScatterAddColumns{}, a,
                     columns, c);
+}
+template <class Scalar>
+void CudaLaunches<Scalar>::partial_row_sums(cudaStream_t stream, const Source& a, Index piece,
+                                            const Target& partial) {
+  for_each_position(stream, "partial_row_sums", partial.size(), cuda_kernel::PartialRowSums{piece},
+                    a, partial);
+}
+template <class Scalar>
+void CudaLaunches<Scalar>::add_columns(cudaStream_t stream, const Source& partial,
+                                       const Target& sums) {
+  for_each_position(stream, "add_columns", sums.rows, cuda_kernel::AddColumns{}, partial, sums);
 }
 template <class Scalar>
 void CudaLaunches<Scalar>::khatri_rao(cudaStream_t stream, const Source& a, const Source& b,

@@ -38,6 +38,10 @@ struct CudaLaunches {
                              const Target& c);
   static void scatter_add_columns(cudaStream_t stream, const Source& a, const Index* columns,
                                   const Target& c);
+  /// partial(:, p) = the sum of the p-th `piece` columns of a; sums += the columns of partial.
+  static void partial_row_sums(cudaStream_t stream, const Source& a, Index piece,
+                               const Target& partial);
+  static void add_columns(cudaStream_t stream, const Source& partial, const Target& sums);
   static void khatri_rao(cudaStream_t stream, const Source& a, const Source& b, const Target& c);
   /// r <- the upper triangle of a's first rows, zero below.
   static void upper_triangle(cudaStream_t stream, const Source& a, const Target& r);

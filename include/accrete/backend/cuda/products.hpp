@@ -31,6 +31,24 @@ inline constexpr cudaDataType cuda_type = std::is_same_v<Scalar, double>     ? C
                                           : std::is_same_v<Scalar, bfloat16> ? CUDA_R_16BF
                                                                              : CUDA_R_8I;
 
+/// In which precision products of a scalar are computed.
+template <class Scalar>
+cublasComputeType_t cuda_compute_type(const Device<Cuda>& device) noexcept {
+  if constexpr (std::is_same_v<Scalar, double>) {
+    return CUBLAS_COMPUTE_64F;
+  } else if constexpr (std::is_same_v<Scalar, float>) {
+    switch (device.math()) {
+    case CudaMath::tf32:
+      return CUBLAS_COMPUTE_32F_FAST_TF32;
+    case CudaMath::bf16:
+      return CUBLAS_COMPUTE_32F_FAST_16BF;
+    case CudaMath::strict:
+      break;
+    }
+  }
+  return CUBLAS_COMPUTE_32F;
+}
+
 /// What cublasGemmGroupedBatchedEx takes, an array each in host memory: groups of one product.
 template <class Scalar>
 struct CudaGroups {
@@ -120,7 +138,7 @@ struct CudaProducts {
                                a.cols, &alpha, a.data, cuda_type<Scalar>, left.leading_dimension,
                                b.data, cuda_type<Scalar>, right.leading_dimension, &beta, c.data,
                                cuda_type<Result>, (std::max)(c.stride, c.rows),
-                               compute_type<Scalar>(device), CUBLAS_GEMM_DEFAULT),
+                               cuda_compute_type<Scalar>(device), CUBLAS_GEMM_DEFAULT),
                "cublasGemmEx_64", {c.rows, c.cols, a.cols});
   }
 
@@ -146,7 +164,7 @@ struct CudaProducts {
                    cuda_type<Scalar>, groups.left.leading_dimension, addresses(groups.right.data),
                    cuda_type<Scalar>, groups.right.leading_dimension, groups.beta,
                    addresses(groups.result), cuda_type<Scalar>, groups.result_leading_dimension,
-                   groups.count, groups.sizes, compute_type<Scalar>(device)),
+                   groups.count, groups.sizes, cuda_compute_type<Scalar>(device)),
                "cublasGemmGroupedBatchedEx_64", {groups.count});
   }
 
@@ -171,26 +189,8 @@ struct CudaProducts {
                    a.first.cols, &alpha, a.first.data, type, left.leading_dimension, a.step,
                    b.first.data, type, right.leading_dimension, b.step, &beta, result.data, type,
                    (std::max)(result.stride, result.rows), c.step, count,
-                   compute_type<Scalar>(device), CUBLAS_GEMM_DEFAULT),
+                   cuda_compute_type<Scalar>(device), CUBLAS_GEMM_DEFAULT),
                "cublasGemmStridedBatchedEx_64", {result.rows, result.cols, a.first.cols, count});
-  }
-
- private:
-  template <class Scalar>
-  static cublasComputeType_t compute_type(const Device<Cuda>& device) noexcept {
-    if constexpr (std::is_same_v<Scalar, double>) {
-      return CUBLAS_COMPUTE_64F;
-    } else if constexpr (std::is_same_v<Scalar, float>) {
-      switch (device.math()) {
-      case CudaMath::tf32:
-        return CUBLAS_COMPUTE_32F_FAST_TF32;
-      case CudaMath::bf16:
-        return CUBLAS_COMPUTE_32F_FAST_16BF;
-      case CudaMath::strict:
-        break;
-      }
-    }
-    return CUBLAS_COMPUTE_32F;
   }
 };
 

@@ -71,6 +71,15 @@ struct ReferenceColumns {
   }
 
   template <class Scalar>
+  static void add_row_sums(Device<Reference>&, View<const Scalar> a, View<Scalar> sums) {
+    for (Index j = 0; j < a.cols; ++j) {
+      for (Index i = 0; i < a.rows; ++i) {
+        sums(i, 0) += a(i, j);
+      }
+    }
+  }
+
+  template <class Scalar>
   static void khatri_rao(Device<Reference>&, View<const Scalar> a, View<const Scalar> b,
                          View<Scalar> c) {
     for (Index j = 0; j < c.cols; ++j) {
