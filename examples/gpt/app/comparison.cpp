@@ -11,7 +11,9 @@
 #include <cmath>
 #include <ctime>
 #include <fstream>
+#include <iterator>
 #include <limits>
+#include <map>
 #include <optional>
 #include <set>
 
@@ -130,33 +132,59 @@ class Comparison {
     return record;
   }
 
-  void choose_rate(std::size_t i) {
+  /// The validation loss of a short run; none where it diverged.
+  std::optional<double> try_rate(std::size_t i, double rate) {
     const Contestant& contestant = options_.contestants[i];
+    RunOptions run = run_options(contestant, rate, options_.seeds.front(), sweep_steps(),
+                                 prepared(contestant) / ("rate-" + number_text(rate)));
+    run.eval_interval = 0;
+    run.checkpoint_interval = 0;
+    const auto record =
+        finished(run, contestant.label + text_of(", %ld steps at rate %g", run.steps, rate));
+    if (!record) {
+      return std::nullopt;
+    }
+    if (options_.seconds > 0) {
+      const auto step_ms = record->final["step_ms"].get<double>();
+      steps_[i] = std::max<long>(1, std::lround(options_.seconds * 1e3 / step_ms));
+    }
+    return record->val_loss();
+  }
+
+  /// The best of the rates; while that is the least or the largest tried, of others beyond it.
+  void choose_rate(std::size_t i) {
     ContestantResult& result = results_[i];
-    result.rate = options_.rates.front();
+    std::vector<double> rates = options_.rates;
+    result.rate = rates.front();
     steps_.push_back(options_.run.steps);
     if (!sweeps()) {
       return;
     }
-    double least = std::numeric_limits<double>::infinity();
-    for (const double rate : options_.rates) {
-      const std::string name = "rate-" + number_text(rate);
-      RunOptions run = run_options(contestant, rate, options_.seeds.front(), sweep_steps(),
-                                   prepared(contestant) / name);
-      run.eval_interval = 0;
-      run.checkpoint_interval = 0;
-      const auto record =
-          finished(run, contestant.label + text_of(", %ld steps at rate %g", run.steps, rate));
-      if (record && record->val_loss() < least) {
-        least = record->val_loss();
-        result.rate = rate;
-        if (options_.seconds > 0) {
-          steps_.back() = std::max<long>(
-              1, std::lround(options_.seconds * 1e3 / record->final["step_ms"].get<double>()));
-        }
+    std::sort(rates.begin(), rates.end());
+    std::map<double, double> losses;
+    const auto attempt = [&](double rate) {
+      const auto loss = try_rate(i, rate);
+      losses[rate] = loss.value_or(std::numeric_limits<double>::infinity());
+    };
+    std::for_each(rates.begin(), rates.end(), attempt);
+    const auto best = [&] {
+      return std::min_element(losses.begin(), losses.end(),
+                              [](const auto& a, const auto& b) { return a.second < b.second; });
+    };
+    constexpr int most_beyond = 5;
+    for (int beyond = 0; beyond < most_beyond && losses.size() > 1; ++beyond) {
+      const auto first = losses.begin();
+      const auto last = std::prev(losses.end());
+      if (best() == first) {
+        ++total_;
+        attempt(first->first * first->first / std::next(first)->first);
+      } else if (best() == last) {
+        ++total_;
+        attempt(last->first * last->first / std::prev(last)->first);
       }
     }
-    result.diverged = !std::isfinite(least);
+    result.rate = best()->first;
+    result.diverged = !std::isfinite(best()->second);
   }
 
   void train_seed(std::size_t i, std::uint64_t seed) {
@@ -198,11 +226,12 @@ class Comparison {
                     options_.run.threads > 0 ? options_.run.threads : thread_count()) +
             date + ". ";
     if (sweeps()) {
-      text += text_of("The learning rate is the best of %zu (", options_.rates.size());
+      text += text_of("The learning rate is the best after %ld steps of ", sweep_steps());
       for (std::size_t i = 0; i < options_.rates.size(); ++i) {
         text += (i > 0 ? ", " : "") + number_text(options_.rates[i]);
       }
-      text += text_of(") after %ld steps.", sweep_steps());
+      text +=
+          options_.rates.size() > 1 ? ", and of others beyond while the best is at an end." : ".";
     }
     return text + "\n";
   }

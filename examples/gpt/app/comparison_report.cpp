@@ -122,38 +122,113 @@ constexpr Plot plots[] = {
     {"ranks", "Mean rank of the layers", "step", "rank", "1:4"},
 };
 
+constexpr std::size_t lines_of_a_panel = 8;
+
+/// A line of a plot, and whether its method is the reference that each panel shows.
+struct Line {
+  std::string text;
+  bool is_reference;
+};
+
+std::vector<Line> lines_of(const Plot& plot, const std::vector<ContestantResult>& results) {
+  const bool is_rank = std::string(plot.name) == "ranks";
+  std::vector<Line> lines;
+  std::size_t color = 0;
+  for (const ContestantResult& result : results) {
+    const auto curve = result.mean_curve();
+    if (curve.empty() || (is_rank && curve.back().mean_rank == 0)) {
+      continue;
+    }
+    const bool is_reference = result.label == "full";
+    color += is_reference ? 0 : 1;
+    lines.push_back({"'" + result.label +
+                         text_of(".curve' using %s with %s lw 2 lc ", plot.columns,
+                                 is_rank ? "steps" : "lines") +
+                         (is_reference ? "rgb 'black' dt 2"
+                                       : text_of("%zu", 1 + (color - 1) % lines_of_a_panel)) +
+                         " title '" + result.label + "'",
+                     is_reference});
+  }
+  return lines;
+}
+
+/// The lines of each panel, some eight of them besides the references.
+std::vector<std::string> panels_of(const std::vector<Line>& lines) {
+  std::vector<std::string> panels;
+  std::string references;
+  for (const Line& line : lines) {
+    references += line.is_reference ? ", \\\n     " + line.text : "";
+  }
+  std::size_t count = 0;
+  for (const Line& line : lines) {
+    if (!line.is_reference) {
+      const bool is_first = count++ % lines_of_a_panel == 0;
+      if (is_first) {
+        panels.emplace_back();
+      }
+      panels.back() += (is_first ? "" : ", \\\n     ") + line.text;
+    }
+  }
+  if (panels.empty() && !references.empty()) {
+    return {references.substr(references.find('\''))}; // nothing else to show
+  }
+  for (std::string& panel : panels) {
+    panel += references;
+  }
+  return panels;
+}
+
+/// A loss below which the curves can be told apart: the largest after a fifth of the steps.
+double top_of(const std::vector<ContestantResult>& results) {
+  double top = 0;
+  for (const ContestantResult& result : results) {
+    const auto curve = result.mean_curve();
+    const auto after = std::find_if(curve.begin(), curve.end(), [&](const CurvePoint& point) {
+      return 5 * point.step >= curve.back().step;
+    });
+    top = after == curve.end() ? top : std::max(top, after->val_loss);
+  }
+  return top;
+}
+
 std::string plot_script(const std::vector<ContestantResult>& results) {
   std::string script = "set datafile missing \"-\"\nset grid\nset key outside right\n";
   for (const Plot& plot : plots) {
-    script += text_of("set title \"%s\"\nset xlabel \"%s\"\nset ylabel \"%s\"\n", plot.title,
-                      plot.x_label, plot.y_label);
-    const bool is_rank = std::string(plot.name) == "ranks";
-    script += is_rank ? "set yrange [0:]\n" : "set yrange [*:*]\n";
-    std::string lines;
-    int color = 0;
-    for (const ContestantResult& result : results) {
-      ++color;
-      const auto curve = result.mean_curve();
-      const bool shown = !curve.empty() && (!is_rank || curve.back().mean_rank > 0);
-      if (shown) {
-        lines += (lines.empty() ? "plot '" : ", \\\n     '") + result.label +
-                 text_of(".curve' using %s with %s lw 2 lc %d dt %d title '", plot.columns,
-                         is_rank ? "steps" : "lines", color, 1 + (color - 1) / 8 % 3) +
-                 result.label + "'";
-      }
-    }
-    if (lines.empty()) {
+    const auto panels = panels_of(lines_of(plot, results));
+    if (panels.empty()) {
       continue;
     }
+    const std::size_t columns = panels.size() > 1 ? 2 : 1;
+    const std::size_t rows = (panels.size() + columns - 1) / columns;
+    const std::size_t width = columns == 1 ? 1100 : 1600;
+    const std::size_t height = columns == 1 ? 620 : 460 * rows;
+    script += text_of("set xlabel \"%s\"\nset ylabel \"%s\"\n", plot.x_label, plot.y_label);
+    script += std::string(plot.name) == "ranks" ? std::string("set yrange [0:]\n")
+                                                : text_of("set yrange [*:%.4g]\n", top_of(results));
     for (const char* format : {"png", "svg"}) {
-      script += std::string("set terminal ") +
-                (std::string(format) == "png"
-                     ? "pngcairo size 1100,620 noenhanced font \"sans,11\""
-                     : "svg size 1100,620 noenhanced font \"sans,13\" background \"white\"") +
-                "\nset output '" + plot.name + "." + format + "'\n" + lines + "\n";
+      const bool is_png = std::string(format) == "png";
+      script += text_of(is_png ? "set terminal pngcairo size %zu,%zu noenhanced font \"sans,11\"\n"
+                               : "set terminal svg size %zu,%zu noenhanced font \"sans,13\" "
+                                 "background \"white\"\n",
+                        width, height);
+      script += text_of("set output '%s.%s'\nset multiplot layout %zu,%zu title \"%s\"\n",
+                        plot.name, format, rows, columns, plot.title);
+      for (const std::string& panel : panels) {
+        script += "plot " + panel + "\n";
+      }
+      script += "unset multiplot\n";
     }
   }
   return script + "unset output\n";
+}
+
+/// Those with the least loss first, those without one last.
+std::vector<ContestantResult> by_loss(std::vector<ContestantResult> results) {
+  std::stable_sort(
+      results.begin(), results.end(), [](const ContestantResult& a, const ContestantResult& b) {
+        return !a.runs.empty() && (b.runs.empty() || a.mean_val_loss() < b.mean_val_loss());
+      });
+  return results;
 }
 
 } // namespace
@@ -239,7 +314,7 @@ std::string comparison_table(const std::string& title,
       "\n| method | learning rate | validation loss | parameters | weights | with gradients and "
       "state | ms a step | training s | s to full rank's loss | rank least / mean / most |\n"
       "|---|---:|---:|---:|---:|---:|---:|---:|---:|---|\n";
-  for (const ContestantResult& result : results) {
+  for (const ContestantResult& result : by_loss(results)) {
     text += row(result, full_loss);
   }
   return text;
@@ -254,7 +329,7 @@ bool write_plots(const fs::path& folder, const std::vector<ContestantResult>& re
     }
     write_atomically(folder / (result.label + ".curve"), text);
   }
-  write_atomically(folder / "plots.gnuplot", plot_script(results));
+  write_atomically(folder / "plots.gnuplot", plot_script(by_loss(results)));
   return run_in(folder, "gnuplot", "plots.gnuplot");
 }
 

@@ -74,7 +74,7 @@ TEST_CASE("program: compare trains, chooses rates, writes a table, and goes on w
                                           "1e-4,1e-2", "--steps", "20", "--seeds", "1,2"});
   const Result first = run(arguments);
   REQUIRE_MESSAGE(first.status == 0, first.errors);
-  CHECK_MESSAGE(contains(first.output, "run 8 of 8"), first.output);
+  CHECK_MESSAGE(contains(first.output, "run 10 of 10"), first.output); // each with one rate beyond
   const std::string table = table_of(f);
   CHECK(contains(table, "| full | 0.01 |"));
   CHECK(contains(table, "| low-rank:rank=2 | 0.01 |"));
@@ -94,12 +94,45 @@ TEST_CASE("program: compare trains, chooses rates, writes a table, and goes on w
        ++at) {
     ++before;
   }
-  CHECK(before == 7);
+  CHECK(before == 9);
   const auto loss = [](const std::string& text) {
     const std::size_t at = text.find("| full |");
     return text.substr(at, 40);
   };
   CHECK(loss(table_of(f)) == loss(table));
+}
+
+TEST_CASE("program: compare goes beyond the rates while the best is at an end") {
+  const Fixture f;
+  const Result result =
+      run(compare(f, {"--methods", "full", "--rates", "1e-5,1e-4", "--steps", "40"}));
+  REQUIRE_MESSAGE(result.status == 0, result.errors);
+  CHECK_MESSAGE(contains(result.output, "at rate 0.001"), result.output);
+  CHECK_MESSAGE(contains(result.output, "at rate 0.01"), result.output);
+  CHECK_FALSE(contains(table_of(f), "| full | 0.0001 |"));
+}
+
+TEST_CASE("comparison: many methods are drawn in panels, the reference in each") {
+  const Fixture f;
+  std::vector<ContestantResult> results;
+  for (const char* label : {"full", "a", "b", "c", "d", "e", "f", "g", "h", "i"}) {
+    ContestantResult result;
+    result.label = label;
+    result.runs.resize(1);
+    result.runs[0].final = {{"val_loss", 2.0}};
+    result.runs[0].curve = {{0, 0, 4.0, 2}, {10, 2, 3.0, 2}, {20, 4, 2.0, 2}};
+    results.push_back(result);
+  }
+  (void)gpt::write_plots(f.folder.path(), results);
+  const std::string script = gpt::InputFile(f.folder / "plots.gnuplot").read_all();
+  const std::string loss = script.substr(0, script.find("unset multiplot"));
+  CHECK(contains(loss, "layout 1,2"));
+  std::size_t references = 0;
+  for (std::size_t at = 0; (at = loss.find("'full.curve'", at)) != std::string::npos; ++at) {
+    ++references;
+  }
+  CHECK(references == 2);
+  CHECK(contains(loss, "set yrange [*:3]"));
 }
 
 TEST_CASE("program: an interrupted comparison goes on") {
