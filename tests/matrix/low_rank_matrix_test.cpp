@@ -98,6 +98,18 @@ TEST_CASE_TEMPLATE("a matrix may stand on both sides of its own assignment", Sca
   CHECK((value_of(L) - f.value).norm() <= rounding_bound<Scalar>(9, 4 * f.value.norm()));
 }
 
+TEST_CASE_TEMPLATE("shrink_to_fit gives spare columns back and moves the others", Scalar,
+                   TEST_SCALARS) {
+  const Factors<Scalar> f;
+  LowRank<Scalar> L(f.U, f.V);
+  L.reserve(12);
+  L.set_rank(2);
+  L.shrink_to_fit();
+  CHECK(L.capacity() == 2);
+  CHECK(equal_entries(L.U(), columns_of(f.U, 0, 2)));
+  CHECK(equal_entries(L.V(), columns_of(f.V, 0, 2)));
+}
+
 TEST_CASE("an owned temporary outlives its statement inside an expression") {
   const Factors<double> f;
   const Stored<double> X = random_stored<double>(9, 4, 7);

@@ -209,6 +209,10 @@ TEST_CASE_TEMPLATE("keep_columns selects and reorders bit for bit", S, TEST_SCAL
   CHECK(second_of(state).col(2) == second.col(2));
   CHECK(state.steps()[0] == 0);
   CHECK(state.steps()[1] == 4);
+  state.shrink_to_fit();
+  CHECK(state.capacity() == 3);
+  CHECK(first_of(state).col(1) == first.col(0));
+  CHECK(second_of(state).col(2) == second.col(2));
   CHECK_THROWS_AS(state.keep_columns(std::array<Index, 1>{3}), accrete::RankError);
 }
 

@@ -229,6 +229,15 @@ void set_in_list(std::vector<Number>& list, const std::string& name, const std::
   list.push_back(*number);
 }
 
+CLI::App* add_memory(CLI::App& app, MemoryOptions& options) {
+  CLI::App* command =
+      app.add_subcommand("memory", "Print what a weight takes under each training method");
+  add_option(*command, "--rows", options.rows, "outputs of the weight");
+  add_option(*command, "--cols", options.cols, "inputs of the weight");
+  add_option(*command, "--rank", options.rank, "of the methods that have the option");
+  return command;
+}
+
 CLI::App* add_compare(CLI::App& app, CompareOptions& options) {
   CLI::App* command = app.add_subcommand(
       "compare", "Train several methods on a text and compare them in a table and plots");
@@ -372,6 +381,8 @@ int parse_and_run(int argc, const char* const* argv, TrainOnDevice train_on_cuda
   (void)add_check(app, check);
   const CLI::App* methods_command =
       app.add_subcommand("methods", "List the training methods and their options");
+  MemoryOptions memory;
+  const CLI::App* memory_command = add_memory(app, memory);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -400,6 +411,9 @@ int parse_and_run(int argc, const char* const* argv, TrainOnDevice train_on_cuda
   if (methods_command->parsed()) {
     print_methods();
     return 0;
+  }
+  if (memory_command->parsed()) {
+    return print_memory(memory);
   }
   return check_gradients(check);
 }

@@ -33,6 +33,11 @@ struct CheckOptions {
   double tolerance = 1e-7;
 };
 
+struct MemoryOptions {
+  Index rows = 512, cols = 2048;
+  Index rank = 128; ///< of the methods that have the option
+};
+
 class CheckpointStore;
 struct TrainingState;
 
@@ -46,6 +51,7 @@ int train(const RunOptions& options, TrainOnDevice on_cuda);
 int evaluate(const EvalOptions& options);
 int sample(const SampleOptions& options);
 int check_gradients(const CheckOptions& options);
+int print_memory(const MemoryOptions& options);
 
 /// Parses the command line and runs the command. Errors are printed to standard error. Without
 /// `train_on_cuda` the program has no CUDA backend.

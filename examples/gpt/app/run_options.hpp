@@ -126,6 +126,8 @@ template <class Number>
       {"--context", {1, 1 << 20}},
       {"--vocabulary", {1, 1 << 20}},
       {"--batch", {1, 1 << 20}},
+      {"--rows", {2, 1 << 20}},
+      {"--cols", {2, 1 << 20}},
       {"--steps", {1, most_steps}},
       {"--log-interval", {1, most_steps}},
       {"--threads", {0, 4096}},

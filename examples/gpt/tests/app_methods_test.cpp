@@ -23,3 +23,14 @@ TEST_CASE("program: every method trains with every one of its options") {
     CHECK_MESSAGE(result.status == 0, result.errors);
   }
 }
+
+TEST_CASE("program: memory has a row for every method") {
+  const Result result = run({"memory", "--rows", "24", "--cols", "40", "--rank", "6"});
+  REQUIRE_MESSAGE(result.status == 0, result.errors);
+  for (const gpt::MethodEntry& method : gpt::method_entries()) {
+    CHECK_MESSAGE(contains(result.output, std::string("| ") + method.description.name + " |"),
+                  result.output);
+  }
+  check_fails({"memory", "--rows", "24", "--cols", "40", "--rank", "25"}, 1, "rank 25");
+  check_fails({"memory", "--rows", "0"}, 2, "--rows");
+}

@@ -190,9 +190,13 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
                               detail::shape_text(rows(), cols()) +
                               " matrix: more entries than an index can count");
     }
-    LowRankMatrix larger(rows(), cols(), columns);
-    larger.copy_columns(*this);
-    swap(larger);
+    reallocate(columns);
+  }
+  /// Gives back what the rank does not need.
+  void shrink_to_fit() {
+    if (capacity() > rank_) {
+      reallocate(rank_);
+    }
   }
 
   /// Adds the columns of u (m x k) and v (n x k). Moves nothing within the capacity, doubles the
@@ -254,6 +258,12 @@ class LowRankMatrix : public detail::AssignableMatrix<LowRankMatrix<MatrixScalar
   friend class CumulativeUpdate<Scalar, Backend>;
   using FactorLeaf = detail::FactorLeaf<Scalar, Backend>;
   using OwnedLeaf = detail::OwnedLeaf<Storage, Backend>;
+
+  void reallocate(Index columns) {
+    LowRankMatrix moved(rows(), cols(), columns);
+    moved.copy_columns(*this);
+    swap(moved);
+  }
 
   [[nodiscard]] FactorLeaf leaf(const Storage& factor) const {
     return FactorLeaf(detail::ReferencedColumns<Storage>(factor, rank_));

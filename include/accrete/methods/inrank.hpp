@@ -142,6 +142,9 @@ class GrowingWeight : public FactoredWeight<MatrixType> {
     const Index rank = policy_.rank();
     const auto report = this->factors().truncate({.max_rank = rank, .min_rank = rank});
     transport(this->u_optimizer_, this->v_optimizer_, report.basis);
+    this->factors().shrink_to_fit();
+    this->u_optimizer_.shrink_to_fit();
+    this->v_optimizer_.shrink_to_fit();
     this->fit_gradients();
   }
 

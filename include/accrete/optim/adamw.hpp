@@ -126,6 +126,8 @@ class AdamW {
 
   /// Makes room for `columns` columns; never shrinks.
   void reserve(Index columns) { state_.reserve(columns); }
+  /// Gives back what the columns do not need.
+  void shrink_to_fit() { state_.shrink_to_fit(); }
 
   /// New columns at the right, never updated. The moments of the others stay bit for bit.
   /// Moves nothing within the capacity, doubles it otherwise.

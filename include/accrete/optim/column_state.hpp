@@ -65,17 +65,18 @@ class ColumnState {
   }
 
   void reserve(Index columns) {
-    if (columns <= capacity()) {
-      return;
+    if (columns > capacity()) {
+      steps_.reserve(static_cast<std::size_t>(columns));
+      frozen_.reserve(static_cast<std::size_t>(columns));
+      reallocate(columns);
     }
-    steps_.reserve(static_cast<std::size_t>(columns));
-    frozen_.reserve(static_cast<std::size_t>(columns));
-    std::array<Storage, Moments> larger;
-    for (std::size_t i = 0; i < Moments; ++i) {
-      larger[i] = Storage(rows(), columns);
-      copy(std::as_const(*this).moment(i), view_of(larger[i]).left_columns(cols()));
+  }
+  void shrink_to_fit() {
+    if (capacity() > cols()) {
+      steps_.shrink_to_fit();
+      frozen_.shrink_to_fit();
+      reallocate(cols());
     }
-    moments_ = std::move(larger);
   }
 
   void append(Index count) {
@@ -242,6 +243,15 @@ class ColumnState {
 
  private:
   using Storage = Matrix<Scalar, Backend>;
+
+  void reallocate(Index columns) {
+    std::array<Storage, Moments> moved;
+    for (std::size_t i = 0; i < Moments; ++i) {
+      moved[i] = Storage(rows(), columns);
+      copy(std::as_const(*this).moment(i), view_of(moved[i]).left_columns(cols()));
+    }
+    moments_ = std::move(moved);
+  }
 
   static void copy(ViewOn<const Scalar, Backend> from, ViewOn<Scalar, Backend> to) {
     Kernels<Backend>::combine(device(), Scalar{1}, from, Scalar{0}, to);

@@ -24,6 +24,7 @@ concept Optimizer = requires(T& state, ViewOn<typename T::Scalar, typename T::Ba
   state.step(parameter, gradient, number, number);
   state.direction(gradient, parameter, number);
   state.reserve(count);
+  state.shrink_to_fit();
   state.append_columns(count);
   state.keep_columns(columns);
   state.rotate(change);

@@ -108,6 +108,8 @@ class SGD {
   /// As the members of AdamW of these names. The momentum is linear in the gradients, so rotate()
   /// is exact.
   void reserve(Index columns) { state_.reserve(columns); }
+  /// Gives back what the columns do not need.
+  void shrink_to_fit() { state_.shrink_to_fit(); }
   void append_columns(Index count) { state_.append(count); }
   void keep_columns(std::span<const Index> indices) { state_.keep(indices); }
   void rotate(const HostMatrix& change) { state_ = state_.rotated(change); }
