@@ -10,12 +10,13 @@ endif()
 # There are no modules to look for, and ccache refuses the flags that look for them.
 set(CMAKE_CXX_SCAN_FOR_MODULES OFF)
 
-# ccache takes precompiled headers only with this sloppiness and with the compiler flags below.
+# ccache takes precompiled headers only with this sloppiness and with the compiler flags below. What
+# another checkout compiled is found too: paths in debug information do not matter.
 find_program(ACCRETE_CCACHE ccache)
 mark_as_advanced(ACCRETE_CCACHE)
 if(ACCRETE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER
-      "${CMAKE_COMMAND}" -E env CCACHE_SLOPPINESS=pch_defines,time_macros
+      "${CMAKE_COMMAND}" -E env CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_NOHASHDIR=1
       "CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}" "${ACCRETE_CCACHE}")
 endif()
 

@@ -144,7 +144,8 @@ TEST_CASE("methods: beside that a weight holds a few columns, and no matrix") {
       auto weight = trained(info, m, n, r, samples);
       const Index kept = memory_of(*weight).total();
       Index room = 3 * n * r;
-      if (std::string(info.description.name) == "dlrt") { // up to half of the smaller side
+      if (std::string(info.description.name) ==
+          "dlrt") { // its bases are doubled; a rank of at most half of the smaller side
         constexpr Index most = m / 2;
         room = 3 * most * (m + n) + 12 * most * most;
       }

@@ -77,6 +77,8 @@ class Comparison {
   }
 
  private:
+  static constexpr long least_eval_interval = 5; // an evaluation takes as long as some 50 steps
+
   /// Rates are tried where there are several, and where a time has to become a number of steps.
   [[nodiscard]] bool sweeps() const { return options_.rates.size() > 1 || options_.seconds > 0; }
   [[nodiscard]] long sweep_steps() const {
@@ -193,7 +195,7 @@ class Comparison {
     const std::string name = "seed-" + std::to_string(seed) + "-steps-" + std::to_string(steps_[i]);
     RunOptions run =
         run_options(contestant, result.rate, seed, steps_[i], prepared(contestant) / name);
-    run.eval_interval = std::max<long>(1, run.steps / 20);
+    run.eval_interval = std::max<long>(least_eval_interval, run.steps / 10);
     auto record = finished(
         run, contestant.label + text_of(", %ld steps at rate %g, seed ", run.steps, result.rate) +
                  std::to_string(seed));

@@ -49,7 +49,8 @@ class TrainingRun {
     print_settings();
     const InterruptGuard guard;
     start_ = Clock::now() - to_clock(state_.seconds);
-    if (state_.step == 0 || !state_.unevaluated_record.is_null()) {
+    const bool begins = state_.step == 0 && options_.eval_interval > 0;
+    if (begins || !state_.unevaluated_record.is_null()) {
       catch_up();
     }
     while (state_.step < options_.steps && !InterruptGuard::requested()) {

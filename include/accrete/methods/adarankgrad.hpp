@@ -84,11 +84,7 @@ class AdaRankGradWeight : public ProjectedWeight<Scalar, Backend> {
     norm_ = detail::norm_of<Backend>(device(), projected.as_const());
     first_norm_ = age_ == 0 ? norm_ : first_norm_;
     ++age_;
-    Kernels<Backend>::fill(device(), Scalar{0}, view_of(this->direction_));
-    this->optimizer_.direction(projected, view_of(this->direction_).left_columns(rank_),
-                               info.gradient_scale);
-    this->decay(info.learning_rate);
-    this->subtract(info.learning_rate * options_.scale, this->direction_);
+    this->step_in_subspace(info, options_.scale, rank_);
   }
 
   /// Where a new basis is due, room for the largest rank; otherwise the columns in use alone.

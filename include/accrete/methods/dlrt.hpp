@@ -64,8 +64,8 @@ struct DLRTOptions {
 ///
 /// Differences to the authors' code: one pass instead of three gives K' and L'; the truncation
 /// takes the columns of Q, where DLRT's takes its rows, and the norm of the tail has all values.
-/// Weight decay acts on S. Memory for at most r columns: 2 r (m + n) for bases with room to double,
-/// r (m + n) for K' and L', 12 r² for cores; state none, or 2 r².
+/// Weight decay acts on S. Memory, r the largest rank so far: 2 r (m + n) for bases with room to
+/// double, r (m + n) for K' and L', 12 r² for cores; state none, or 2 r².
 template <class Scalar, class Backend = Cpu>
 class DLRTWeight : public ThreeFactorWeight<Scalar, Backend> {
   using Base = ThreeFactorWeight<Scalar, Backend>;
@@ -86,8 +86,6 @@ class DLRTWeight : public ThreeFactorWeight<Scalar, Backend> {
         weight_decay_(optimizer.weight_decay) {
     options_.max_rank = most_columns(place, options);
     options_.min_rank = (std::min)(options.min_rank, options_.max_rank);
-    this->matrix_.reserve(2 * options_.max_rank);
-    stepped_ = Storage(this->matrix_.capacity(), this->matrix_.capacity());
     reshape();
   }
 
@@ -156,7 +154,7 @@ class DLRTWeight : public ThreeFactorWeight<Scalar, Backend> {
       }
     }
     is_augmented_ = !truncates;
-    fit_gradients();
+    make_room();
     return {};
   }
 
@@ -187,7 +185,7 @@ class DLRTWeight : public ThreeFactorWeight<Scalar, Backend> {
 
  protected:
   void reshape() override {
-    fit_gradients();
+    make_room();
     if (options_.optimizer == DLRTOptions::CoreOptimizer::adam) {
       optimizer_ = Optimizer(rank().rank, rank().rank, adamw_);
     }
@@ -281,12 +279,19 @@ class DLRTWeight : public ThreeFactorWeight<Scalar, Backend> {
   [[nodiscard]] View l_gradient() {
     return view_of(l_gradient_).left_columns(this->matrix_.rank());
   }
-  void fit_gradients() {
-    this->fit_core_gradient();
-    if (k_gradient_.size() == 0) {
-      k_gradient_ = Storage(this->rows(), options_.max_rank);
-      l_gradient_ = Storage(this->cols(), options_.max_rank);
+  /// For bases of twice the rank; more than that only where the rank grows again.
+  void make_room() {
+    const Index needed = 2 * rank().rank;
+    const Index before = this->matrix_.capacity();
+    if (needed > before) {
+      this->matrix_.reserve(
+          (std::min)((std::max)(needed, before + before / 2), 2 * options_.max_rank));
     }
+    const Index columns = this->matrix_.capacity();
+    detail::fit_storage(stepped_, columns, columns);
+    detail::fit_storage(k_gradient_, this->rows(), columns / 2);
+    detail::fit_storage(l_gradient_, this->cols(), columns / 2);
+    this->fit_core_gradient();
     Kernels<Backend>::fill(device(), Scalar{0}, view_of(k_gradient_));
     Kernels<Backend>::fill(device(), Scalar{0}, view_of(l_gradient_));
   }

@@ -48,9 +48,7 @@ class GaLoreWeight : public ProjectedWeight<Scalar, Backend> {
         place_(place) {}
 
   void step(const StepInfo& info) override {
-    this->optimizer_.direction(this->gradient_, this->direction_, info.gradient_scale);
-    this->decay(info.learning_rate);
-    this->subtract(info.learning_rate * options_.scale, this->direction_);
+    this->step_in_subspace(info, options_.scale, this->basis_.cols());
   }
 
   WeightChange after_step(const StepInfo& info) override {

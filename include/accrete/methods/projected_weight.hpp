@@ -55,6 +55,7 @@ class ProjectedWeight : public TrainedWeight<WeightScalar, WeightBackend> {
   using typename Base::ParameterVisitor;
   using typename Base::Scalar;
   using typename Base::Storage;
+  using ConstView = ViewOn<const Scalar, Backend>;
 
   ProjectedWeight(Storage weight, Index rank, const AdamWOptions& optimizer)
       : weight_(std::move(weight)),
@@ -126,7 +127,6 @@ class ProjectedWeight : public TrainedWeight<WeightScalar, WeightBackend> {
     const Index basis_rows = on_outputs_ ? rows() : cols();
     basis_ = detail::zero_matrix<Scalar, Backend>(basis_rows, columns);
     gradient_ = detail::zero_matrix<Scalar, Backend>(rows() + cols() - basis_rows, columns);
-    direction_ = Storage(gradient_.rows(), columns);
   }
 
   /// The leading singular vectors of G on the side of the basis.
@@ -136,18 +136,19 @@ class ProjectedWeight : public TrainedWeight<WeightScalar, WeightBackend> {
                                                     search, seed);
   }
 
-  void decay(double learning_rate) {
-    detail::decay_weight<Scalar, Backend>(weight_, learning_rate, weight_decay_);
-  }
-
-  /// W -= rate P Dᵀ, or D Qᵀ: an update in the subspace, back in the space of W.
-  void subtract(double rate, const Storage& direction) {
-    const auto factor = static_cast<Scalar>(rate);
-    if (on_outputs_) {
-      noalias(weight_) -= factor * (lazy(basis_) * transpose(direction));
-    } else {
-      noalias(weight_) -= factor * (lazy(direction) * transpose(basis_));
-    }
+  /// W <- (1 - η λ) W - η scale P Dᵀ, or D Qᵀ: D is what AdamW makes of the first `columns` columns
+  /// of the projected gradient.
+  void step_in_subspace(const StepInfo& info, double scale, Index columns) {
+    Device<Backend>& device = Context<Backend>::current().device();
+    detail::Frame<Backend> frame(device.workspace());
+    const auto direction = detail::temporary<Scalar>(frame, gradient_.rows(), columns);
+    optimizer_.direction(view_of(gradient_).left_columns(columns), direction, info.gradient_scale);
+    detail::decay_weight<Scalar, Backend>(weight_, info.learning_rate, weight_decay_);
+    const ConstView basis = view_of(basis_).left_columns(columns);
+    const ConstView step = direction;
+    Kernels<Backend>::gemm(device, static_cast<Scalar>(-info.learning_rate * scale),
+                           on_outputs_ ? basis : step, (on_outputs_ ? step : basis).transposed(),
+                           Scalar{1}, view_of(weight_));
   }
 
   Storage weight_;
@@ -156,7 +157,6 @@ class ProjectedWeight : public TrainedWeight<WeightScalar, WeightBackend> {
   double weight_decay_;
   AdamWOptions adamw_;
   Storage basis_, gradient_;
-  Storage direction_;                // of a step, in the subspace
   AdamW<Scalar, Backend> optimizer_; // of the projection
 };
 
