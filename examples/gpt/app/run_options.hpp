@@ -120,19 +120,13 @@ struct OptionInfo {
 template <class Number>
 [[nodiscard]] Range<Number> range_of(std::string_view name) {
   static const std::map<std::string_view, std::pair<std::int64_t, std::int64_t>> ranges{
-      {"--n-layer", {1, 1000}},
-      {"--n-head", {1, 1000}},
-      {"--width", {1, 1 << 20}},
-      {"--context", {1, 1 << 20}},
-      {"--vocabulary", {1, 1 << 20}},
-      {"--batch", {1, 1 << 20}},
-      {"--rows", {2, 1 << 20}},
-      {"--cols", {2, 1 << 20}},
-      {"--steps", {1, most_steps}},
-      {"--log-interval", {1, most_steps}},
-      {"--threads", {0, 4096}},
-      {"--beta1", {0, 1}},
-      {"--beta2", {0, 1}},
+      {"--n-layer", {1, 1000}},       {"--n-head", {1, 1000}},
+      {"--width", {1, 1 << 20}},      {"--context", {1, 1 << 20}},
+      {"--vocabulary", {1, 1 << 20}}, {"--batch", {1, 1 << 20}},
+      {"--rows", {2, 1 << 20}},       {"--cols", {2, 1 << 20}},
+      {"--steps", {1, most_steps}},   {"--log-interval", {1, most_steps}},
+      {"--threads", {0, 4096}},       {"--beta1", {0, 1}},
+      {"--label-smoothing", {0, 1}},  {"--beta2", {0, 1}},
       {"--top-k", {0, 256}},
   };
   const auto found = ranges.find(name);
@@ -201,6 +195,10 @@ void visit_optimizer_options(Options& o, const Visitor& visit) {
         o.adamw.epsilon);
   visit(OptionInfo{"--weight-decay", g, "AdamW: decay of matrices", false, true},
         o.adamw.weight_decay);
+  visit(OptionInfo{"--label-smoothing", g,
+                   "share of the targets' probability that lies on all characters alike (LORT)",
+                   false, true},
+        o.model.label_smoothing);
   visit(OptionInfo{"--clip", g, "largest norm of the gradient; 0: no clipping", false, true},
         o.optimizer.clip);
 }

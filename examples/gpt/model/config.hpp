@@ -29,6 +29,9 @@ struct GptConfig {
   std::string method = "full";             ///< of accrete/methods/registry.hpp
   accrete::MethodSettings method_settings; ///< those that are not to keep their defaults
   LayerChoice method_layers = LayerChoice::published;
+  /// Share of the probability that training asks for in all characters alike. The classifier's
+  /// targets are then those of LORT (arXiv 2403.00250); losses are told without it.
+  double label_smoothing = 0;
 
   /// Throws accrete::ArgumentError when a field is outside its domain.
   void validate() const;

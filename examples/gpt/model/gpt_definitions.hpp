@@ -54,7 +54,9 @@ double Gpt<Scalar, Backend>::forward(std::span<const int> tokens, std::span<cons
   final_norm_.forward(blocks_.back().stream(), scratch_.branch, output_, normal_);
   accrete::noalias(logits_) = accrete::transpose(embedding_.tokens) * normal_;
   has_loss_ = !targets.empty();
-  return has_loss_ ? cross_entropy_.forward(logits_, targets, logits_gradient_) : 0.0;
+  return has_loss_
+             ? cross_entropy_.forward(logits_, targets, logits_gradient_, config_.label_smoothing)
+             : 0.0;
 }
 
 template <class Scalar, class Backend>

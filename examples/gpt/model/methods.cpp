@@ -61,6 +61,8 @@ void GptConfig::validate() const {
   require(width % heads == 0, "the width " + std::to_string(width) +
                                   " must be a multiple of the number of heads " +
                                   std::to_string(heads));
+  require(label_smoothing >= 0 && label_smoothing <= 1,
+          "the label smoothing " + std::to_string(label_smoothing) + " must be between 0 and 1");
   accrete::check_settings(method, method_settings);
 }
 

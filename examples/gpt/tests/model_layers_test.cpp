@@ -215,6 +215,24 @@ TEST_CASE("Cross-entropy: gradient agrees with finite differences") {
         1e-9);
 }
 
+TEST_CASE("Cross-entropy: against smoothed targets the gradient is that of their loss") {
+  const double smoothing = 0.3;
+  const Index V = 11, N = 9;
+  CrossEntropy<double> loss;
+  Matrix<double> logits = 3 * random_matrix(V, N, 1), gradient, ignored;
+  const auto targets = random_tokens(N, V, 2);
+  const double plain = loss.forward(logits, targets, ignored);
+  CHECK(loss.forward(logits, targets, gradient, smoothing) == plain);
+  const auto smoothed = [&] { // (1 - δ) of each target and δ of the mean over all of them
+    double sum = (1 - smoothing) * loss.forward(logits, targets, ignored);
+    for (int i = 0; i < V; ++i) {
+      sum += smoothing / V * loss.forward(logits, std::vector<int>(N, i), ignored);
+    }
+    return sum;
+  };
+  CHECK(gradient_error(logits, gradient, smoothed) < 1e-9);
+}
+
 TEST_CASE("Embedding: backward adds a token's gradients wherever it stands") {
   const Index width = 5, length = 4, batch = 2;
   Embedding<double> embedding(width, 3, length);

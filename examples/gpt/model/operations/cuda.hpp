@@ -130,14 +130,14 @@ struct Operations<accrete::Cuda> {
 
   template <class Scalar>
   static double cross_entropy(const Storage<Scalar>& logits, std::span<const int> targets,
-                              Storage<Scalar>& gradient) {
+                              double smoothing, Storage<Scalar>& gradient) {
     set_shape(gradient, logits.rows(), logits.cols());
     Frame frame(device().workspace());
     const auto expected = uploaded(frame, targets);
     const auto factors = frame.matrix<Scalar>(2, logits.cols());
     const auto losses = frame.matrix<double>(logits.cols(), 1);
     Launches<Scalar>::token_losses(stream(), logits, expected, factors, losses);
-    Launches<Scalar>::loss_gradient(stream(), logits, expected, factors, gradient);
+    Launches<Scalar>::loss_gradient(stream(), logits, expected, factors, smoothing, gradient);
     return downloaded_sum<Scalar>(frame, losses) / static_cast<double>(logits.cols());
   }
 

@@ -280,6 +280,7 @@ struct TokenLosses {
 };
 
 struct LossGradient {
+  double smoothing;
   template <class Scalar>
   ACCRETE_DEVICE_TOO void
   operator()(Index k, const View<const Scalar>& logits, const View<const int>& targets,
@@ -287,8 +288,10 @@ struct LossGradient {
     const Index i = k % logits.rows;
     const Index t = k / logits.rows;
     const Scalar probability = std::exp(logits(i, t) - factors(0, t)) * factors(1, t);
-    gradient(i, t) = i == targets(t, 0) ? probability - Scalar{1} / static_cast<Scalar>(logits.cols)
-                                        : probability;
+    const Scalar share = Scalar{1} / static_cast<Scalar>(logits.cols);
+    const Scalar expected = static_cast<Scalar>(smoothing) / static_cast<Scalar>(logits.rows) +
+                            (i == targets(t, 0) ? static_cast<Scalar>(1 - smoothing) : Scalar{0});
+    gradient(i, t) = probability - share * expected;
   }
 };
 
@@ -410,9 +413,10 @@ void ModelLaunches<Scalar>::token_losses(cudaStream_t stream, const Source& logi
 template <class Scalar>
 void ModelLaunches<Scalar>::loss_gradient(cudaStream_t stream, const Source& logits,
                                           const Integers& targets, const Source& factors,
-                                          const Target& gradient) {
-  accrete::detail::for_each_position(stream, "loss_gradient", logits.size(), kernel::LossGradient{},
-                                     logits, targets, factors, gradient);
+                                          double smoothing, const Target& gradient) {
+  accrete::detail::for_each_position(stream, "loss_gradient", logits.size(),
+                                     kernel::LossGradient{smoothing}, logits, targets, factors,
+                                     gradient);
 }
 
 template <class Scalar>

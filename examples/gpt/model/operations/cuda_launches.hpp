@@ -76,7 +76,7 @@ struct ModelLaunches {
   static void token_losses(cudaStream_t stream, const Source& logits, const Integers& targets,
                            const Target& factors, const Numbers& losses);
   static void loss_gradient(cudaStream_t stream, const Source& logits, const Integers& targets,
-                            const Source& factors, const Target& gradient);
+                            const Source& factors, double smoothing, const Target& gradient);
 
   /// *sum = the sum of the numbers, with scratch memory of sum_bytes(their number).
   static void sum(cudaStream_t stream, const Numbers& numbers, double* sum, void* scratch,

@@ -120,12 +120,15 @@ struct Operations<accrete::Cpu> {
   /// The sum runs over tokens in their order, in double: it does not depend on the threads.
   template <class Scalar>
   static double cross_entropy(const Matrix<Scalar>& logits, std::span<const int> targets,
-                              Matrix<Scalar>& gradient) {
+                              double smoothing, Matrix<Scalar>& gradient) {
     const Index tokens = logits.cols();
     gradient.resize(logits.rows(), tokens);
     thread_local std::vector<double> losses;
     losses.resize(static_cast<std::size_t>(tokens));
     const Scalar share = Scalar(1) / static_cast<Scalar>(tokens);
+    const Scalar on_target = share * static_cast<Scalar>(1 - smoothing);
+    const Scalar on_each =
+        share * static_cast<Scalar>(smoothing) / static_cast<Scalar>(logits.rows());
     parallel_for(tokens, [&, loss = losses.data()](Index t) {
       const int target = targets[static_cast<std::size_t>(t)];
       const auto scores = logits.col(t).array();
@@ -135,8 +138,8 @@ struct Operations<accrete::Cpu> {
       const Scalar sum = probabilities.sum();
       loss[t] = std::log(static_cast<double>(sum)) + static_cast<double>(largest) -
                 static_cast<double>(scores[target]);
-      probabilities *= share / sum;
-      probabilities[target] -= share;
+      probabilities = probabilities * (share / sum) - on_each;
+      probabilities[target] -= on_target;
     });
     double total = 0;
     for (const double loss : losses) {

@@ -20,7 +20,9 @@ namespace gpt {
 ///                                                adds to dx (or writes it) and to norm's gradients
 ///   gelu(x, y), gelu_gradient(x, dy)             y = x Phi(x); dy becomes dx
 ///   attention(...), attention_gradient(...)      those of CausalAttention
-///   cross_entropy(logits, targets, gradient)     the mean, and its gradient
+///   cross_entropy(logits, targets, smoothing, gradient)
+///                                                the mean, and the gradient of that against
+///                                                smoothed targets
 ///   squared_norm(views)                          of all of them together, in double
 ///
 /// Sums are added in an order that depends on the shapes alone. What returns a number waits for a

@@ -176,8 +176,9 @@ TEST_CASE("cuda operations: cross-entropy, its gradient, and the norm of many te
     const auto targets = random_tokens(s.tokens(), s.width, 2);
     OnHost gradient;
     OnDevice device_gradient;
-    const double expected = Host::cross_entropy<float>(logits, targets, gradient);
-    const double loss = Device::cross_entropy<float>(on_device(logits), targets, device_gradient);
+    const double expected = Host::cross_entropy<float>(logits, targets, 0.3, gradient);
+    const double loss =
+        Device::cross_entropy<float>(on_device(logits), targets, 0.3, device_gradient);
     CHECK(loss == doctest::Approx(expected).epsilon(1e-5));
     check_close(device_gradient, gradient, s.width);
 
