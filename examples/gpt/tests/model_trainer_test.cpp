@@ -137,14 +137,16 @@ TEST_CASE("Trainer: after a restart the learning rate warms up again") {
     rates.push_back(run.step().learning_rate);
   }
   const auto smooth = [](int step) { return accrete::CosineSchedule(fast().schedule).at(step); };
-  CHECK(rates[9] == smooth(9));
+  // In the library this is compiled otherwise, with other roundings.
+  const auto same = [](double rate) { return doctest::Approx(rate).epsilon(1e-14); };
+  CHECK(rates[9] == same(smooth(9)));
   // Dense for 10 steps, then a restart every 6.
   for (const std::size_t restart : {10U, 16U}) {
     const double then = smooth(static_cast<int>(restart) + 3);
     for (std::size_t i = 0; i < 3; ++i) {
       CHECK(rates[restart + i] == doctest::Approx(then * static_cast<double>(i + 1) / 4));
     }
-    CHECK(rates[restart + 3] == smooth(static_cast<int>(restart) + 3));
+    CHECK(rates[restart + 3] == same(then));
   }
 }
 
