@@ -234,7 +234,7 @@ CLI::App* add_memory(CLI::App& app, MemoryOptions& options) {
       app.add_subcommand("memory", "Print what a weight takes under each training method");
   add_option(*command, "--rows", options.rows, "outputs of the weight");
   add_option(*command, "--cols", options.cols, "inputs of the weight");
-  add_option(*command, "--rank", options.rank, "of the methods that have the option");
+  add_option(*command, "--rank", options.rank, "of the methods that ask for one");
   return command;
 }
 

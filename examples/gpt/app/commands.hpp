@@ -35,7 +35,7 @@ struct CheckOptions {
 
 struct MemoryOptions {
   Index rows = 512, cols = 2048;
-  Index rank = 128; ///< of the methods that have the option
+  Index rank = 128; ///< of the methods that ask for one
 };
 
 class CheckpointStore;

@@ -43,7 +43,7 @@ accrete::MethodSettings settings_of(const MethodEntry& method, Index rank) {
     if (number != nullptr && *number >= 20) {
       settings[option.name] = std::int64_t{5};
     }
-    if (option.name == "rank") {
+    if (option.name == "rank" && number != nullptr && *number == 0) { // that of APOLLO-Mini is 1
       settings["rank"] = std::int64_t{rank};
     }
   }
@@ -88,11 +88,11 @@ std::string row(const MethodEntry& method, const MemoryOptions& options) {
 } // namespace
 
 int print_memory(const MemoryOptions& options) {
-  std::printf(
-      "A %td x %td weight of floats, rank %td where a method has one, after %ld steps; MiB.\n\n"
-      "| method | weights | gradients | state | all | held, measured |\n"
-      "|---|---:|---:|---:|---:|---:|\n",
-      options.rows, options.cols, options.rank, static_cast<long>(steps));
+  std::printf("A %td x %td weight of floats, rank %td where a method asks for one, after %ld "
+              "steps; MiB.\n\n"
+              "| method | weights | gradients | state | all | held, measured |\n"
+              "|---|---:|---:|---:|---:|---:|\n",
+              options.rows, options.cols, options.rank, static_cast<long>(steps));
   for (const MethodEntry& method : method_entries()) {
     std::printf("%s", row(method, options).c_str());
     std::fflush(stdout);
