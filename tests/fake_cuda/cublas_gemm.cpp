@@ -12,9 +12,9 @@ constexpr auto invalid = CUBLAS_STATUS_INVALID_VALUE;
 
 using Eigen::MatrixXd;
 
-bool is_transposed(cublasOperation_t operation) {
+bool is_transposed(int operation) {
   if (operation != CUBLAS_OP_N && operation != CUBLAS_OP_T && operation != CUBLAS_OP_C) {
-    refuse(invalid, "no operation: ", static_cast<int>(operation));
+    refuse(invalid, "no operation: ", operation);
   }
   return operation != CUBLAS_OP_N;
 }

@@ -7,8 +7,8 @@
 
 namespace fake_cuda::detail {
 
-/// @throws Refusal unless it is one of the three.
-[[nodiscard]] bool is_transposed(cublasOperation_t operation);
+/// Of a cublasOperation_t. @throws Refusal unless it is one of the three.
+[[nodiscard]] bool is_transposed(int operation);
 [[nodiscard]] inline char letter(bool transposed) { return transposed ? 'T' : 'N'; }
 
 /// A matrix that a call takes as op(A) of a shape. @throws Refusal if columns would overlap.

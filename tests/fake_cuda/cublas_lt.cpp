@@ -277,10 +277,12 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t matmulDesc,
     switch (attr) {
     case CUBLASLT_MATMUL_DESC_TRANSA:
     case CUBLASLT_MATMUL_DESC_TRANSB: {
-      cublasOperation_t value{};
+      std::int32_t value = 0; // any number may stand there
+      static_assert(sizeof value == sizeof(cublasOperation_t));
       read_attribute(buf, sizeInBytes, value);
       static_cast<void>(is_transposed(value));
-      (attr == CUBLASLT_MATMUL_DESC_TRANSA ? operation.a : operation.b) = value;
+      (attr == CUBLASLT_MATMUL_DESC_TRANSA ? operation.a : operation.b) =
+          static_cast<cublasOperation_t>(value);
       return success;
     }
     case CUBLASLT_MATMUL_DESC_EPILOGUE: {
