@@ -76,6 +76,8 @@ const std::map<std::string, Formula> formulas{
     {"cola", factors},
     {"cr-net", [](const Sizes& k) { return with_moments(k.f + 1); }},
     {"welore", [](const Sizes& k) { return k.r > 0 ? factors(k) : WeightMemory{k.m * k.n, 0, 0}; }},
+    {"ffsplit", // a tenth of the neurons stays dense
+     [](const Sizes& k) { return with_moments(k.f + k.s * (k.l / 10)); }},
     {"dynamic-rank", factors},
     {"sltrain", [](const Sizes& k) { return with_moments(k.f + k.m * k.n * 3 / 100 + 1); }},
     {"compressed", [](const Sizes& k) { return with_moments(k.f + k.r * k.r); }},

@@ -12,6 +12,7 @@
 #include <accrete/methods/dynamic_rank.hpp>
 #include <accrete/methods/extrapolated.hpp>
 #include <accrete/methods/factorised.hpp>
+#include <accrete/methods/ffsplit.hpp>
 #include <accrete/methods/fira.hpp>
 #include <accrete/methods/full_rank.hpp>
 #include <accrete/methods/galore.hpp>
@@ -48,7 +49,7 @@ using Methods =
     std::tuple<FullRank, LowRank, Factorised, AttentionLowRank, GreedyLowRank, InRank,
                InRankEfficient, LoRA, DoRA, ReLoRA, SwitchLoRA, GaLore, Fira, AdaRankGrad, APOLLO,
                APOLLOMini, LDAdam, SST, OIALR, DLRT, LORO, Spectron, LoRAMuon, CoLA, CRNet, WeLore,
-               DynamicRank, SLTrain, Compressed, Powerpropagation, MEST, Extrapolated>;
+               FFSplit, DynamicRank, SLTrain, Compressed, Powerpropagation, MEST, Extrapolated>;
 
 /// Calls function(entry) for each method.
 template <class Function>
