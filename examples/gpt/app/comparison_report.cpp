@@ -122,7 +122,7 @@ constexpr Plot plots[] = {
     {"ranks", "Mean rank of the layers", "step", "rank", "1:4"},
 };
 
-constexpr std::size_t lines_of_a_panel = 8;
+constexpr std::size_t lines_of_a_panel = 7; // colours of gnuplot before its black
 
 /// A line of a plot, and whether its method is the reference that each panel shows.
 struct Line {
@@ -152,7 +152,7 @@ std::vector<Line> lines_of(const Plot& plot, const std::vector<ContestantResult>
   return lines;
 }
 
-/// The lines of each panel, some eight of them besides the references.
+/// The lines of each panel, seven of them besides the references.
 std::vector<std::string> panels_of(const std::vector<Line>& lines) {
   std::vector<std::string> panels;
   std::string references;
@@ -203,7 +203,7 @@ std::string plot_script(const std::vector<ContestantResult>& results) {
     const std::size_t width = columns == 1 ? 1100 : 1600;
     const std::size_t height = columns == 1 ? 620 : 460 * rows;
     script += text_of("set xlabel \"%s\"\nset ylabel \"%s\"\n", plot.x_label, plot.y_label);
-    script += std::string(plot.name) == "ranks" ? std::string("set yrange [0:]\n")
+    script += std::string(plot.name) == "ranks" ? std::string("set yrange [0:*]\n")
                                                 : text_of("set yrange [*:%.4g]\n", top_of(results));
     for (const char* format : {"png", "svg"}) {
       const bool is_png = std::string(format) == "png";

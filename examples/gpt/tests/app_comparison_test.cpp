@@ -133,6 +133,7 @@ TEST_CASE("comparison: many methods are drawn in panels, the reference in each")
   }
   CHECK(references == 2);
   CHECK(contains(loss, "set yrange [*:3]"));
+  CHECK(contains(script, "set yrange [0:*]"));
 }
 
 TEST_CASE("program: an interrupted comparison goes on") {
