@@ -78,6 +78,7 @@ class Comparison {
 
  private:
   static constexpr long least_eval_interval = 5; // an evaluation takes as long as some 50 steps
+  static constexpr int most_beyond = 5;          // rates beside those that were asked for
 
   /// Rates are tried where there are several, and where a time has to become a number of steps.
   [[nodiscard]] bool sweeps() const { return options_.rates.size() > 1 || options_.seconds > 0; }
@@ -134,8 +135,13 @@ class Comparison {
     return record;
   }
 
-  /// The validation loss of a short run; none where it diverged.
-  std::optional<double> try_rate(std::size_t i, double rate) {
+  /// What a short run at a rate showed.
+  struct Trial {
+    double val_loss = std::numeric_limits<double>::infinity(); ///< where it diverged
+    double step_ms = 0;
+  };
+
+  Trial try_rate(std::size_t i, double rate) {
     const Contestant& contestant = options_.contestants[i];
     RunOptions run = run_options(contestant, rate, options_.seeds.front(), sweep_steps(),
                                  prepared(contestant) / ("rate-" + number_text(rate)));
@@ -143,50 +149,43 @@ class Comparison {
     run.checkpoint_interval = 0;
     const auto record =
         finished(run, contestant.label + text_of(", %ld steps at rate %g", run.steps, rate));
-    if (!record) {
-      return std::nullopt;
-    }
-    if (options_.seconds > 0) {
-      const auto step_ms = record->final["step_ms"].get<double>();
-      steps_[i] = std::max<long>(1, std::lround(options_.seconds * 1e3 / step_ms));
-    }
-    return record->val_loss();
+    return record ? Trial{record->val_loss(), record->final["step_ms"].get<double>()} : Trial{};
   }
 
   /// The best of the rates; while that is the least or the largest tried, of others beyond it.
   void choose_rate(std::size_t i) {
     ContestantResult& result = results_[i];
-    std::vector<double> rates = options_.rates;
-    result.rate = rates.front();
+    result.rate = options_.rates.front();
     steps_.push_back(options_.run.steps);
     if (!sweeps()) {
       return;
     }
-    std::sort(rates.begin(), rates.end());
-    std::map<double, double> losses;
-    const auto attempt = [&](double rate) {
-      const auto loss = try_rate(i, rate);
-      losses[rate] = loss.value_or(std::numeric_limits<double>::infinity());
-    };
-    std::for_each(rates.begin(), rates.end(), attempt);
-    const auto best = [&] {
-      return std::min_element(losses.begin(), losses.end(),
-                              [](const auto& a, const auto& b) { return a.second < b.second; });
-    };
-    constexpr int most_beyond = 5;
-    for (int beyond = 0; beyond < most_beyond && losses.size() > 1; ++beyond) {
-      const auto first = losses.begin();
-      const auto last = std::prev(losses.end());
-      if (best() == first) {
-        ++total_;
-        attempt(first->first * first->first / std::next(first)->first);
-      } else if (best() == last) {
-        ++total_;
-        attempt(last->first * last->first / std::prev(last)->first);
-      }
+    std::map<double, Trial> trials;
+    for (const double rate : options_.rates) {
+      trials[rate] = try_rate(i, rate);
     }
-    result.rate = best()->first;
-    result.diverged = !std::isfinite(best()->second);
+    const auto find_best = [&] {
+      return std::min_element(trials.begin(), trials.end(), [](const auto& a, const auto& b) {
+        return a.second.val_loss < b.second.val_loss;
+      });
+    };
+    auto best = find_best();
+    for (int beyond = 0; beyond < most_beyond && trials.size() > 1; ++beyond) {
+      const bool is_least = best == trials.begin();
+      if (!is_least && best != std::prev(trials.end())) {
+        break;
+      }
+      const double neighbour = is_least ? std::next(best)->first : std::prev(best)->first;
+      const double rate = best->first * best->first / neighbour;
+      ++total_;
+      trials[rate] = try_rate(i, rate);
+      best = find_best();
+    }
+    result.rate = best->first;
+    result.diverged = !std::isfinite(best->second.val_loss);
+    if (options_.seconds > 0 && !result.diverged) {
+      steps_.back() = std::max<long>(1, std::lround(options_.seconds * 1e3 / best->second.step_ms));
+    }
   }
 
   void train_seed(std::size_t i, std::uint64_t seed) {

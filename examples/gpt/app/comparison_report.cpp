@@ -114,12 +114,13 @@ struct Plot {
   const char* x_label;
   const char* y_label;
   const char* columns; ///< of the curve files: step, seconds, loss, rank
+  bool is_rank = false;
 };
 
 constexpr Plot plots[] = {
     {"loss_steps", "Validation loss against steps", "step", "nats a character", "1:3"},
     {"loss_seconds", "Validation loss against training time", "seconds", "nats a character", "2:3"},
-    {"ranks", "Mean rank of the layers", "step", "rank", "1:4"},
+    {"ranks", "Mean rank of the layers", "step", "rank", "1:4", true},
 };
 
 constexpr std::size_t lines_of_a_panel = 7; // colours of gnuplot before its black
@@ -131,19 +132,18 @@ struct Line {
 };
 
 std::vector<Line> lines_of(const Plot& plot, const std::vector<ContestantResult>& results) {
-  const bool is_rank = std::string(plot.name) == "ranks";
   std::vector<Line> lines;
   std::size_t color = 0;
   for (const ContestantResult& result : results) {
     const auto curve = result.mean_curve();
-    if (curve.empty() || (is_rank && curve.back().mean_rank == 0)) {
+    if (curve.empty() || (plot.is_rank && curve.back().mean_rank == 0)) {
       continue;
     }
     const bool is_reference = result.label == "full";
     color += is_reference ? 0 : 1;
     lines.push_back({"'" + result.label +
                          text_of(".curve' using %s with %s lw 2 lc ", plot.columns,
-                                 is_rank ? "steps" : "lines") +
+                                 plot.is_rank ? "steps" : "lines") +
                          (is_reference ? "rgb 'black' dt 2"
                                        : text_of("%zu", 1 + (color - 1) % lines_of_a_panel)) +
                          " title '" + result.label + "'",
@@ -203,8 +203,8 @@ std::string plot_script(const std::vector<ContestantResult>& results) {
     const std::size_t width = columns == 1 ? 1100 : 1600;
     const std::size_t height = columns == 1 ? 620 : 460 * rows;
     script += text_of("set xlabel \"%s\"\nset ylabel \"%s\"\n", plot.x_label, plot.y_label);
-    script += std::string(plot.name) == "ranks" ? std::string("set yrange [0:*]\n")
-                                                : text_of("set yrange [*:%.4g]\n", top_of(results));
+    script += plot.is_rank ? std::string("set yrange [0:*]\n")
+                           : text_of("set yrange [*:%.4g]\n", top_of(results));
     for (const char* format : {"png", "svg"}) {
       const bool is_png = std::string(format) == "png";
       script += text_of(is_png ? "set terminal pngcairo size %zu,%zu noenhanced font \"sans,11\"\n"

@@ -4,6 +4,8 @@
 #include "model/methods.hpp"
 #include "tests/app_process.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -110,6 +112,21 @@ TEST_CASE("program: compare goes beyond the rates while the best is at an end") 
   CHECK_MESSAGE(contains(result.output, "at rate 0.001"), result.output);
   CHECK_MESSAGE(contains(result.output, "at rate 0.01"), result.output);
   CHECK_FALSE(contains(table_of(f), "| full | 0.0001 |"));
+}
+
+TEST_CASE("program: equal seconds are as many steps as take so long at the best rate") {
+  const Fixture f;
+  const Result result = run(compare(
+      f, {"--methods", "full", "--rates", "1e-5,1e-3", "--steps", "40", "--seconds", "0.02"}));
+  REQUIRE_MESSAGE(result.status == 0, result.errors);
+  const std::string table = table_of(f);
+  const std::size_t at = table.find("| full | ") + 9;
+  const std::string rate = table.substr(at, table.find(' ', at) - at);
+  const Json trial = records_of(f.folder / ("out/full/rate-" + rate + ".jsonl")).back();
+  const long steps = std::max(1L, std::lround(20 / trial["step_ms"].get<double>()));
+  CHECK_MESSAGE(
+      contains(result.output, "full, " + std::to_string(steps) + " steps at rate " + rate),
+      result.output);
 }
 
 TEST_CASE("comparison: many methods are drawn in panels, the reference in each") {
