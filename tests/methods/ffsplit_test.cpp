@@ -148,6 +148,16 @@ TEST_CASE("ffsplit: without hitters it is a factorisation, with all of them W st
   }
 }
 
+TEST_CASE("ffsplit: without a dense share the second step is the last dense one") {
+  const auto weight = make("ffsplit", {{"dense-share", 0.0}}, 8, 20);
+  for (int i = 0; i < 4; ++i) {
+    const Batch batch(8, 20, 12, static_cast<unsigned>(i));
+    backward(*weight, batch);
+    weight->step(step_info(i, 1e-2, 20));
+    CHECK(weight->after_step(step_info(i, 1e-2, 20)).restarted == (i == 1));
+  }
+}
+
 TEST_CASE("ffsplit: stays dense where nobody knows how long the training is") {
   const auto weight = make("ffsplit", settings(), 14, 9);
   for (int i = 0; i < 10; ++i) {

@@ -39,7 +39,8 @@ struct FFSplitOptions {
 /// max_t |x_i(t)| ‖w_i‖, or max_t |w_iᵀ x(t)|. That step brings W and X to the host.
 ///
 /// Differences to the paper, which compresses a trained model: here one training is both, and the
-/// switch, at `dense_share` of it, never comes where nobody knows how long that is. A weight sees
+/// switch, at `dense_share` of it but after two steps at the earliest, never comes where nobody
+/// knows how long that is. A weight sees
 /// its own inputs and outputs alone, so that the two of a feed-forward part may choose different
 /// neurons. The factors go over all neurons; at those of D they start at zero. Nothing is
 /// quantised.
@@ -132,17 +133,16 @@ class FFSplitWeight : public DenseOrFactoredWeight<Scalar, Backend> {
   }
 
   WeightChange after_step(const StepInfo& info) override {
-    const std::int64_t last =
-        std::max<std::int64_t>(detail::steps_of(options_.dense_share, info), 1) - 1;
-    if (info.total_steps == 0 || info.step > last) {
+    const std::int64_t last = detail::steps_of(options_.dense_share, info) - 1; // dense one
+    if (info.total_steps == 0 || !this->is_dense()) {
       return {};
     }
-    scores_are_due_ = info.step + 1 == last;
-    if (info.step < last) {
-      return {};
+    if (info.step >= last && scores_.size() > 0) {
+      split();
+      return {.restarted = true};
     }
-    split();
-    return {.restarted = true};
+    scores_are_due_ = info.step + 1 >= last;
+    return {};
   }
 
   void visit_shape(const NumberVisitor& visitor) override {
@@ -216,11 +216,6 @@ class FFSplitWeight : public DenseOrFactoredWeight<Scalar, Backend> {
   }
 
   void split() {
-    if (scores_.size() != neurons()) { // a single dense step: no samples were looked at
-      const Eigen::MatrixXd w = to_host(this->weight_).template cast<double>();
-      scores_ = is_on_inputs() ? Eigen::VectorXd(w.colwise().norm().transpose())
-                               : Eigen::VectorXd(w.rowwise().norm());
-    }
     const auto count =
         static_cast<std::size_t>(std::llround(options_.hitters * static_cast<double>(neurons())));
     std::vector<Index> order(static_cast<std::size_t>(neurons()));
