@@ -24,18 +24,6 @@ std::unique_ptr<Weight> make(const MethodInfo& info, const MethodSettings& setti
                            shape.layer);
 }
 
-/// Settings under which everything that a method does now and then happens within a few steps.
-MethodSettings busy(const MethodInfo& info) {
-  MethodSettings settings;
-  for (const MethodOption& option : info.options) {
-    const auto* number = std::get_if<std::int64_t>(&option.value);
-    if (number != nullptr && *number >= 20) {
-      settings[option.name] = std::int64_t{5};
-    }
-  }
-  return settings;
-}
-
 /// Calls test(info, settings, shape) for every method of the registry.
 template <class Test>
 void for_each_weight(const Test& test) {
@@ -44,7 +32,7 @@ void for_each_weight(const Test& test) {
       CAPTURE(std::string(info.description.name));
       CAPTURE(shape.rows);
       CAPTURE(shape.cols);
-      test(info, busy(info), shape);
+      test(info, accrete::detail::frequent_settings(info.options, 5), shape);
     }
   }
 }

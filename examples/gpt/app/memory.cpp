@@ -35,15 +35,11 @@ std::optional<std::size_t> heap_in_use() {
 #endif
 }
 
-/// Everything that a method does now and then happens within the steps.
 accrete::MethodSettings settings_of(const MethodEntry& method, Index rank) {
-  accrete::MethodSettings settings;
+  accrete::MethodSettings settings = accrete::detail::frequent_settings(method.options, 5);
   for (const accrete::MethodOption& option : method.options) {
-    const auto* number = std::get_if<std::int64_t>(&option.value);
-    if (number != nullptr && *number >= 20) {
-      settings[option.name] = std::int64_t{5};
-    }
-    if (option.name == "rank" && number != nullptr && *number == 0) { // that of APOLLO-Mini is 1
+    const bool asks = option.value == accrete::MethodValue(std::int64_t{0}); // APOLLO-Mini's is 1
+    if (option.name == "rank" && asks) {
       settings["rank"] = std::int64_t{rank};
     }
   }

@@ -11,6 +11,8 @@
 #include "app/threads.hpp"
 #include "app/training_state.hpp"
 
+#include <accrete/methods/memory.hpp>
+
 #include <algorithm>
 #include <chrono>
 #include <optional>
@@ -129,20 +131,6 @@ class TrainingRun {
     double parameters = 0, gradients = 0, state = 0;
   };
 
-  /// Adds up the buffers of a trainer's state.
-  class StateSize : public accrete::StateVisitor<Scalar, ComputeBackend> {
-   public:
-    void tensor(const std::string&, accrete::ViewOn<Scalar, ComputeBackend> values) override {
-      bytes += static_cast<double>(values.size()) * sizeof(Scalar);
-    }
-    void counts(const std::string&, std::span<std::int64_t> values) override {
-      bytes += static_cast<double>(values.size_bytes());
-    }
-    void number(const std::string&, double&) override { bytes += sizeof(double); }
-
-    double bytes = 0;
-  };
-
   [[nodiscard]] Memory measure_memory() {
     Memory memory;
     model_.for_each_parameter([&](const Parameter<Scalar, ComputeBackend>& p) {
@@ -150,9 +138,10 @@ class TrainingRun {
       memory.gradients +=
           p.is_trained() ? static_cast<double>(p.gradient.size()) * sizeof(Scalar) : 0.0;
     });
-    StateSize size;
-    trainer_.visit_state(size);
-    memory.state = size.bytes;
+    accrete::detail::StateSize<Scalar, ComputeBackend> state;
+    trainer_.visit_state(state);
+    memory.state = static_cast<double>(state.scalars()) * sizeof(Scalar) +
+                   static_cast<double>(state.counters()) * sizeof(std::int64_t);
     return memory;
   }
 

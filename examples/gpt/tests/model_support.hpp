@@ -43,11 +43,9 @@ inline GptConfig tiny_config(const std::string& method = "full",
 inline GptConfig busy_config(const std::string& method,
                              LayerChoice layers = LayerChoice::published) {
   GptConfig config = tiny_config(method, layers);
-  for (const accrete::MethodOption& option : method_entry(method).options) {
-    const auto* number = std::get_if<std::int64_t>(&option.value);
-    if (number != nullptr && *number >= 20) {
-      config.method_settings[option.name] = std::int64_t{option.name == "search-steps" ? 21 : 6};
-    }
+  config.method_settings = accrete::detail::frequent_settings(method_entry(method).options, 6);
+  if (config.method_settings.contains("search-steps")) {
+    config.method_settings["search-steps"] = std::int64_t{21};
   }
   if (method.rfind("inrank", 0) == 0) {
     config.method_settings["buffer"] = std::int64_t{3};

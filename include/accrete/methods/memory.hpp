@@ -20,18 +20,24 @@ struct WeightMemory {
 
 namespace detail {
 
+/// Adds up what is visited.
 template <class Scalar, class Backend>
 class StateSize final : public StateVisitor<Scalar, Backend> {
  public:
   void tensor(const std::string& /*name*/, ViewOn<Scalar, Backend> values) override {
-    size_ += values.size();
+    scalars_ += values.size();
   }
-  void counts(const std::string& /*name*/, std::span<std::int64_t> /*values*/) override {}
-  void number(const std::string& /*name*/, double& /*value*/) override {}
-  [[nodiscard]] Index size() const noexcept { return size_; }
+  void counts(const std::string& /*name*/, std::span<std::int64_t> values) override {
+    counters_ += static_cast<Index>(values.size());
+  }
+  void number(const std::string& /*name*/, double& /*value*/) override { ++counters_; }
+
+  [[nodiscard]] Index scalars() const noexcept { return scalars_; }
+  /// Counts and numbers, of eight bytes each.
+  [[nodiscard]] Index counters() const noexcept { return counters_; }
 
  private:
-  Index size_ = 0;
+  Index scalars_ = 0, counters_ = 0;
 };
 
 } // namespace detail
@@ -47,7 +53,7 @@ template <class Scalar, class Backend>
   });
   detail::StateSize<Scalar, Backend> state;
   weight.visit_state(state);
-  memory.state = state.size();
+  memory.state = state.scalars();
   return memory;
 }
 

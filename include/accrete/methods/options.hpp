@@ -37,6 +37,20 @@ namespace detail {
 inline constexpr Index most_rank = Index{1} << 20;
 inline constexpr std::int64_t most_steps = 1'000'000'000'000;
 
+/// Whatever happens every so many steps happens every `steps` steps, so that a short run sees all
+/// of a method. A whole number whose default is 20 or more counts steps.
+[[nodiscard]] inline MethodSettings frequent_settings(const std::vector<MethodOption>& options,
+                                                      std::int64_t steps) {
+  MethodSettings settings;
+  for (const MethodOption& option : options) {
+    const auto* number = std::get_if<std::int64_t>(&option.value);
+    if (number != nullptr && *number >= 20) {
+      settings[option.name] = steps;
+    }
+  }
+  return settings;
+}
+
 /// Collects the options that a method's options show.
 class OptionCollector {
  public:
